@@ -1,0 +1,5 @@
+#!/bin/sh
+# Formatting of the C sources and luacheck of the Lua ones; prints what is wrong, changes nothing.
+set -e
+git ls-files '*.c' '*.h' '*.cu' '*.cuh' | xargs -r clang-format --dry-run -Werror
+luacheck -q lua policies models spec
