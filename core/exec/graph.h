@@ -1,0 +1,116 @@
+/*
+ * The graph of a model: nodes in an order in which they can run, values between them. Filled by the importer
+ * (model/onnx.h), changed by passes, read by the compiler. It stands in exec because operators are described in its terms. Everything lives in the graph's arena, except constants'
+ * data, which may point into the mapped file. One thread at a time.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "exec/tensor.h"
+
+struct graph;
+
+enum attribute_kind {
+	ATTRIBUTE_INT,
+	ATTRIBUTE_FLOAT,
+	ATTRIBUTE_STRING,
+	ATTRIBUTE_TENSOR,
+	ATTRIBUTE_GRAPH,
+	ATTRIBUTE_INTS,
+	ATTRIBUTE_FLOATS,
+	ATTRIBUTE_STRINGS,
+};
+
+/* A constant tensor. data: tensor_bytes(&type) bytes, at least aligned to the element size. */
+struct constant {
+	struct tensor_type type;
+	const void *data;
+};
+
+struct attribute {
+	const char *name;
+	enum attribute_kind kind;
+	/* Elements of ints, floats or strings. */
+	uint32_t count;
+	union {
+		int64_t i;
+		float f;
+		const char *s;
+		const int64_t *ints;
+		const float *floats;
+		const char *const *strings;
+		const struct constant *tensor;
+		struct graph *graph;
+	} as;
+};
+
+/* A tensor that flows through the graph. */
+struct value {
+	const char *name;
+	/* data_type DATA_TYPE_NONE until it was inferred. */
+	struct tensor_type type;
+	bool has_type;
+	/* Not NULL for an initializer or a folded constant. */
+	const struct constant *constant;
+};
+
+struct node {
+	/* Operator, as in ONNX: "Conv". domain "" for ai.onnx. */
+	const char *op_type;
+	const char *domain;
+	const char *name;
+	/* Opset version of its domain in the model. */
+	int opset;
+	/* Values by index into graph->values; -1 for an optional one that is absent. */
+	uint32_t input_count;
+	uint32_t output_count;
+	int32_t *inputs;
+	int32_t *outputs;
+	uint32_t attribute_count;
+	struct attribute *attributes;
+};
+
+struct graph {
+	struct arena *arena;
+	const char *name;
+	/* Opset of the default domain. */
+	int opset;
+	/* The graph that a body of If, Loop or Scan stands in: its values may be used here by name; NULL at the top. */
+	struct graph *outer;
+	uint32_t value_count;
+	uint32_t value_room;
+	struct value *values;
+	uint32_t node_count;
+	uint32_t node_room;
+	struct node *nodes;
+	/* Model inputs that are not initializers, and outputs, by value index. */
+	uint32_t input_count;
+	int32_t *inputs;
+	uint32_t output_count;
+	int32_t *outputs;
+};
+
+/* An empty graph in arena. NULL with RESOURCE_EXHAUSTED. */
+struct graph *
+graph_new(struct arena *arena);
+
+/* Index of a new value; name is copied and may be NULL. -1 with the error set. */
+int32_t
+graph_add_value(struct graph *graph, const char *name);
+
+/* A new node at the end, its arrays allocated (inputs and outputs -1). NULL with the error set. Moves graph->nodes. */
+struct node *
+graph_add_node(struct graph *graph, const char *op_type, uint32_t inputs, uint32_t outputs,
+	       uint32_t attributes);
+
+/* The attribute of that name, or NULL. */
+const struct attribute *
+node_attribute(const struct node *node, const char *name);
+
+/* The value of an attribute of that kind, or the fallback when it is absent or of another kind. */
+int64_t
+node_int(const struct node *node, const char *name, int64_t fallback);
+float
+node_float(const struct node *node, const char *name, float fallback);
+const char *
+node_string(const struct node *node, const char *name, const char *fallback);

@@ -1,0 +1,71 @@
+/*
+ * A model: an ONNX file imported, optimised, packed for a kind of device, with the programs compiled for it so far.
+ * Counted. model_open and model_compile take long and may be called from any thread; the rest is for any thread and cheap.
+ */
+#pragma once
+
+#include "device/device.h"
+#include "exec/tensor.h"
+#include "model/image.h"
+
+struct model;
+struct program;
+
+enum {
+	/* Programs of one model kept at once, one a set of input types; the least recently used goes first. */
+	MODEL_PROGRAMS_MAX = 16,
+	MODEL_GROUP_BYTES_DEFAULT = 2 << 20,
+};
+
+struct model_options {
+	enum device_kind kind;
+	/* Compute threads that programs are compiled for. */
+	unsigned threads;
+	/* Size of a group, about; a parameter larger than this is a group of its own. 0: the default. */
+	size_t group_bytes;
+	/* Directory for packed images, by content hash; NULL: pack into anonymous memory. */
+	const char *cache_folder;
+};
+
+/* An input or output as the model declares it: name, and type with TENSOR_DYNAMIC dims. */
+struct model_port {
+	const char *name;
+	struct tensor_type type;
+};
+
+struct model_info {
+	/* Hash of the ONNX file, 16 bytes in hex. */
+	const char *hash;
+	uint32_t input_count;
+	uint32_t output_count;
+	const struct model_port *inputs;
+	const struct model_port *outputs;
+	uint64_t parameter_bytes;
+	uint32_t node_count;
+	int opset;
+};
+
+/*
+ * Import the ONNX file at path: check, optimise, pack or map the packed image. NULL: NOT_FOUND, INVALID_ARGUMENT naming the
+ * field or the node of the file at fault, UNIMPLEMENTED naming operator, node and opset, RESOURCE_EXHAUSTED. May block.
+ */
+struct model *
+model_open(const char *path, const struct model_options *options);
+
+struct model *
+model_ref(struct model *model);
+void
+model_unref(struct model *model);
+
+const struct model_info *
+model_info(const struct model *model);
+const struct image *
+model_image(const struct model *model);
+
+/* The program for these input types (a reference of the caller's), or NULL without an error: not compiled yet. */
+struct program *
+model_find_program(struct model *model, const struct tensor_type *inputs, uint32_t input_count);
+
+/* As model_find_program, compiling if need be. INVALID_ARGUMENT names the input whose type or shape does not fit. May block. */
+struct program *
+model_compile(struct model *model, const struct tensor_type *inputs, uint32_t input_count);

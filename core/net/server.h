@@ -1,0 +1,101 @@
+/*
+ * The server: listens on TCP and Unix sockets, frames what comes in, writes what goes out. Loop thread only. What a frame
+ * means is the path's business.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "net/message.h"
+
+struct uv_loop_s;
+struct server;
+struct connection;
+
+struct server_limits {
+	/* Most bytes of one frame, and nesting. A frame over them ends the connection with an error reply. */
+	size_t frame_bytes;
+	uint32_t depth;
+	uint32_t connections;
+	/* Requests of one connection that may wait for replies; reading stops there and goes on below it. */
+	uint32_t in_flight;
+	/* Bytes of replies that may wait to be sent on one connection; reading stops there. */
+	size_t unsent_bytes;
+	/* Close a connection that sent nothing and waits for nothing for this long, ms; 0: never. */
+	uint64_t idle_ms;
+};
+
+struct server_events {
+	void (*opened)(void *context, struct connection *connection);
+	/*
+	 * One whole frame. It stays in place while the callee holds connection_hold_frame; else it is gone on return.
+	 */
+	void (*frame)(void *context, struct connection *connection, struct slice frame);
+	/* All frames of this read were delivered: time to act on what was gathered. */
+	void (*batch_end)(void *context);
+	/* The peer has gone: its requests may be cancelled. The connection itself lives until its last reference goes. */
+	void (*closed)(void *context, struct connection *connection);
+};
+
+struct server_options {
+	struct uv_loop_s *loop;
+	struct server_limits limits;
+	struct server_events events;
+	void *context;
+};
+
+struct server *
+server_new(const struct server_options *options);
+/* Stop listening; close connections once their unsent bytes are out. */
+void
+server_stop(struct server *server);
+void
+server_delete(struct server *server);
+
+/* "127.0.0.1:7420", "[::1]:7420", port 0 for any; or a path for a Unix socket. *port: the port bound, 0 for a path. */
+int
+server_listen(struct server *server, const char *address, int *port);
+
+struct connection *
+connection_ref(struct connection *connection);
+void
+connection_unref(struct connection *connection);
+/* Any pointer of the path's (who it authenticated as, its requests). */
+void
+connection_set_user(struct connection *connection, void *user);
+void *
+connection_user(const struct connection *connection);
+bool
+connection_is_loopback(const struct connection *connection);
+bool
+connection_is_open(const struct connection *connection);
+/* "127.0.0.1:53412" or "unix". */
+const char *
+connection_peer(const struct connection *connection);
+
+/* Keep the buffer that the current frame lies in until the matching release; counted. Returns the token to release. */
+void *
+connection_hold_frame(struct connection *connection);
+void
+connection_release_frame(void *token);
+
+/* A request was taken in / answered: counts against limits.in_flight. */
+void
+connection_request_begun(struct connection *connection);
+void
+connection_request_ended(struct connection *connection);
+
+/*
+ * The connection's output: write into it, then call connection_flush; flushes of one loop turn go out in one write. NULL when
+ * the peer has gone: drop the reply.
+ */
+struct writer *
+connection_output(struct connection *connection);
+void
+connection_flush(struct connection *connection);
+/* Send what is unsent, then close. */
+void
+connection_close(struct connection *connection);

@@ -1,0 +1,235 @@
+/*
+ * The worker host: starts workers (forked from the zygote), hands them requests, and turns what they put on their rings
+ * into checked calls. It trusts nothing that it reads from a ring: every field is copied out once, then checked. Main
+ * loop's thread only.
+ *
+ * A deployed script is a `struct worker_script`, one a generation. Its workers are started when a request comes, kept
+ * while they are in use, and retired when idle for long.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct uv_loop_s;
+struct worker_host;
+struct worker_script;
+/* One request inside a worker, from worker_invoke until its reply, error or cancel. */
+struct worker_request;
+
+enum call_kind {
+	/* A tensor that the handler made: `handle` names it, its bytes lie in the worker's heap. */
+	CALL_TENSOR = 1,
+	/* Run model `index` of the script's models on `inputs`; `outputs` name the results. */
+	CALL_MODEL = 2,
+	/* Run one ONNX operator on `inputs`. */
+	CALL_OPERATION = 3,
+	/* Bring the tensor `handle` back to the handler; it waits for that. */
+	CALL_GET = 4,
+	/* The handler has no more use for `handle`. */
+	CALL_FREE = 5,
+};
+
+enum {
+	CALL_TENSORS_MAX = 16,
+	CALL_RANK_MAX = 8,
+	CALL_ATTRIBUTES_MAX = 8,
+	CALL_NAME_BYTES = 32,
+	CALL_VALUES_MAX = 16,
+	/* Most calls of one batch. */
+	CALL_BATCH_MAX = 4096,
+};
+
+/* Numbers as ONNX's (exec/tensor.h enum data_type). */
+struct call_tensor {
+	uint32_t data_type;
+	uint32_t rank;
+	int64_t dims[CALL_RANK_MAX];
+};
+
+enum call_attribute_kind {
+	CALL_ATTRIBUTE_INT = 1,
+	CALL_ATTRIBUTE_FLOAT = 2,
+	CALL_ATTRIBUTE_INTS = 3,
+	CALL_ATTRIBUTE_STRING = 4,
+};
+
+struct call_attribute {
+	char name[CALL_NAME_BYTES];
+	uint32_t kind;
+	uint32_t count;
+	union {
+		int64_t ints[CALL_VALUES_MAX];
+		float floats[CALL_VALUES_MAX];
+		char string[CALL_NAME_BYTES];
+	} as;
+};
+
+/* One call, checked: enums in range, handles known to the request, counts within their arrays, data within the heap. */
+struct call {
+	enum call_kind kind;
+	uint32_t handle;
+	/* CALL_TENSOR: type, and bytes in the worker's heap (the worker may change them at any time: copy, do not re-read). */
+	struct call_tensor type;
+	const void *data;
+	size_t bytes;
+	/* CALL_MODEL */
+	uint32_t model;
+	/* CALL_MODEL and CALL_OPERATION */
+	uint32_t input_count;
+	uint32_t inputs[CALL_TENSORS_MAX];
+	uint32_t output_count;
+	uint32_t outputs[CALL_TENSORS_MAX];
+	/* CALL_OPERATION: ONNX operator of the default domain. */
+	char op_type[CALL_NAME_BYTES];
+	uint32_t attribute_count;
+	struct call_attribute attributes[CALL_ATTRIBUTES_MAX];
+};
+
+/* The calls of one request up to its first wait, in order. They stay in place until worker_batch_done. */
+struct call_batch {
+	struct worker_request *request;
+	uint32_t count;
+	const struct call *calls;
+};
+
+/* The answer to a CALL_GET, or to a call that failed. */
+struct call_result {
+	uint32_t handle;
+	struct call_tensor type;
+	const void *data;
+	size_t bytes;
+};
+
+/* What the host tells the path; the first argument is worker_options.context, request's `owner` is from worker_invoke. */
+struct worker_events {
+	/* Calls to run; answer with worker_batch_done. Batches of one request come one after the other. */
+	void (*batch)(void *context, void *owner, const struct call_batch *batch);
+	/* The handler returned: payload is one MessagePack value, valid during the call. The request is gone after it. */
+	void (*reply)(void *context, void *owner, const void *payload, size_t bytes);
+	/* The handler failed, was killed, or broke a limit. The request is gone after it. */
+	void (*failed)(void *context, void *owner, const struct error *error);
+	/* A line that the handler logged (print, tide.log). */
+	void (*log)(void *context, const struct worker_script *script, const char *text,
+		    size_t length);
+};
+
+struct worker_options {
+	struct uv_loop_s *loop;
+	struct worker_events events;
+	void *context;
+	/* Put Lua tracebacks into errors that clients see. */
+	bool tracebacks;
+	/* Retire a worker after this long without a request, ms; 0: 60 s. */
+	uint64_t idle_ms;
+};
+
+struct worker_script_options {
+	/* Function name, generation and source; copied. chunk is what tracebacks show ("models/filetype/function.lua"). */
+	const char *name;
+	uint32_t generation;
+	const char *chunk;
+	const char *source;
+	size_t source_bytes;
+	/* Names of its models, in the order of CALL_MODEL's index; copied. */
+	uint32_t model_count;
+	const char *const *models;
+	/* Outputs of each model, so that ctx.models.net(x) can name them before it ran. */
+	const uint32_t *model_outputs;
+	/* Further files of the function, read-only to the handler as ctx.files.NAME (label lists, vocabularies); copied. */
+	uint32_t file_count;
+	const char *const *file_names;
+	const void *const *file_data;
+	const size_t *file_bytes;
+	/* Limits; 0: the default. */
+	uint64_t timeout_ms;
+	uint64_t memory_bytes;
+	uint32_t concurrency;
+};
+
+/* What a script declares, read in a worker (never in the core): models, slo, whether it has a handler. */
+struct worker_manifest {
+	/* Owned by the manifest; NULL-terminated where a list. */
+	char *name;
+	bool has_handler;
+	uint32_t model_count;
+	/* Local name, and model or file as the script wrote it. */
+	char **model_names;
+	char **model_sources;
+	uint32_t file_count;
+	char **file_names;
+	char **file_sources;
+	double slo_percentile;
+	double slo_ms;
+	/* As in worker_script_options; 0 where the script says nothing. */
+	uint64_t timeout_ms;
+	uint64_t memory_bytes;
+	uint32_t concurrency;
+};
+
+/*
+ * Fork the zygote. Call first thing in main, before any thread exists and before any model memory is mapped: it is the
+ * parent of all workers. Returns -1 with the error set. worker_zygote_stop ends it.
+ */
+int
+worker_zygote_start(void);
+void
+worker_zygote_stop(void);
+
+/* NULL with the error set. */
+struct worker_host *
+worker_host_new(const struct worker_options *options);
+/* Kills all workers; requests in them get no event. */
+void
+worker_host_delete(struct worker_host *host);
+
+/*
+ * Run source in a fresh worker and read what it declares. done is called once, from the loop, with the manifest (the
+ * callee's, free with worker_manifest_delete) or with NULL and an error naming file:line.
+ */
+typedef void
+worker_manifest_f(void *context, struct worker_manifest *manifest, const struct error *error);
+int
+worker_read_manifest(struct worker_host *host, const char *chunk, const char *source, size_t length,
+		     worker_manifest_f *done, void *context);
+void
+worker_manifest_delete(struct worker_manifest *manifest);
+
+/* A generation that requests can be given to; starts no worker yet. NULL with the error set. */
+struct worker_script *
+worker_script_new(struct worker_host *host, const struct worker_script_options *options);
+/* Its requests finish first; then its workers end and it is freed. */
+void
+worker_script_retire(struct worker_script *script);
+
+/*
+ * Give the script a request: payload is one MessagePack value, copied. deadline in ns of clock_now, 0 for none.
+ * NULL with RESOURCE_EXHAUSTED when its queue is full; nothing is called back then.
+ */
+struct worker_request *
+worker_invoke(struct worker_script *script, const void *payload, size_t bytes, uint64_t deadline,
+	      void *owner);
+
+/* The client has gone or the deadline has passed: no more events for it; the handler is told, then its result dropped. */
+void
+worker_cancel(struct worker_request *request);
+
+/*
+ * The batch ran: results for its CALL_GETs in order, copied into the worker's heap; or error, which the handler gets where
+ * it waits. The batch is gone after it.
+ */
+void
+worker_batch_done(const struct call_batch *batch, const struct call_result *results, uint32_t count,
+		  const struct error *error);
+
+struct worker_stats {
+	uint32_t workers;
+	uint32_t requests;
+	uint64_t started;
+	uint64_t crashed;
+};
+void
+worker_script_stats(const struct worker_script *script, struct worker_stats *stats);
