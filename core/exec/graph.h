@@ -21,7 +21,7 @@ enum attribute_kind {
 	ATTRIBUTE_STRINGS,
 };
 
-/* A constant tensor. data: tensor_bytes(&type) bytes, at least aligned to the element size. */
+/* A constant tensor. data: tensor_bytes(&type) bytes, at least aligned to the element size. Booleans are 0 or 1. */
 struct constant {
 	struct tensor_type type;
 	const void *data;
@@ -47,11 +47,16 @@ struct attribute {
 /* A tensor that flows through the graph. */
 struct value {
 	const char *name;
-	/* data_type DATA_TYPE_NONE until it was inferred. */
+	/*
+	 * data_type DATA_TYPE_NONE until it was inferred. The importer fills in what inputs, outputs and constants declare;
+	 * an input or output of unknown rank has a data_type but not has_type.
+	 */
 	struct tensor_type type;
 	bool has_type;
 	/* Not NULL for an initializer or a folded constant. */
 	const struct constant *constant;
+	/* In a body: index in the outer graph of the value that this one is, -1 when it is the body's own. */
+	int32_t captured;
 };
 
 struct node {
