@@ -1,0 +1,127 @@
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+#define MIB (UINT64_C(1) << 20)
+#define GIB (UINT64_C(1) << 30)
+
+/* Bytes of this machine's memory. */
+static uint64_t
+machine_memory(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES);
+	long page_bytes = sysconf(_SC_PAGESIZE);
+	return pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : GIB;
+}
+
+/* $XDG_STATE_HOME/tidepool, else ~/.local/state/tidepool, else /var/lib/tidepool. */
+static const char *
+default_state(struct arena *memory)
+{
+	const char *state = getenv("XDG_STATE_HOME");
+	const char *home = getenv("HOME");
+	char folder[4096];
+	if (state != NULL && state[0] == '/')
+		snprintf(folder, sizeof(folder), "%s/tidepool", state);
+	else if (home != NULL && home[0] == '/')
+		snprintf(folder, sizeof(folder), "%s/.local/state/tidepool", home);
+	else
+		return "/var/lib/tidepool";
+	const char *copy = arena_strndup(memory, folder, strlen(folder));
+	return copy != NULL ? copy : "/var/lib/tidepool";
+}
+
+void
+config_default(struct config *config)
+{
+	*config = (struct config){
+		.listen_count = 1,
+		.listen = { "127.0.0.1:7420" },
+		.log_level = LOG_INFO,
+		.limits = { .frame_bytes = 64 * MIB,
+			    .depth = 64,
+			    .connections = 4096,
+			    .in_flight = 1024,
+			    .unsent_bytes = 64 * MIB,
+			    .idle_ms = 3600 * 1000 },
+		.device_count = 1,
+		.devices = { { .kind = DEVICE_KIND_HOST,
+			       .options = { .memory_bytes = machine_memory() / 4,
+					    .switch_id = DEVICE_NO_SWITCH } } },
+		.store_bytes = machine_memory() / 2,
+		.group_bytes = 2 * MIB,
+		.watch = true,
+		.worker = { .timeout_ms = 30 * 1000,
+			    .memory_bytes = 256 * MIB,
+			    .concurrency = 64,
+			    .idle_ms = 60 * 1000 },
+	};
+	arena_create(&config->memory, 0);
+	config->state = default_state(&config->memory);
+}
+
+int
+config_set_listen(struct config *config, const char *address)
+{
+	const char *copy = arena_strndup(&config->memory, address, strlen(address));
+	if (copy == NULL)
+		return -1;
+	config->listen[0] = copy;
+	config->listen_count = 1;
+	return 0;
+}
+
+int
+config_set_state(struct config *config, const char *folder)
+{
+	const char *copy = arena_strndup(&config->memory, folder, strlen(folder));
+	if (copy == NULL)
+		return -1;
+	config->state = copy;
+	return 0;
+}
+
+bool
+config_address_is_local(const char *address)
+{
+	if (strchr(address, '/') != NULL || strncmp(address, "[::1]:", 6) == 0 ||
+	    strncmp(address, "localhost:", 10) == 0)
+		return true;
+	const char *colon = strrchr(address, ':');
+	char host[INET_ADDRSTRLEN];
+	struct in_addr parsed;
+	if (colon == NULL || (size_t)(colon - address) >= sizeof(host))
+		return false;
+	memcpy(host, address, (size_t)(colon - address));
+	host[colon - address] = '\0';
+	return inet_pton(AF_INET, host, &parsed) == 1 && ntohl(parsed.s_addr) >> 24 == 127;
+}
+
+int
+config_check(const struct config *config)
+{
+	for (uint32_t i = 0; i < config->listen_count; i++) {
+		if (config->token == NULL && !config_address_is_local(config->listen[i]))
+			return error_set(ERR_INVALID_ARGUMENT,
+					 "token: needed since \"%s\" is not a loopback address",
+					 config->listen[i]);
+	}
+	for (uint32_t i = 0; i < config->device_count; i++) {
+		if (config->group_bytes > config->devices[i].options.memory_bytes)
+			return error_set(ERR_INVALID_ARGUMENT,
+					 "devices[%u].memory: smaller than one group", i + 1);
+	}
+	return 0;
+}
+
+void
+config_destroy(struct config *config)
+{
+	arena_destroy(&config->memory);
+}

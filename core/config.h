@@ -1,0 +1,106 @@
+/*
+ * The node's configuration: a Lua file that returns a table, evaluated in an empty environment and checked whole, key by
+ * key, before anything starts. config_default alone is a working configuration. Read once at start, by the main thread;
+ * constant from then on.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "device/device.h"
+#include "net/server.h"
+
+enum {
+	CONFIG_LISTEN_MAX = 16,
+	/* Most devices that a file can list; a simulated node takes its devices from elsewhere. */
+	CONFIG_DEVICES_MAX = 64,
+	/* A configuration that runs more Lua instructions than this is taken for one that does not end. */
+	CONFIG_INSTRUCTIONS_MAX = 10 * 1000 * 1000,
+};
+
+/* One device to open. */
+struct config_device {
+	enum device_kind kind;
+	struct device_options options;
+};
+
+/* Limits of functions that do not set their own, and of what they may set. */
+struct config_worker {
+	/* A request may take this long in its handler, ms. */
+	uint64_t timeout_ms;
+	/* Memory of one worker process, bytes. */
+	uint64_t memory_bytes;
+	/* Requests that one worker handles at once. */
+	uint32_t concurrency;
+	/* A worker without a request for this long ends, ms. */
+	uint64_t idle_ms;
+	/* Put Lua tracebacks into errors that clients see. */
+	bool tracebacks;
+};
+
+struct config {
+	/* Owns every string and array below. */
+	struct arena memory;
+	/* "127.0.0.1:7420", "[::1]:7420", or a path for a Unix socket. */
+	uint32_t listen_count;
+	const char *listen[CONFIG_LISTEN_MAX];
+	/* Folder of deployed functions, models and packed images; made when it is missing. */
+	const char *state;
+	/* What clients must present; NULL: nothing, and then every address is a loopback address or a Unix socket. */
+	const char *token;
+	enum log_level log_level;
+	struct server_limits limits;
+	/* At least one. */
+	uint32_t device_count;
+	struct config_device devices[CONFIG_DEVICES_MAX];
+	/* Budget of packed models in host memory, bytes. */
+	uint64_t store_bytes;
+	/* Size at which a model's image is cut into groups, bytes. */
+	uint64_t group_bytes;
+	/* Policy file in force from the start; NULL: the one of last time, else the built-in fifo. */
+	const char *policy;
+	/* Text of the Lua table for the policy's new(node, config); NULL: {}. */
+	const char *policy_config;
+	/* Reload the policy when its file changes. */
+	bool watch;
+	struct config_worker worker;
+};
+
+/* The defaults: 127.0.0.1:7420, the user's state folder, one host device with all cores. Ends in config_destroy. */
+void
+config_default(struct config *config);
+
+/*
+ * The defaults, then the file's table over them. Nothing but the file is read. INVALID_ARGUMENT with "FILE:LINE: …" for Lua
+ * errors, "FILE: devices[2].memory: …" for values; NOT_FOUND. *config needs no config_destroy after a failure.
+ */
+int
+config_load(const char *path, struct config *config) __attribute__((warn_unused_result));
+
+/* As config_load from text; name stands for the file in errors. */
+int
+config_parse(const char *name, const char *text, size_t length, struct config *config)
+	__attribute__((warn_unused_result));
+
+/* Replace the listen addresses by one (a command-line option). Copies address. */
+int
+config_set_listen(struct config *config, const char *address) __attribute__((warn_unused_result));
+
+/* Replace the state folder. Copies folder. */
+int
+config_set_state(struct config *config, const char *folder) __attribute__((warn_unused_result));
+
+/* What must hold between values: a token where an address is not loopback, store and devices within reason. */
+int
+config_check(const struct config *config) __attribute__((warn_unused_result));
+
+void
+config_destroy(struct config *config);
+
+/* True for 127.0.0.0/8, [::1], localhost and a path. */
+bool
+config_address_is_local(const char *address);
