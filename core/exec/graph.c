@@ -133,3 +133,11 @@ node_string(const struct node *node, const char *name, const char *fallback)
 	const struct attribute *attribute = attribute_of_kind(node, name, ATTRIBUTE_STRING);
 	return attribute != NULL ? attribute->as.s : fallback;
 }
+
+const int64_t *
+node_ints(const struct node *node, const char *name, uint32_t *count)
+{
+	const struct attribute *attribute = attribute_of_kind(node, name, ATTRIBUTE_INTS);
+	*count = attribute != NULL ? attribute->count : 0;
+	return attribute != NULL ? attribute->as.ints : NULL;
+}

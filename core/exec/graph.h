@@ -59,6 +59,40 @@ struct value {
 	int32_t captured;
 };
 
+/* What is done to a node's output 0 before it is written; the posts pass puts element-wise neighbours here. */
+enum post_kind {
+	POST_RELU,
+	/* min(max(x, alpha), beta) */
+	POST_CLIP,
+	/* x > 0 ? x : alpha x */
+	POST_LEAKY_RELU,
+	/* x > 0 ? x : alpha (exp(x) - 1) */
+	POST_ELU,
+	POST_SIGMOID,
+	POST_TANH,
+	/* x * sigmoid(alpha x) */
+	POST_SWISH,
+	/* x * min(max(x / 6 + 0.5, 0), 1) */
+	POST_HARD_SWISH,
+	/* min(max(alpha x + beta, 0), 1) */
+	POST_HARD_SIGMOID,
+	POST_GELU_ERF,
+	POST_GELU_TANH,
+	/* alpha x + beta */
+	POST_LINEAR,
+	/* With another operand: the node's input `input`, broadcast. */
+	POST_ADD,
+	POST_MUL,
+};
+
+struct post {
+	enum post_kind kind;
+	float alpha;
+	float beta;
+	/* Index into node->inputs. */
+	uint32_t input;
+};
+
 struct node {
 	/* Operator, as in ONNX: "Conv". domain "" for ai.onnx. */
 	const char *op_type;
@@ -73,6 +107,9 @@ struct node {
 	int32_t *outputs;
 	uint32_t attribute_count;
 	struct attribute *attributes;
+	/* In order; only for operators with OPERATOR_POSTS. */
+	uint32_t post_count;
+	struct post *posts;
 };
 
 struct graph {
@@ -119,3 +156,7 @@ float
 node_float(const struct node *node, const char *name, float fallback);
 const char *
 node_string(const struct node *node, const char *name, const char *fallback);
+
+/* The integers of an INTS attribute and how many; NULL and 0 when it is absent or of another kind. */
+const int64_t *
+node_ints(const struct node *node, const char *name, uint32_t *count);
