@@ -7,6 +7,8 @@
 #include <lualib.h>
 #include <stdio.h>
 
+#include "script/json.h"
+
 static int
 traceback(lua_State *L)
 {
@@ -24,6 +26,10 @@ main(int argc, char **argv)
 	}
 	lua_State *L = luaL_newstate();
 	luaL_openlibs(L);
+	lua_getfield(L, LUA_REGISTRYINDEX, "_PRELOAD");
+	lua_pushcfunction(L, luaopen_cjson);
+	lua_setfield(L, -2, "cjson");
+	lua_pop(L, 1);
 	lua_createtable(L, argc - 2, 2);
 	for (int i = 0; i < argc; i++) {
 		lua_pushstring(L, argv[i]);
