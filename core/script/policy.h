@@ -1,7 +1,8 @@
 /*
  * The policy host: runs one policy script in a Lua state of its own on the main loop's thread, checks what it says, and
  * replaces it by the last good one when it raises, says nonsense, exceeds its memory or does not return in time
- * (core/script/policy.c tells how a compiled endless loop is left). Main loop's thread only, but for the watchdog inside.
+ * (core/script/guard.h tells how a compiled endless loop is left). Everything here is called on the thread that made the
+ * host. policies/README.md is the contract that scripts see.
  */
 #pragma once
 
@@ -14,9 +15,11 @@
 struct policy_host;
 
 enum {
-	/* A callback that takes longer is taken for one that does not return. */
-	POLICY_TIMEOUT_MS = 50,
+	/* A callback that uses more processor time is taken for one that does not return. */
+	POLICY_TIMEOUT_MS = 40,
+	/* What one policy's Lua state may hold. */
 	POLICY_MEMORY_BYTES = 256 << 20,
+	POLICY_SOURCE_BYTES_MAX = 1 << 20,
 	POLICY_EVICTIONS_MAX = 64,
 };
 
@@ -36,52 +39,74 @@ struct policy_eviction {
 };
 
 struct policy_options {
-	/* The node that the policy sees; outlives the host. */
+	/* The node that the policy sees; outlives the host. Its rows may change between calls, and `generation` with them. */
 	const struct view_node *node;
-	/* Every job submitted and not done, to be handed to a policy that takes over: calls visit for each. */
-	void (*each_job)(void *context, void (*visit)(void *host, const struct view_job *job),
-			 void *host);
-	/* The policy was replaced, by name, and why (NULL message: asked for). */
+	/* Folder that `require` looks in before the built-in policies; NULL: only those. Copied. */
+	const char *folder;
+	/*
+	 * The policy was replaced, by name, and why (NULL: it was asked for). Called inside the call that found the fault;
+	 * may not call the host. NULL: nobody wants to know.
+	 */
 	void (*replaced)(void *context, const char *from, const char *to, const struct error *why);
 	void *context;
 };
 
-/* A host that runs policies/fifo.lua, which is built in and never fails. */
+/*
+ * A host that runs policies/fifo.lua, which is built in, and starts its watchdog thread. NULL with the error set.
+ * The last deleted host of a process gives the signal handlers back.
+ */
 struct policy_host *
 policy_host_new(const struct policy_options *options);
 void
 policy_host_delete(struct policy_host *host);
 
 /*
- * Load source (chunk name `name`), check its contract, hand over the state and jobs, switch. On failure the old policy stays
- * and the error says why: INVALID_ARGUMENT with file:line. config: text of a Lua table for new(node, config), NULL: {}.
+ * Load source, check its contract, hand over the state and jobs, switch. name: what messages call it, a file's path
+ * ("policies/edf.lua"). config: text of a Lua table for new(node, config), NULL: {}. Source and config are copied. On
+ * failure the old policy stays and the error says why: INVALID_ARGUMENT with file:line.
  */
 int
 policy_load(struct policy_host *host, const char *name, const char *source, size_t length,
 	    const char *config);
 
-/* Name of the policy in force, its source, and how often it was replaced for a fault. */
+/* The source of a built-in policy ("edf"), for policy_load; NULL when there is none of that name. */
+const char *
+policy_builtin(const char *name, size_t *length);
+
+/* Name of the policy in force, its source, and how often one was replaced for a fault. */
 const char *
 policy_name(const struct policy_host *host);
 const char *
 policy_source(const struct policy_host *host, size_t *length);
 uint64_t
 policy_faults(const struct policy_host *host);
+/* Why the last faulty policy was replaced; code ERR_OK when none was. */
+const struct error *
+policy_last_fault(const struct policy_host *host);
 
-/* The callbacks. They never fail: a fault replaces the policy and the call is made again on its successor. */
+/*
+ * The callbacks. They never fail: a fault replaces the policy and the call is made again on its successor. A job is known
+ * to the host from policy_submit to policy_done; in between it is queued or dispatched.
+ */
+
+/* 1 to take the job, 0 to refuse it at once; *retry_after_ms is then the policy's advice, 0 for none. Before policy_submit. */
+int
+policy_admit(struct policy_host *host, const struct view_job *job, double *retry_after_ms);
 void
 policy_submit(struct policy_host *host, const struct view_job *job);
-/* 1 with *verdict filled and legal (job submitted and not dispatched, device exists and is idle, …), 0 for none now. */
+/* 1 with *verdict filled and legal (job queued, device exists and is idle, …): the job is dispatched. 0 for none now. */
 int
 policy_dispatch(struct policy_host *host, struct policy_verdict *verdict);
 /* Fills up to POLICY_EVICTIONS_MAX legal evictions for at least `bytes` on the device; returns how many. */
 uint32_t
 policy_evict(struct policy_host *host, uint32_t device, uint64_t bytes,
 	     struct policy_eviction *evictions);
+/* The job, queued or dispatched, has ended; no policy will name it again. */
 void
 policy_done(struct policy_host *host, const struct view_job *job, enum view_outcome outcome);
+/* For policies that want it: call about every 10 ms while there are jobs. */
 void
-policy_tick(struct policy_host *host, uint64_t now);
-/* The job went back to the queue (its device was lost, or memory could not be had): it may be dispatched again. */
+policy_tick(struct policy_host *host);
+/* The dispatched job went back to the queue (its device was lost, or memory could not be had). */
 void
 policy_requeue(struct policy_host *host, const struct view_job *job);
