@@ -2,4 +2,4 @@
 # Formatting of the C sources and luacheck of the Lua ones; prints what is wrong, changes nothing.
 set -e
 git ls-files '*.c' '*.h' '*.cu' '*.cuh' | xargs -r clang-format --dry-run -Werror
-luacheck -q lua policies models spec
+git ls-files '*.lua' | xargs -r luacheck -q

@@ -26,7 +26,8 @@ local function strip_directives(text)
   text = text:gsub("\\\n", " ")
   text = text:gsub("/%*.-%*/", " ")
   text = ("\n" .. text):gsub("\n[ \t]*#[^\n]*", "\n")
-  text = text:gsub("_Atomic%(([^()]*)%)", "%1"):gsub("_Atomic ", ""):gsub("atomic_int", "int"):gsub("atomic_bool", "bool")
+  text = text:gsub("_Atomic%(([^()]*)%)", "%1"):gsub("_Atomic ", "")
+  text = text:gsub("atomic_int", "int"):gsub("atomic_bool", "bool")
   return (text:gsub("_Alignas%b()", ""))
 end
 

@@ -1,0 +1,39 @@
+# Short words for the common jobs; the build itself is CMake's (CMakePresets.json).
+JOBS ?= 2
+
+help:
+	@echo 'make demo       install what is missing, build, and name the types of real files with a real model'
+	@echo 'make test       install what is missing; lint, specs, sanitizers, fuzz targets (steps: make test STEPS="dev asan")'
+	@echo 'make bench      build release and measure: calls beside Tarantool, cold start'
+	@echo 'make gpu-check  build with CUDA and run the specs on the GPU of this machine'
+	@echo 'make lint       formatting of C, luacheck of Lua'
+	@echo 'make build      the release build alone: build/release/tidepool'
+	@echo 'make clean      remove build/'
+
+demo: build
+	@cmake/demo.sh
+
+build:
+	@cmake/setup.sh build
+	@cmake --preset release >/dev/null
+	@cmake --build --preset release -j $(JOBS)
+
+test:
+	@cmake/setup.sh test
+	@JOBS=$(JOBS) cmake/test.sh $(STEPS)
+
+bench: build
+	@cmake/setup.sh test
+	@cmake/bench.sh
+
+gpu-check:
+	@cmake/setup.sh test
+	@JOBS=$(JOBS) cmake/test.sh gpu
+
+lint:
+	@cmake/lint.sh
+
+clean:
+	rm -rf build
+
+.PHONY: help demo build test bench gpu-check lint clean

@@ -1,0 +1,103 @@
+#!/bin/bash
+# test.sh [STEP...]: builds, checks and runs everything that `make test` stands for, or only the steps named. Steps: lint
+# dev asan tsan fuzz cuda. Goes on after a failure; ends with one line that counts the tests of all runs.
+# Environment: JOBS (2), FUZZ_SECONDS (20, a target).
+cd "$(dirname "$0")/.." || exit 1
+JOBS=${JOBS:-2}
+FUZZ_SECONDS=${FUZZ_SECONDS:-20}
+# What the sanitizer builds run: everything but the specs of models and of the command line, which start release-sized work.
+core_specs="spec/base spec/device spec/exec spec/model spec/net spec/script spec/config_spec.lua"
+passed=0 failed=0 skipped=0
+
+say() { printf '\n== %s (%d s)\n' "$*" $SECONDS; }
+
+# One check that counts as one test.
+check() {
+  local name=$1
+  shift
+  if "$@"; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    echo "FAILED: $name"
+  fi
+}
+
+build() { cmake --preset "$1" >"build/$1.log" 2>&1 && cmake --build --preset "$1" -j "$JOBS" >>"build/$1.log" 2>&1 || { tail -40 "build/$1.log"; return 1; }; }
+
+# specs BUILD FOLDER...: adds that run's counts; a run that ends without counts (a crash) is a failure.
+specs() {
+  local runner=build/$1/spec-runner counts p f s rc folders=()
+  shift
+  for folder in "$@"; do [ -e "$folder" ] && folders+=("$folder"); done
+  counts=$(mktemp)
+  TIDEPOOL_COUNTS=$counts $runner spec/support/run.lua -o spec.support.report "${folders[@]}"
+  rc=$?
+  read -r p f s <"$counts" || { p=0 f=1 s=0; echo "FAILED: $runner ended with status $rc and no report"; }
+  rm -f "$counts"
+  # A sanitizer speaks through the exit status alone.
+  [ $rc != 0 ] && [ "$f" = 0 ] && { f=1; echo "FAILED: $runner passed its specs and ended with status $rc"; }
+  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
+step_lint() { check lint cmake/lint.sh; }
+
+step_dev() {
+  check "build dev" build dev
+  specs dev spec
+}
+
+step_asan() {
+  check "build asan" build asan
+  ASAN_OPTIONS=detect_leaks=1:suppressions=spec/support/asan.supp \
+    LSAN_OPTIONS=suppressions=spec/support/lsan.supp:print_suppressions=0 \
+    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 specs asan $core_specs
+}
+
+step_tsan() {
+  check "build tsan" build tsan
+  TSAN_OPTIONS=suppressions=spec/support/tsan.supp:halt_on_error=0:exitcode=66 specs tsan $core_specs
+}
+
+# Each target with a copy of its seeds, for a bounded time. A target TARGET has its seeds in spec/fuzz/seeds/TARGET.
+step_fuzz() {
+  [ -f spec/fuzz/CMakeLists.txt ] || { echo "no fuzz targets"; return; }
+  check "build fuzz" build fuzz
+  for target in build/fuzz/spec/fuzz/fuzz_*; do
+    [ -x "$target" ] && [ -f "$target" ] || continue
+    local name corpus
+    name=$(basename "$target")
+    corpus=build/fuzz/corpus/${name#fuzz_}
+    rm -rf "$corpus"
+    mkdir -p "$corpus"
+    [ -d "spec/fuzz/seeds/${name#fuzz_}" ] && cp -r "spec/fuzz/seeds/${name#fuzz_}/." "$corpus"
+    check "$name" run_fuzz "$target" "$corpus"
+  done
+}
+
+run_fuzz() {
+  "$1" -max_total_time="$FUZZ_SECONDS" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="build/fuzz/" \
+    -print_final_stats=1 "$2" 2>&1 | grep -E 'ERROR|SUMMARY|stat::number_of_executed|Test unit|panic' | sed "s|^|$(basename "$1"): |"
+  return "${PIPESTATUS[0]}"
+}
+
+# Compiled and linked wherever there is a CUDA compiler; needs no GPU.
+step_cuda() {
+  if ! command -v nvcc >/dev/null && [ ! -x /usr/local/cuda/bin/nvcc ]; then
+    skipped=$((skipped + 1))
+    echo "no CUDA compiler: the cuda build is skipped"
+    return
+  fi
+  check "build cuda" build cuda
+}
+
+mkdir -p build
+for step in "${@:-lint dev asan tsan fuzz cuda}"; do
+  for each in $step; do
+    say "$each"
+    "step_$each"
+  done
+done
+say done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
