@@ -1,0 +1,209 @@
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+enum { COPY_BYTES = 1 << 20 };
+
+static void *
+read_all(int fd, size_t bytes)
+{
+	char *data = malloc(bytes + 1);
+	size_t got = 0;
+	while (data != NULL && got < bytes) {
+		ssize_t count = read(fd, data + got, bytes - got);
+		if (count > 0) {
+			got += (size_t)count;
+		} else if (count == 0 || errno != EINTR) {
+			errno = count == 0 ? EIO : errno;
+			free(data);
+			return NULL;
+		}
+	}
+	if (data != NULL)
+		data[bytes] = '\0';
+	return data;
+}
+
+void *
+file_read(const char *path, size_t limit, size_t *bytes)
+{
+	void *data = NULL;
+	struct stat info;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1) {
+		error_set_errno("%s", path);
+		return NULL;
+	}
+	if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
+		error_set(ERR_INVALID_ARGUMENT, "%s: not a regular file", path);
+	else if ((uint64_t)info.st_size > limit)
+		error_set(ERR_RESOURCE_EXHAUSTED, "%s: %lld bytes, at most %zu", path,
+			  (long long)info.st_size, limit);
+	else if ((data = read_all(fd, (size_t)info.st_size)) == NULL)
+		error_set_errno("%s", path);
+	else
+		*bytes = (size_t)info.st_size;
+	close(fd);
+	return data;
+}
+
+static int
+write_all(int fd, const char *data, size_t bytes)
+{
+	while (bytes > 0) {
+		ssize_t count = write(fd, data, bytes);
+		if (count < 0 && errno != EINTR)
+			return -1;
+		if (count > 0) {
+			data += count;
+			bytes -= (size_t)count;
+		}
+	}
+	return 0;
+}
+
+static int
+sync_folder_of(const char *path)
+{
+	char folder[PATH_MAX];
+	snprintf(folder, sizeof(folder), "%s", path);
+	char *slash = strrchr(folder, '/');
+	if (slash == NULL)
+		snprintf(folder, sizeof(folder), ".");
+	else
+		slash[slash == folder] = '\0';
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd == -1)
+		return -1;
+	int status = fsync(fd);
+	close(fd);
+	return status;
+}
+
+/* A temporary file beside path, open; its name is written to temporary. */
+static int
+open_temporary(const char *path, char temporary[PATH_MAX])
+{
+	if (snprintf(temporary, PATH_MAX, "%s.XXXXXX", path) >= PATH_MAX) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	return mkostemp(temporary, O_CLOEXEC);
+}
+
+/* Make the temporary file the one at path; takes fd. */
+static int
+commit(int fd, const char *temporary, const char *path, int status)
+{
+	if (status == 0)
+		status = fsync(fd);
+	if (close(fd) != 0 && status == 0)
+		status = -1;
+	if (status == 0)
+		status = rename(temporary, path);
+	if (status == 0)
+		return sync_folder_of(path) == 0 ? 0 : error_set_errno("%s: folder", path);
+	error_set_errno("%s", path);
+	unlink(temporary);
+	return -1;
+}
+
+int
+file_write(const char *path, const void *data, size_t bytes)
+{
+	char temporary[PATH_MAX];
+	int fd = open_temporary(path, temporary);
+	if (fd == -1)
+		return error_set_errno("%s", path);
+	return commit(fd, temporary, path, write_all(fd, data, bytes));
+}
+
+static int
+copy_all(int from, int to)
+{
+	char *buffer = malloc(COPY_BYTES);
+	ssize_t count = buffer == NULL ? -1 : 1;
+	int status = 0;
+	while (count > 0 && status == 0) {
+		count = read(from, buffer, COPY_BYTES);
+		if (count < 0 && errno == EINTR)
+			count = 1;
+		else if (count > 0)
+			status = write_all(to, buffer, (size_t)count);
+	}
+	free(buffer);
+	return count < 0 ? -1 : status;
+}
+
+int
+file_copy(const char *from, const char *path)
+{
+	char temporary[PATH_MAX];
+	int source = open(from, O_RDONLY | O_CLOEXEC);
+	if (source == -1)
+		return error_set_errno("%s", from);
+	int fd = open_temporary(path, temporary);
+	int status = -1;
+	if (fd == -1)
+		error_set_errno("%s", path);
+	else
+		status = commit(fd, temporary, path, copy_all(source, fd));
+	close(source);
+	return status;
+}
+
+int
+file_remove(const char *path)
+{
+	return unlink(path) == 0 || errno == ENOENT ? 0 : error_set_errno("%s", path);
+}
+
+int
+file_make_folder(const char *path)
+{
+	char part[PATH_MAX];
+	if (snprintf(part, sizeof(part), "%s", path) >= (int)sizeof(part))
+		return error_set(ERR_INVALID_ARGUMENT, "%s: the path is too long", path);
+	for (char *slash = part + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
+		*slash = '\0';
+		if (mkdir(part, 0700) != 0 && errno != EEXIST)
+			return error_set_errno("%s", part);
+		*slash = '/';
+	}
+	if (mkdir(part, 0700) != 0 && errno != EEXIST)
+		return error_set_errno("%s", part);
+	return 0;
+}
+
+static int
+ends_in(const char *name, const char *suffix)
+{
+	size_t length = strlen(name), tail = strlen(suffix);
+	return length >= tail && strcmp(name + length - tail, suffix) == 0;
+}
+
+int
+file_each(const char *folder, const char *suffix, file_visit_f *visit, void *context)
+{
+	DIR *entries = opendir(folder);
+	if (entries == NULL)
+		return error_set_errno("%s", folder);
+	for (struct dirent *entry; (entry = readdir(entries)) != NULL;) {
+		struct stat info;
+		if (ends_in(entry->d_name, suffix) &&
+		    fstatat(dirfd(entries), entry->d_name, &info, 0) == 0 && S_ISREG(info.st_mode))
+			visit(context, entry->d_name);
+	}
+	closedir(entries);
+	return 0;
+}

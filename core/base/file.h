@@ -1,0 +1,37 @@
+/*
+ * Whole files: read with a limit, written so that a reader, a crash or a loss of power finds the old content or the new and
+ * nothing between. All of it may block. Errors name the path.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The whole file, malloc'd, with a NUL behind it that *bytes does not count. NULL: NOT_FOUND, RESOURCE_EXHAUSTED over limit
+ * bytes.
+ */
+void *
+file_read(const char *path, size_t limit, size_t *bytes);
+
+/* Write path whole: a temporary file beside it, fsync, rename, fsync of the folder. */
+int
+file_write(const char *path, const void *data, size_t bytes);
+
+/* As file_write, with the content of another file. */
+int
+file_copy(const char *from, const char *path);
+
+/* 0 also when there is no such file. */
+int
+file_remove(const char *path);
+
+/* The folder and those above it that are missing, with mode 0700. */
+int
+file_make_folder(const char *path);
+
+/* Call visit with the name of each regular file in the folder whose name ends in suffix, in no order. */
+typedef void
+file_visit_f(void *context, const char *name);
+int
+file_each(const char *folder, const char *suffix, file_visit_f *visit, void *context);
