@@ -46,6 +46,8 @@ struct device_options {
 	int switch_id;
 	/* host, sim: rate of a copy from a peer device, bytes/s; 0: peers are not connected. */
 	uint64_t peer_rate;
+	/* host: how long a stream's thread looks for work before it sleeps; 0: 20 us. */
+	uint32_t spin_ns;
 };
 
 struct device_properties {
@@ -155,17 +157,24 @@ int
 stream_copy_peer(struct device_stream *stream, void *device_to, struct device *peer,
 		 const void *peer_from, size_t bytes) __attribute__((warn_unused_result));
 
-/* event is reached when all that was put before is done. An event may be recorded again once it was reached. */
+/*
+ * event is reached when all that was put before is done or, after an error, skipped. An event may be recorded again once
+ * it was reached and the streams that wait for it have passed it.
+ */
 int
 stream_record(struct device_stream *stream, struct device_event *event)
 	__attribute__((warn_unused_result));
 
-/* What is put after this waits until event (recorded before this call, maybe on another stream) is reached. */
+/*
+ * What is put after this waits until event (recorded before this call, maybe on another stream) is reached. An error of
+ * that stream before the event becomes an error of this one: nothing runs on data that did not arrive.
+ */
 int
 stream_wait(struct device_stream *stream, struct device_event *event)
 	__attribute__((warn_unused_result));
 
-/* *launch is copied; what launch->work points to must outlive the run. */
+/* *launch is copied; what launch->work points to must outlive the run. -1: it was not put; what the run itself meets comes
+ * with the next notify, on every kind of device. */
 int
 stream_launch(struct device_stream *stream, const struct device_launch *launch)
 	__attribute__((warn_unused_result));
@@ -179,7 +188,7 @@ int
 stream_run_now(struct device_stream *stream, const struct device_launch *launch)
 	__attribute__((warn_unused_result));
 
-/* Wait until everything put so far is done; returns the first error since the last notify. For tests and start-up. */
+/* A notify that is waited for: returns the first error since the last one. For tests and start-up. */
 int
 stream_synchronize(struct device_stream *stream) __attribute__((warn_unused_result));
 

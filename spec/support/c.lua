@@ -1,5 +1,6 @@
 -- The C of core/ for specs: `local C = require "spec.support.c" "base/arena.h"` reads that header, and the headers of
 -- ours that it includes, as they are and declares them to the FFI. No copies of declarations, so none that drift.
+-- "spec/support/probe.h" is what specs bring in C themselves.
 --
 -- What a header may hold is therefore plain: declarations, enums, comments, #pragma once, #include and macros that no
 -- declaration uses, save the error-code list, which is expanded here.
@@ -8,7 +9,7 @@ local ffi = require "ffi"
 local declared = {}
 
 local function read(path)
-  local file = assert(io.open("core/" .. path), "no header core/" .. path)
+  local file = assert(io.open("core/" .. path) or io.open(path), "no header " .. path)
   local text = file:read "*a"
   file:close()
   return text
