@@ -50,11 +50,12 @@ void
 onnx_files_destroy(struct onnx_files *files);
 
 /*
- * Hand the memory of a constant's data back to the kernel, whole pages of it; what it held is gone. For whoever has copied
- * a large parameter elsewhere and needs it no more, so that an import never holds a model twice.
+ * Hand the memory of a constant's data back to the kernel, whole pages of it; what it held is gone. For whoever has
+ * copied a large parameter elsewhere and needs it no more, so that an import never holds a model twice. Does nothing for
+ * an import from the caller's bytes.
  */
 void
-onnx_release(const struct constant *constant);
+onnx_release(const struct onnx_files *files, const struct constant *constant);
 
 /* One serialized tensor (TensorProto, the .pb files of ONNX's test data); data is in arena. name may be NULL. */
 int
