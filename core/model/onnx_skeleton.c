@@ -176,14 +176,13 @@ static int
 read_field(const struct skeleton *out, struct span *in, struct field *field)
 {
 	uint64_t number;
-	field->start = in->at;
+	*field = (struct field){ .start = in->at };
 	if (read_varint(out, in, &number) != 0)
 		return -1;
 	if (number >> 3 == 0 || number >> 3 > UINT32_MAX >> 3)
 		return malformed(out, field->start, "field number out of range");
 	field->number = (uint32_t)(number >> 3);
 	field->wire = number & 7;
-	field->payload = (struct span){ in->at, in->at };
 	switch (field->wire) {
 	case WIRE_VARINT:
 		return read_varint(out, in, &number);
