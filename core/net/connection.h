@@ -1,0 +1,110 @@
+/*
+ * A connection from the inside: what server.c and connection.c share. The path uses server.h. Loop thread only.
+ *
+ * States go one way. OPEN: frames in, replies out. DRAINING: nothing more is read or taken in; what is unsent goes out.
+ * LINGERING: our side is shut, input is thrown away until the peer's end comes, so that a last reply is not lost to a
+ * reset. CLOSED: the handle closes; the memory stays until the last reference goes.
+ */
+#pragma once
+
+#include <uv.h>
+
+#include "base/list.h"
+#include "net/address.h"
+#include "net/buffer.h"
+#include "net/framer.h"
+#include "net/server.h"
+#include "net/writer.h"
+
+enum connection_state {
+	CONNECTION_OPEN,
+	CONNECTION_DRAINING,
+	CONNECTION_LINGERING,
+	CONNECTION_CLOSED,
+};
+
+struct connection {
+	union {
+		uv_handle_t handle;
+		uv_stream_t stream;
+		uv_tcp_t tcp;
+		uv_pipe_t pipe;
+	} uv;
+	struct server *server;
+	/* In the server's lists: of all, of those to flush, of those that may go on reading. */
+	struct list link;
+	struct list flush_link;
+	struct list resume_link;
+	/* One is the handle's, until it has closed. */
+	uint32_t refs;
+	enum connection_state state;
+	/* The handle reads. */
+	bool reading;
+	/* The opened event was called, so the closed one will be. */
+	bool announced;
+	bool loopback;
+	char peer[64];
+	void *user;
+	/* Bytes that came in and are not delivered: input->data[begin … end). input is NULL when there are none. */
+	struct buffer *input;
+	size_t begin;
+	size_t end;
+	struct framer framer;
+	/* Requests taken in and not answered. */
+	uint32_t in_flight;
+	/* Replies written and not handed to the kernel: those before the write under way, and those after. */
+	struct writer output;
+	struct writer sending;
+	uv_write_t write;
+	bool write_pending;
+	uv_shutdown_t shutdown;
+	/* Loop time, ms, of the last sign of life, or of the last change of state. */
+	uint64_t active_ms;
+};
+
+/* What the connections of one server share. */
+struct server {
+	uv_loop_t *loop;
+	struct server_limits limits;
+	struct server_events events;
+	void *context;
+	struct buffer_pool *pool;
+	/* The owner, each connection and each handle that has not closed. */
+	uint32_t refs;
+	struct list listeners;
+	struct list connections;
+	struct list to_flush;
+	struct list to_resume;
+	uint32_t connection_count;
+	/* Before and after the loop waits: flush and resume. */
+	uv_prepare_t prepare;
+	uv_check_t check;
+	/* Looks for idle connections. */
+	uv_timer_t sweep;
+	bool stopped;
+};
+
+struct server *
+server_ref(struct server *server);
+void
+server_unref(struct server *server);
+
+/*
+ * Take in the peer that waits at listener, or turn it away when there are too many. -1 with the error set when it could
+ * not be taken off the listener, which then waits for another try.
+ */
+int
+connection_accept(struct server *server, uv_stream_t *listener, int family)
+	__attribute__((warn_unused_result));
+/* Send what is in the output. */
+void
+connection_send(struct connection *connection);
+/* Go on with frames that wait, and with reading. */
+void
+connection_resume(struct connection *connection);
+/* Close at once; what is unsent is lost. The closed event is called. */
+void
+connection_abort(struct connection *connection);
+/* Close if idle for too long, if the peer takes no replies for as long, or if closing takes too long. */
+void
+connection_sweep(struct connection *connection);
