@@ -76,15 +76,6 @@ narrow(enum data_type data_type, int32_t number, unsigned char *to)
 }
 
 static int
-check_count(const char *field, size_t count, int64_t wanted)
-{
-	if (count == (uint64_t)wanted)
-		return 0;
-	return error_set(ERR_INVALID_ARGUMENT, "%s holds %zu elements where dims make %" PRId64,
-			 field, count, wanted);
-}
-
-static int
 convert_int32(const Onnx__Tensor *tensor, enum data_type data_type, unsigned char *to)
 {
 	size_t bytes = data_type_bytes(data_type);
@@ -110,41 +101,67 @@ convert_uint64(const Onnx__Tensor *tensor, enum data_type data_type, unsigned ch
 	return 0;
 }
 
-/* Fields whose elements are as ours: copy count elements of size bytes. */
-static int
-copy_field(const char *field, const void *from, size_t count, size_t size, int64_t wanted, void *to)
+/* The field that holds the elements of a type, and how many it holds. */
+static const char *
+typed_field(const Onnx__Tensor *tensor, enum data_type data_type, size_t *count)
 {
-	if (check_count(field, count, wanted) != 0)
-		return -1;
-	if (count != 0)
-		memcpy(to, from, count * size);
-	return 0;
+	switch (data_type) {
+	case DATA_TYPE_FLOAT:
+		*count = tensor->n_float_data;
+		return "float_data";
+	case DATA_TYPE_DOUBLE:
+		*count = tensor->n_double_data;
+		return "double_data";
+	case DATA_TYPE_INT64:
+		*count = tensor->n_int64_data;
+		return "int64_data";
+	case DATA_TYPE_UINT32:
+	case DATA_TYPE_UINT64:
+		*count = tensor->n_uint64_data;
+		return "uint64_data";
+	default:
+		*count = tensor->n_int32_data;
+		return "int32_data";
+	}
 }
 
 static int
-read_typed(const Onnx__Tensor *tensor, const struct tensor_type *type, unsigned char *to)
+convert_typed(const Onnx__Tensor *tensor, enum data_type data_type, void *to)
 {
-	int64_t wanted = tensor_elements(type);
-	switch (type->data_type) {
+	switch (data_type) {
 	case DATA_TYPE_FLOAT:
-		return copy_field("float_data", tensor->float_data, tensor->n_float_data, 4, wanted,
-				  to);
+		memcpy(to, tensor->float_data, tensor->n_float_data * sizeof(float));
+		return 0;
 	case DATA_TYPE_DOUBLE:
-		return copy_field("double_data", tensor->double_data, tensor->n_double_data, 8,
-				  wanted, to);
+		memcpy(to, tensor->double_data, tensor->n_double_data * sizeof(double));
+		return 0;
 	case DATA_TYPE_INT64:
-		return copy_field("int64_data", tensor->int64_data, tensor->n_int64_data, 8, wanted,
-				  to);
+		memcpy(to, tensor->int64_data, tensor->n_int64_data * sizeof(int64_t));
+		return 0;
 	case DATA_TYPE_UINT32:
 	case DATA_TYPE_UINT64:
-		if (check_count("uint64_data", tensor->n_uint64_data, wanted) != 0)
-			return -1;
-		return convert_uint64(tensor, type->data_type, to);
+		return convert_uint64(tensor, data_type, to);
 	default:
-		if (check_count("int32_data", tensor->n_int32_data, wanted) != 0)
-			return -1;
-		return convert_int32(tensor, type->data_type, to);
+		return convert_int32(tensor, data_type, to);
 	}
+}
+
+/* The count is checked before memory is taken: dims alone cost nothing. */
+static int
+read_typed(struct arena *arena, const Onnx__Tensor *tensor, struct constant *constant)
+{
+	size_t count;
+	const char *field = typed_field(tensor, constant->type.data_type, &count);
+	int64_t wanted = tensor_elements(&constant->type);
+	if (count != (uint64_t)wanted)
+		return error_set(ERR_INVALID_ARGUMENT,
+				 "%s holds %zu elements where dims make %" PRId64, field, count,
+				 wanted);
+	void *data = arena_alloc(arena, tensor_bytes(&constant->type));
+	constant->data = data;
+	if (data == NULL)
+		return -1;
+	return count == 0 ? 0 : convert_typed(tensor, constant->type.data_type, data);
 }
 
 /* --- data as bytes ------------------------------------------------------------------------------------------------ */
@@ -285,9 +302,7 @@ onnx_tensor_convert(struct onnx_files *files, struct arena *arena, const Onnx__T
 		place.size = tensor->raw_size;
 		return read_bytes(files, arena, place, "raw_data", constant);
 	}
-	unsigned char *data = arena_alloc(arena, tensor_bytes(&constant->type));
-	constant->data = data;
-	return data == NULL ? -1 : read_typed(tensor, &constant->type, data);
+	return read_typed(arena, tensor, constant);
 }
 
 int
