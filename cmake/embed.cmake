@@ -12,9 +12,9 @@ function(tidepool_embed_module name file objects_variable)
   set(${objects_variable} ${${objects_variable}} ${object} PARENT_SCOPE)
 endfunction()
 
-# tidepool_embed_lua(TARGET FOLDER name=file...): an object library of every Lua module under FOLDER, and of the single
-# modules named.
-function(tidepool_embed_lua target folder)
+# tidepool_embed_lua(VARIABLE FOLDER name=file...): the objects of every Lua module under FOLDER, and of the single modules
+# named, to be given to executables as sources.
+function(tidepool_embed_lua variable folder)
   set(root ${CMAKE_SOURCE_DIR}/${folder})
   file(GLOB_RECURSE files CONFIGURE_DEPENDS RELATIVE ${root} ${root}/*.lua)
   file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/embedded)
@@ -29,7 +29,7 @@ function(tidepool_embed_lua target folder)
     tidepool_embed_module(${CMAKE_MATCH_1} ${CMAKE_MATCH_2} objects)
   endforeach()
   set_source_files_properties(${objects} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
-  add_library(${target} OBJECT ${objects} ${CMAKE_SOURCE_DIR}/cmake/empty.c)
+  set(${variable} ${objects} PARENT_SCOPE)
 endfunction()
 
 # tidepool_embed_text(TARGET file...): adds the table of core/base/embedded.h with these files, paths from the source

@@ -2,8 +2,14 @@ local json = require "tidepool.json"
 
 describe("json", function()
   it("reads back what it wrote", function()
-    local value = { text = "\0\255 \"é\"", list = { 1, 2.5, -1e300 }, yes = true, nothing = json.null, deep = { {} } }
+    local text = "\0\255 \"é\" a\\/b\\\\/"
+    local value = { text = text, list = { 1, 2.5, -1e300 }, yes = true, nothing = json.null, deep = { {} } }
     assert.same(value, json.decode(json.encode(value)))
+  end)
+
+  it("leaves slashes alone", function()
+    assert.equal([["a/b"]], json.encode "a/b")
+    assert.equal([["\\/"]], json.encode "\\/")
   end)
 
   it("keeps single-precision numbers whole", function()

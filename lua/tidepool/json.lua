@@ -10,8 +10,9 @@ local json = { null = cjson.null }
 --- The JSON text of a value; nil and a message for a function, a cycle, NaN and the like.
 function json.encode(value)
   local ok, text = pcall(cjson.encode, value)
-  if ok then return text end
-  return nil, text
+  if not ok then return nil, text end
+  -- lua-cjson escapes every slash, which JSON does not ask for.
+  return (text:gsub("\\/", "/"))
 end
 
 --- The value of a JSON text; nil and a message that names the position.

@@ -1,0 +1,74 @@
+--- The command line: one file a command beside this one. main(arguments) runs one and returns the exit status.
+--
+-- A command's file returns
+--   summary    a line for the list of commands
+--   examples   lines for its --help
+--   options    function(parser): declares what it takes (argparse)
+--   run        function(options) returns its result, and a function that makes text of it; with --json the result
+--              itself is printed. Both may be nil. Failures are raised by tidepool.cli.failure.
+local argparse = require "argparse"
+local failure = require "tidepool.cli.failure"
+local output = require "tidepool.cli.output"
+
+local cli = {}
+
+local names = {
+  "serve", "deploy", "remove", "invoke", "functions", "models", "policy", "status", "fetch", "version",
+}
+
+local function add_command(parser, name)
+  local command = require("tidepool.cli." .. name)
+  local subparser = parser:command(name, command.summary)
+  if command.examples then
+    subparser:epilog("Examples:\n  " .. table.concat(command.examples, "\n  "))
+  end
+  if command.options then command.options(subparser) end
+  subparser:flag("--json", "Print the result as JSON.")
+  return command
+end
+
+local function usage_error(parser, message)
+  failure.usage(("%s\nTry: %s --help"):format(message, parser:_get_fullname()))
+end
+
+local function make_parser()
+  local parser = argparse("tidepool", "Lua-scriptable inference: functions and their models on one node.")
+  parser:epilog [[
+Environment:
+  TIDEPOOL_ADDRESS  the node, when --address does not say: HOST:PORT, or the path of a Unix socket (127.0.0.1:7420)
+  TIDEPOOL_TOKEN    what to present to a node that wants a token
+Exit status: 0 done; 1 the node or the command says no; 2 the command line is wrong; 3 the node cannot be reached.]]
+  parser:command_target "command"
+  parser:usage_max_width(100)
+  parser:help_max_width(100)
+  parser:add_help_command "help"
+  parser.error = usage_error
+  local commands = {}
+  for _, name in ipairs(names) do commands[name] = add_command(parser, name) end
+  return parser, commands
+end
+
+local function run(arguments)
+  local parser, commands = make_parser()
+  local options = parser:parse(arguments)
+  local result, to_text = commands[options.command].run(options)
+  if options.json and result ~= nil then
+    output.json(result)
+  elseif to_text then
+    output.text(to_text(result))
+  end
+  return 0
+end
+
+--- Run the command that the arguments name.
+function cli.main(arguments)
+  local ok, status = xpcall(run, function(raised)
+    if failure.is(raised) then return raised end
+    return failure.new(1, debug.traceback(tostring(raised), 2))
+  end, arguments)
+  if ok then return status end
+  io.stderr:write("tidepool: ", status.message, "\n")
+  return status.status
+end
+
+return cli

@@ -1,0 +1,52 @@
+local files = require "tidepool.cli.files"
+local failure = require "tidepool.cli.failure"
+local msgpack = require "tidepool.msgpack"
+local output = require "tidepool.cli.output"
+local session = require "tidepool.cli.session"
+
+local function to_text(models)
+  local rows = {}
+  for index, each in ipairs(models) do
+    rows[index] = { each.name, each.state, output.bytes(each.bytes), each.groups }
+  end
+  return output.rows({ "NAME", "STATE", "BYTES", "GROUPS" }, rows)
+end
+
+local function load_model(options)
+  local request = { name = options.name or files.base_name(options.file):gsub("%.onnx$", "") }
+  if session.is_local(options) and not options.upload then
+    request.path = files.absolute(options.file)
+    if not request.path then failure.raise("%s: no such file", options.file) end
+  else
+    request.data = msgpack.bin(files.need(options.file))
+  end
+  return session.call(options, "model.load", request), function() return "loaded " .. request.name end
+end
+
+return {
+  summary = "List the node's models; load and unload them.",
+  examples = {
+    "tidepool models",
+    "tidepool models load resnet50.onnx --name resnet",
+    "tidepool models unload resnet",
+  },
+  options = function(parser)
+    parser:command_target "action"
+    parser:require_command(false)
+    session.options(parser)
+    local load = parser:command("load", "Give the node an ONNX file.")
+    load:argument("file", "The ONNX file.")
+    load:option("--name", "Its name on the node; the file's name without .onnx."):argname "NAME"
+    load:flag("--upload", "Send the bytes even to a node of this machine, which would read the file itself.")
+    parser:command("unload", "Take a model from the node."):argument("name", "The model.")
+    parser:command("list", "List the models (the default).")
+  end,
+  run = function(options)
+    if options.action == "load" then return load_model(options) end
+    if options.action == "unload" then
+      return session.call(options, "model.unload", { name = options.name }),
+        function() return "unloaded " .. options.name end
+    end
+    return session.call(options, "model.list", {}), to_text
+  end,
+}

@@ -1,0 +1,104 @@
+--- Between what travels (strings of bytes, tensors as maps with bytes) and JSON (text, tensors as lists of numbers).
+local ffi = require "ffi"
+local json = require "tidepool.json"
+local msgpack = require "tidepool.msgpack"
+
+local values = {}
+
+-- Open Inference Protocol names, and the C types of their elements. Half precision has none.
+local element_types = {
+  FP32 = "float", FP64 = "double", INT8 = "int8_t", INT16 = "int16_t", INT32 = "int32_t", INT64 = "int64_t",
+  UINT8 = "uint8_t", UINT16 = "uint16_t", UINT32 = "uint32_t", UINT64 = "uint64_t", BOOL = "uint8_t",
+}
+
+-- Most elements that are worth printing on one line.
+local FLAT_MAX = 16
+
+--- True for UTF-8 without control characters other than tabs and line ends.
+function values.is_text(bytes)
+  local at = 1
+  while at <= #bytes do
+    local first = bytes:byte(at)
+    local length = first < 0x80 and 1 or first >= 0xc2 and first < 0xe0 and 2 or first >= 0xe0 and first < 0xf0 and 3
+      or first >= 0xf0 and first < 0xf5 and 4
+    if not length or (first < 32 and not ("\t\n\r"):find(bytes:sub(at, at), 1, true)) then return false end
+    if not bytes:sub(at + 1, at + length - 1):find("^[\128-\191]*$") or at + length - 1 > #bytes then return false end
+    at = at + length
+  end
+  return true
+end
+
+local function to_hex(bytes)
+  return (bytes:gsub(".", function(byte) return ("%02x"):format(byte:byte()) end))
+end
+
+local function is_tensor(value)
+  return type(value.datatype) == "string" and type(value.shape) == "table" and value.data ~= nil
+end
+
+local function tensor_to_json(tensor)
+  local element = element_types[tensor.datatype]
+  if not element or type(tensor.data) ~= "string" then return nil end
+  local array = ffi.cast("const " .. element .. " *", tensor.data)
+  local list = {}
+  for index = 1, #tensor.data / ffi.sizeof(element) do list[index] = tonumber(array[index - 1]) end
+  return { datatype = tensor.datatype, shape = values.to_json(tensor.shape), data = list }
+end
+
+--- A value that JSON can hold: bytes that are no text as {hex = …}, tensors with their numbers.
+function values.to_json(value)
+  if type(value) == "string" then
+    return values.is_text(value) and value or { hex = to_hex(value) }
+  elseif type(value) == "cdata" then
+    return tonumber(value)
+  elseif value == msgpack.null then
+    return json.null
+  elseif type(value) ~= "table" then
+    return value
+  end
+  local tensor = is_tensor(value) and tensor_to_json(value)
+  if tensor then return tensor end
+  local copy = {}
+  for key, item in pairs(value) do copy[key] = values.to_json(item) end
+  return copy
+end
+
+local function tensor_from_json(tensor)
+  local element = element_types[tensor.datatype]
+  if not element then return nil, ("datatype \"%s\" cannot be written as numbers"):format(tensor.datatype) end
+  local count = #tensor.data
+  local array = ffi.new(element .. "[?]", count)
+  for index = 1, count do
+    local number = tensor.data[index]
+    if type(number) == "boolean" then number = number and 1 or 0 end
+    if type(number) ~= "number" then return nil, ("data[%d] is no number"):format(index) end
+    array[index - 1] = number
+  end
+  local bytes = ffi.string(array, count * ffi.sizeof(element))
+  return { datatype = tensor.datatype, shape = tensor.shape, data = msgpack.bin(bytes) }
+end
+
+--- What a JSON text stands for on the wire: {datatype, shape, data = [numbers]} becomes a tensor. nil and a message.
+function values.from_json(value)
+  if value == json.null then return msgpack.null end
+  if type(value) ~= "table" then return value end
+  if is_tensor(value) and type(value.data) == "table" then return tensor_from_json(value) end
+  local copy = {}
+  for key, item in pairs(value) do
+    local converted, message = values.from_json(item)
+    if converted == nil then return nil, message end
+    copy[key] = converted
+  end
+  return copy
+end
+
+--- True for a short list of numbers, which prints best on one line.
+function values.is_flat(list)
+  if #list == 0 or #list > FLAT_MAX then return false end
+  for _, item in pairs(list) do
+    if type(item) == "table" then return false end
+  end
+  return true
+end
+
+return values
