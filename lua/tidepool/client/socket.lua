@@ -33,10 +33,11 @@ int clock_gettime(int clock, struct tidepool_timespec *now);
 ]]
 
 local C = ffi.C
+local band, bor = bit.band, bit.bor
 
 -- Linux, all architectures that LuaJIT runs on but MIPS.
 local AF_UNIX, SOCK_STREAM = 1, 1
-local SOCK_FLAGS = bit.bor(0x800, 0x80000) -- SOCK_NONBLOCK, SOCK_CLOEXEC
+local SOCK_FLAGS = bor(0x800, 0x80000) -- SOCK_NONBLOCK, SOCK_CLOEXEC
 local SOL_SOCKET, SO_ERROR, IPPROTO_TCP, TCP_NODELAY = 1, 4, 6, 1
 local MSG_NOSIGNAL = 0x4000
 local POLLIN, POLLOUT = 1, 4
@@ -84,8 +85,13 @@ local function finish_connect(fd, deadline)
   return code[0]
 end
 
+-- Closes the socket of an object that was dropped.
+local function close_guarded(guard)
+  if guard[0] >= 0 then C.close(guard[0]) end
+end
+
 local function connect_one(address, family, sockaddr, length, deadline)
-  local fd = C.socket(family, bit.bor(SOCK_STREAM, SOCK_FLAGS), 0)
+  local fd = C.socket(family, bor(SOCK_STREAM, SOCK_FLAGS), 0)
   if fd < 0 then return system_failure("socket", ffi.errno()) end
   local code = 0
   if C.connect(fd, sockaddr, length) ~= 0 then code = ffi.errno() end
@@ -96,7 +102,8 @@ local function connect_one(address, family, sockaddr, length, deadline)
     return system_failure("connect to " .. address, code)
   end
   if family ~= AF_UNIX then C.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, ffi.new("int[1]", 1), 4) end
-  return setmetatable({ fd = fd, address = address }, Socket)
+  local guard = ffi.gc(ffi.new("int[1]", fd), close_guarded)
+  return setmetatable({ fd = fd, address = address, guard = guard }, Socket)
 end
 
 local function connect_unix(address, path, deadline)
@@ -137,20 +144,22 @@ function M.connect(address, timeout)
   return connect_tcp(address, host, port, deadline)
 end
 
--- Send bytes of data (a string or a pointer): true. On any failure the socket is of no further use.
-function Socket:send(data, bytes, deadline)
-  if self.fd < 0 then return failure("UNAVAILABLE", "%s: the connection is closed", self.address) end
+-- Send bytes of data (a string or a pointer): true. While the peer takes nothing but has something to say, drain() is
+-- called, so that two sides that both write do not wait for each other. On any failure the socket is of no further use.
+function Socket:send(data, bytes, deadline, drain)
   local at = ffi.cast("const char *", data)
   while bytes > 0 do
+    if self.fd < 0 then return failure("UNAVAILABLE", "%s: the connection is closed", self.address) end
     local sent = tonumber(C.send(self.fd, at, bytes, MSG_NOSIGNAL))
     if sent >= 0 then
       at, bytes = at + sent, bytes - sent
     else
       local code = ffi.errno()
       if code == EAGAIN then
-        if not wait(self.fd, POLLOUT, deadline) then
+        if not wait(self.fd, drain and bor(POLLIN, POLLOUT) or POLLOUT, deadline) then
           return failure("DEADLINE_EXCEEDED", "%s: the node takes no more bytes", self.address)
         end
+        if drain and band(pollfd[0].revents, POLLIN) ~= 0 then drain() end
       elseif code ~= EINTR then
         return system_failure(self.address, code)
       end
@@ -180,7 +189,7 @@ end
 
 function Socket:close()
   if self.fd >= 0 then C.close(self.fd) end
-  self.fd = -1
+  self.fd, self.guard[0] = -1, -1
 end
 
 return M
