@@ -16,7 +16,8 @@ save("relu", { graph = { nodes = { onnx.node("Relu", { "x" }, { "y" }) }, inputs
 save("tensors", { graph = {
   nodes = {
     onnx.node("Constant", {}, { "k" },
-      { onnx.attribute_tensor("value", onnx.tensor { dims = { 2 }, type = 6, more = onnx.int(5, 1) .. onnx.int(5, 2) }) }),
+      { onnx.attribute_tensor("value",
+        onnx.tensor { dims = { 2 }, type = 6, more = onnx.int(5, 1) .. onnx.int(5, 2) }) }),
     onnx.node("Add", { "w", "x" }, { "y" }),
   },
   inputs = { x },
@@ -53,7 +54,8 @@ save("function", {
 })
 
 save("unsorted", { graph = {
-  nodes = { onnx.node("Neg", { "b" }, { "y" }), onnx.node("Exp", { "a" }, { "b" }), onnx.node("Relu", { "x" }, { "a" }) },
+  nodes = { onnx.node("Neg", { "b" }, { "y" }), onnx.node("Exp", { "a" }, { "b" }),
+    onnx.node("Relu", { "x" }, { "a" }) },
   inputs = { x },
   outputs = { y },
 } })
