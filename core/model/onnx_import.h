@@ -102,7 +102,7 @@ int
 onnx_tensor_convert(struct onnx_files *files, struct arena *arena, const Onnx__Tensor *tensor,
 		    struct constant *constant);
 
-/* --- onnx_graph.c, onnx_node.c, onnx_attribute.c, onnx_function.c, onnx_sort.c ------------------------------------------------------------------------- */
+/* --- onnx_graph.c, onnx_node.c, onnx_attribute.c, onnx_constant.c, onnx_function.c, onnx_sort.c ------------------------------------------------------------------------- */
 
 /* A call of a model-local function that is being inlined. */
 struct onnx_call {
@@ -151,6 +151,14 @@ onnx_nodes_declare(struct onnx_import *import, struct onnx_scope *scope, size_t 
 int
 onnx_nodes_build(struct onnx_import *import, struct onnx_scope *scope, size_t count,
 		 Onnx__Node *const *nodes);
+
+/* Is this an operator Constant with one output that is wanted? */
+bool
+onnx_node_is_constant(const struct node *node);
+
+/* Turn the graph's last node, which is a Constant, into its output's value. */
+int
+onnx_constant_take(struct onnx_import *import, struct graph *graph);
 
 /* Fill import->functions; names must be given once. */
 int

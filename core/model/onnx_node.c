@@ -123,7 +123,9 @@ build_node(struct onnx_import *import, struct onnx_scope *scope, const Onnx__Nod
 	struct node *node =
 		graph_add_node(scope->graph, message->op_type, (uint32_t)message->n_input,
 			       (uint32_t)message->n_output, (uint32_t)message->n_attribute);
-	return node == NULL ? -1 : fill_node(import, scope, message, node);
+	if (node == NULL || fill_node(import, scope, message, node) != 0)
+		return -1;
+	return onnx_node_is_constant(node) ? onnx_constant_take(import, scope->graph) : 0;
 }
 
 int
