@@ -44,6 +44,8 @@ step_lint() { check lint cmake/lint.sh; }
 
 step_dev() {
   check "build dev" build dev
+  # Models that specs run and the source tree does not hold; from build/cache after the first time.
+  check "fetch models" build/dev/tidepool fetch models/filetype
   specs dev spec
 }
 

@@ -225,21 +225,14 @@ read_log_level(struct source *source, const struct field *field, void *to)
 }
 
 static int
-kind_from_name(const char *name)
-{
-	if (strcmp(name, "host") == 0)
-		return DEVICE_KIND_HOST;
-	return strcmp(name, "cuda") == 0 ? DEVICE_KIND_CUDA : -1;
-}
-
-static int
 read_device_kind(struct source *source, const struct field *field, void *to)
 {
 	(void)field;
 	int kind = lua_type(source->L, -1) == LUA_TSTRING
-			   ? kind_from_name(lua_tostring(source->L, -1))
+			   ? device_kind_from_name(lua_tostring(source->L, -1))
 			   : -1;
-	if (kind < 0)
+	/* The simulator's devices come from a simulation, not from a file. */
+	if (kind < 0 || kind == DEVICE_KIND_SIM)
 		return refuse(source, "must be \"host\" or \"cuda\"");
 	*(enum device_kind *)to = (enum device_kind)kind;
 	return 0;
