@@ -269,8 +269,7 @@ event_new(struct device *device)
 	struct device_event *event = device->ops->event_new(device);
 	if (event == NULL)
 		return NULL;
-	/* A decorator hands out its target's events: their table is the target's, their device is not. */
-	event->ops = device->target->event;
+	event->ops = device->event;
 	event->device = device;
 	atomic_fetch_add(&device->children, 1);
 	return event;

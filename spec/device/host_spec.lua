@@ -1,76 +1,22 @@
 local ffi = require "ffi"
 local C = require "spec.support.c"("device/device.h", "base/clock.h", "spec/support/probe.h")
+local new_rig = require "spec.support.rig"
+local check = new_rig.check
 
 local MIB = 2 ^ 20
 local WAIT_MS = 10000
 
-local function check(result)
-  if result ~= 0 then error(ffi.string(C.error_last().message), 2) end
-end
-
 describe("host device", function()
-  local devices, streams, events, probes, keep
-
-  local function open(options)
-    options = options or {}
-    options.switch_id = options.switch_id or C.DEVICE_NO_SWITCH
-    local device = C.device_open(C.DEVICE_KIND_HOST, ffi.new("struct device_options", options))
-    assert(device ~= nil, ffi.string(C.error_last().message))
-    devices[#devices + 1] = device
-    return device
-  end
-
-  local function stream(device, kind)
-    local new = C.stream_new(device, kind or C.STREAM_COMPUTE)
-    assert(new ~= nil)
-    streams[#streams + 1] = new
-    return new
-  end
-
-  local function event(device)
-    local new = C.event_new(device)
-    events[#events + 1] = new
-    return new
-  end
-
-  local function probe()
-    local new = C.probe_new()
-    probes[#probes + 1] = new
-    return new
-  end
-
-  local function launch(on, fields, run)
-    local work = ffi.new("struct probe_work", fields)
-    keep[#keep + 1] = work
-    return C.stream_launch(on, ffi.new("struct device_launch", { run = run or C.probe_run, work = work }))
-  end
-
-  local function notify(on, to)
-    check(C.stream_notify(on, C.probe_done, to))
-  end
-
-  local function steps(of)
-    local list = {}
-    for i = 0, C.probe_count(of) - 1 do list[#list + 1] = of.steps[i] end
-    return list
-  end
-
-  local function reserve(device, bytes)
-    local base = ffi.new "void *[1]"
-    check(C.device_reserve(device, bytes, base))
-    return ffi.cast("uint8_t *", base[0])
-  end
+  local rig, open, stream, event, probe, launch, notify, steps, reserve, keep
 
   before_each(function()
-    devices, streams, events, probes, keep = {}, {}, {}, {}, {}
+    rig = new_rig()
+    open, stream, event, probe = rig.open, rig.stream, rig.event, rig.probe
+    launch, notify, steps, reserve, keep = rig.launch, rig.notify, rig.steps, rig.reserve, rig.keep
   end)
 
   after_each(function()
-    for _, each in ipairs(probes) do C.probe_open(each) end
-    for _, each in ipairs(streams) do C.stream_delete(each) end
-    for _, each in ipairs(events) do C.event_delete(each) end
-    for _, each in ipairs(probes) do C.probe_delete(each) end
-    for _, each in ipairs(devices) do C.device_close(each) end
+    rig.close()
   end)
 
   it("says what it is", function()
@@ -321,7 +267,7 @@ describe("host device", function()
 
     local function copies(device, count, bytes)
       local from = ffi.new("uint8_t[?]", bytes)
-      keep[#keep + 1] = from
+      keep(from)
       local to = reserve(device, count * bytes)
       ffi.fill(to, count * bytes)
       return { on = stream(device, C.STREAM_COPY_IN), to = to, from = from, count = count, bytes = bytes }
