@@ -39,7 +39,7 @@ residency_delete(struct residency *residency);
 enum residency_state
 residency_state(const struct residency *residency);
 
-/* Groups that are on the device or on their way (a prefix), and their bytes. */
+/* Groups that are on the device or on their way (a prefix), and the pool memory that they take, in whole units. */
 uint32_t
 residency_groups(const struct residency *residency);
 uint64_t
@@ -49,7 +49,7 @@ residency_bytes(const struct residency *residency);
 uint64_t
 residency_missing_bytes(const struct residency *residency);
 
-/* Keep groups 0 … groups-1 from being trimmed; counted, a pin a call. */
+/* Keep groups 0 … groups-1, at most residency_groups, from being trimmed; counted, a pin a call. */
 void
 residency_pin(struct residency *residency, uint32_t groups);
 void
@@ -63,26 +63,34 @@ uint64_t
 residency_trim(struct residency *residency, uint32_t keep);
 
 /*
- * Begin to bring groups up to `groups` (all that are missing before it): takes extents and pins what it brings. NULL with
+ * Begin to bring groups 0 … groups-1 as far as they are missing: takes extents and pins what it brings. NULL with
  * RESOURCE_EXHAUSTED when the pool cannot give them: nothing is taken then, and *needed_bytes says how much pool memory is
- * wanted; evict and try again. NULL without an error when nothing is missing.
+ * wanted in all; evict and try again (with that much free, the runs were too short for a large group: evict on). NULL with
+ * UNAVAILABLE while groups of a failed load are still pinned. NULL and the error cleared when nothing is missing.
  */
 struct residency_load *
 residency_begin_load(struct residency *residency, uint32_t groups, uint64_t *needed_bytes);
 
-/* Submit thread: put the copies on the copy stream, an event a group. peer: copy from there instead (its residency is
- * pinned by the caller), NULL for the host image. */
+/*
+ * Submit thread: put the copies on the copy stream, an event a group. peer: copy from there instead (the same image's
+ * residency there, pinned by the caller), NULL for the host image. The caller then puts a notify, after -1 too: the stream
+ * has the error then, and so has whoever waits for a group that was not put.
+ */
 int
 residency_issue_load(struct residency_load *load, struct device_stream *copy,
 		     const struct residency *peer) __attribute__((warn_unused_result));
 
-/* Main loop, once the copy stream's completion came back: unpin what it brought; on error the groups are dropped. */
+/*
+ * Main loop, once the copy stream's completion came back: unpin what it brought and free the load. On error its groups and
+ * all after them are dropped, at once or when the last pin on them goes.
+ */
 void
 residency_finish_load(struct residency_load *load, const struct error *error);
 
 /*
  * What a run binds: device address of each group, and the event to wait for (NULL: there already). Arrays of
- * image->group_count entries that stay in place for as long as the residency lives; entries of pinned groups are stable.
+ * image->group_count entries that stay in place for as long as the residency lives; entries of pinned groups are stable,
+ * so a group that was pinned all the time since its load keeps an event, long reached.
  */
 void *const *
 residency_addresses(const struct residency *residency);

@@ -1,0 +1,401 @@
+#include "model/residency.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* What is known of one group on the device. */
+struct group {
+	struct extent *extent;
+	/* Made at the first load, recorded by each; events[] shows it while it is needed. */
+	struct device_event *event;
+	/* The load that brings it; NULL when it is there. */
+	struct residency_load *load;
+};
+
+struct residency {
+	struct pool *pool;
+	struct device *device;
+	const struct image *image;
+	const void *owner;
+	struct group *groups;
+	/* What runs bind, group by group: entries at and above `held` are NULL. */
+	void **addresses;
+	struct device_event **events;
+	/* Groups that hold an extent, and the prefix of them that is good: what a failed load brought is not, but its
+	 * extents stay until no pin covers them. */
+	uint32_t held;
+	uint32_t good;
+	/* Bytes that the good groups, and all groups, take in the pool. */
+	uint64_t good_bytes;
+	uint64_t all_bytes;
+	/* Pins of each prefix length, and the longest that has one. */
+	uint32_t *pins;
+	uint32_t pinned;
+	/* Loads that are begun and not finished. */
+	uint32_t loads;
+	bool failed;
+};
+
+struct residency_load {
+	struct residency *residency;
+	uint32_t first;
+	uint32_t end;
+	/* Why not all of it could be put; what fail_rest shows to the stream. */
+	struct error error;
+};
+
+static uint64_t
+pool_bytes(uint64_t bytes)
+{
+	uint64_t units = bytes == 0 ? 1 : (bytes - 1) / POOL_UNIT + 1;
+	return units * POOL_UNIT;
+}
+
+static uint64_t
+group_bytes(const struct residency *residency, uint32_t group)
+{
+	return pool_bytes(residency->image->groups[group].bytes);
+}
+
+/* --- making and deleting ----------------------------------------------------------------------------------------- */
+
+static void
+free_all(struct residency *residency)
+{
+	if (residency->groups != NULL) {
+		for (uint32_t i = 0; i < residency->image->group_count; i++)
+			event_delete(residency->groups[i].event);
+	}
+	free(residency->groups);
+	free(residency->addresses);
+	free(residency->events);
+	free(residency->pins);
+	free(residency);
+}
+
+static int
+allocate(struct residency *residency, uint32_t count)
+{
+	/* One more than groups: no allocation of 0 bytes, and a pin of none has its place. */
+	residency->groups = calloc(count + 1, sizeof(*residency->groups));
+	residency->addresses = calloc(count + 1, sizeof(*residency->addresses));
+	residency->events = calloc(count + 1, sizeof(*residency->events));
+	residency->pins = calloc(count + 1, sizeof(*residency->pins));
+	if (residency->groups != NULL && residency->addresses != NULL &&
+	    residency->events != NULL && residency->pins != NULL)
+		return 0;
+	return error_set(ERR_RESOURCE_EXHAUSTED, "no memory for the residency of %u groups", count);
+}
+
+struct residency *
+residency_new(struct pool *pool, struct device *device, const struct image *image,
+	      const void *owner)
+{
+	struct residency *residency = calloc(1, sizeof(*residency));
+	if (residency == NULL) {
+		error_set(ERR_RESOURCE_EXHAUSTED, "no memory for a residency");
+		return NULL;
+	}
+	*residency = (struct residency){
+		.pool = pool, .device = device, .image = image, .owner = owner
+	};
+	if (allocate(residency, image->group_count) != 0) {
+		free_all(residency);
+		return NULL;
+	}
+	for (uint32_t i = 0; i < image->group_count; i++)
+		residency->all_bytes += group_bytes(residency, i);
+	return residency;
+}
+
+/* --- extents ----------------------------------------------------------------------------------------------------- */
+
+/* Give the last held group's extent back; returns its bytes. */
+static uint64_t
+drop_last(struct residency *residency)
+{
+	uint32_t last = --residency->held;
+	struct group *group = &residency->groups[last];
+	uint64_t bytes = group->extent->taken;
+	pool_free(residency->pool, group->extent);
+	group->extent = NULL;
+	residency->addresses[last] = NULL;
+	residency->events[last] = NULL;
+	if (residency->good > last) {
+		residency->good = last;
+		residency->good_bytes -= bytes;
+	}
+	return bytes;
+}
+
+/* Drop from the tail down to keep or the pinned prefix, whichever is longer. */
+static uint64_t
+drop_down_to(struct residency *residency, uint32_t keep)
+{
+	uint64_t bytes = 0;
+	if (keep < residency->pinned)
+		keep = residency->pinned;
+	while (residency->held > keep)
+		bytes += drop_last(residency);
+	return bytes;
+}
+
+void
+residency_delete(struct residency *residency)
+{
+	if (residency == NULL)
+		return;
+	assert(residency->pinned == 0 && residency->loads == 0);
+	drop_down_to(residency, 0);
+	free_all(residency);
+}
+
+uint64_t
+residency_trim(struct residency *residency, uint32_t keep)
+{
+	return drop_down_to(residency, keep);
+}
+
+/* --- views ------------------------------------------------------------------------------------------------------- */
+
+enum residency_state
+residency_state(const struct residency *residency)
+{
+	if (residency->loads > 0)
+		return RESIDENCY_LOADING;
+	if (residency->good == residency->image->group_count)
+		return RESIDENCY_RESIDENT;
+	if (residency->failed)
+		return RESIDENCY_FAILED;
+	return residency->good == 0 ? RESIDENCY_ABSENT : RESIDENCY_PARTIAL;
+}
+
+uint32_t
+residency_groups(const struct residency *residency)
+{
+	return residency->good;
+}
+
+uint64_t
+residency_bytes(const struct residency *residency)
+{
+	return residency->good_bytes;
+}
+
+uint64_t
+residency_missing_bytes(const struct residency *residency)
+{
+	return residency->all_bytes - residency->good_bytes;
+}
+
+void *const *
+residency_addresses(const struct residency *residency)
+{
+	return residency->addresses;
+}
+
+struct device_event *const *
+residency_events(const struct residency *residency)
+{
+	return residency->events;
+}
+
+/* --- pins -------------------------------------------------------------------------------------------------------- */
+
+void
+residency_pin(struct residency *residency, uint32_t groups)
+{
+	assert(groups <= residency->good);
+	residency->pins[groups]++;
+	if (residency->pinned < groups)
+		residency->pinned = groups;
+}
+
+/* Groups from..to-1 are bound by nobody now: those that have arrived need no event any more. */
+static void
+hide_events(struct residency *residency, uint32_t from, uint32_t to)
+{
+	for (uint32_t i = from; i < to; i++) {
+		if (residency->groups[i].load == NULL)
+			residency->events[i] = NULL;
+	}
+}
+
+void
+residency_unpin(struct residency *residency, uint32_t groups)
+{
+	uint32_t was = residency->pinned;
+	assert(residency->pins[groups] > 0);
+	residency->pins[groups]--;
+	while (residency->pinned > 0 && residency->pins[residency->pinned] == 0)
+		residency->pinned--;
+	hide_events(residency, residency->pinned, was);
+	if (residency->held > residency->good)
+		drop_down_to(residency, residency->good);
+}
+
+uint32_t
+residency_pinned(const struct residency *residency)
+{
+	return residency->pinned;
+}
+
+/* --- loads ------------------------------------------------------------------------------------------------------- */
+
+static uint64_t
+missing_up_to(const struct residency *residency, uint32_t groups)
+{
+	uint64_t bytes = 0;
+	for (uint32_t i = residency->good; i < groups; i++)
+		bytes += group_bytes(residency, i);
+	return bytes;
+}
+
+static int
+hold_next(struct residency *residency)
+{
+	uint32_t next = residency->held;
+	struct group *group = &residency->groups[next];
+	if (group->event == NULL)
+		group->event = event_new(residency->device);
+	if (group->event == NULL)
+		return -1;
+	group->extent =
+		pool_alloc(residency->pool, residency->image->groups[next].bytes, residency->owner);
+	if (group->extent == NULL)
+		return -1;
+	residency->addresses[next] = group->extent->address;
+	residency->events[next] = group->event;
+	residency->held++;
+	residency->good++;
+	residency->good_bytes += group->extent->taken;
+	return 0;
+}
+
+/* Take extents for all groups up to that one, or for none. */
+static int
+hold_up_to(struct residency *residency, uint32_t groups)
+{
+	uint32_t first = residency->held;
+	while (residency->held < groups) {
+		if (hold_next(residency) != 0) {
+			drop_down_to(residency, first);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static struct residency_load *
+load_new(struct residency *residency, uint32_t first, uint32_t end)
+{
+	struct residency_load *load = malloc(sizeof(*load));
+	if (load == NULL) {
+		error_set(ERR_RESOURCE_EXHAUSTED, "no memory for a load");
+		return NULL;
+	}
+	*load = (struct residency_load){ .residency = residency, .first = first, .end = end };
+	for (uint32_t i = first; i < end; i++)
+		residency->groups[i].load = load;
+	residency_pin(residency, end);
+	residency->loads++;
+	residency->failed = false;
+	return load;
+}
+
+struct residency_load *
+residency_begin_load(struct residency *residency, uint32_t groups, uint64_t *needed_bytes)
+{
+	uint32_t first = residency->good;
+	*needed_bytes = 0;
+	error_clear();
+	if (groups <= first)
+		return NULL;
+	assert(groups <= residency->image->group_count);
+	if (residency->held > residency->good) {
+		error_set(ERR_UNAVAILABLE, "a load failed and what waits for it has not ended yet");
+		return NULL;
+	}
+	*needed_bytes = missing_up_to(residency, groups);
+	if (hold_up_to(residency, groups) != 0)
+		return NULL;
+	struct residency_load *load = load_new(residency, first, groups);
+	if (load == NULL)
+		drop_down_to(residency, first);
+	return load;
+}
+
+static int
+copy_group(const struct residency_load *load, uint32_t group, struct device_stream *copy,
+	   const struct residency *peer)
+{
+	const struct residency *residency = load->residency;
+	const struct image_group *part = &residency->image->groups[group];
+	void *to = residency->addresses[group];
+	if (peer == NULL)
+		return stream_copy_in(copy, to, residency->image->data + part->offset, part->bytes);
+	struct device_event *ready = peer->events[group];
+	if (ready != NULL && stream_wait(copy, ready) != 0)
+		return -1;
+	return stream_copy_peer(copy, to, peer->device, peer->addresses[group], part->bytes);
+}
+
+/* device_launch.run: fail with the load's error. */
+static int
+run_failure(const struct device_launch *launch, void *native)
+{
+	const struct residency_load *load = launch->work;
+	return error_restore(&load->error);
+}
+
+/* Groups from first on were not put: let whoever waits for their events get the error, not what lies there. */
+static void
+fail_rest(struct residency_load *load, struct device_stream *copy, uint32_t first)
+{
+	load->error = *error_last();
+	const struct device_launch failure = { .run = run_failure, .work = load };
+	int result = stream_launch(copy, &failure);
+	for (uint32_t i = first; i < load->end && result == 0; i++)
+		result = stream_record(copy, load->residency->groups[i].event);
+	error_restore(&load->error);
+}
+
+int
+residency_issue_load(struct residency_load *load, struct device_stream *copy,
+		     const struct residency *peer)
+{
+	const struct residency *residency = load->residency;
+	assert(peer == NULL || peer->image == residency->image);
+	for (uint32_t i = load->first; i < load->end; i++) {
+		if (copy_group(load, i, copy, peer) != 0 ||
+		    stream_record(copy, residency->groups[i].event) != 0) {
+			error_wrap("group %u", i);
+			fail_rest(load, copy, i);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/* Groups from first on are not good any more. Their events stay with those who wait for them. */
+static void
+condemn(struct residency *residency, uint32_t first)
+{
+	while (residency->good > first)
+		residency->good_bytes -= group_bytes(residency, --residency->good);
+	residency->failed = true;
+}
+
+void
+residency_finish_load(struct residency_load *load, const struct error *error)
+{
+	struct residency *residency = load->residency;
+	for (uint32_t i = load->first; i < load->end; i++)
+		residency->groups[i].load = NULL;
+	if (error != NULL)
+		condemn(residency, load->first);
+	residency->loads--;
+	residency_unpin(residency, load->end);
+	free(load);
+}
