@@ -130,13 +130,27 @@ is_alive(const struct address *address)
 	return alive;
 }
 
+/* libuv would call a folder that is missing a lack of permission. */
+static int
+check_folder(const char *path)
+{
+	char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	const char *slash = strrchr(path, '/');
+	size_t length = slash == NULL ? 0 : (size_t)(slash - path);
+	if (length == 0)
+		return 0;
+	memcpy(folder, path, length);
+	folder[length] = '\0';
+	return access(folder, F_OK) == 0 ? 0 : error_set_errno("address %s: folder", path);
+}
+
 int
 address_remove_stale(const struct address *address)
 {
 	const char *path = address->as.un.sun_path;
 	struct stat status;
 	if (lstat(path, &status) != 0)
-		return errno == ENOENT ? 0 : error_set_errno("address %s", path);
+		return errno == ENOENT ? check_folder(path) : error_set_errno("address %s", path);
 	if (!S_ISSOCK(status.st_mode))
 		return error_set(ERR_FAILED_PRECONDITION, "address %s: exists and is not a socket",
 				 path);

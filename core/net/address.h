@@ -37,7 +37,7 @@ address_format(const struct address *address, char *text, int bytes);
 
 /*
  * Remove a Unix socket file that nobody listens on any more. -1 with FAILED_PRECONDITION when somebody does, or when what
- * lies there is not a socket. May block for the time of a connect to the same machine.
+ * lies there is not a socket; NOT_FOUND when its folder is missing. May block for the time of a connect to the same machine.
  */
 int
 address_remove_stale(const struct address *address) __attribute__((warn_unused_result));

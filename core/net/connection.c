@@ -162,7 +162,7 @@ refuse_input(struct connection *connection)
 {
 	struct slice rest = { connection->input->data + connection->begin,
 			      connection->end - connection->begin };
-	log_info("connection %s: %s", connection->peer, error_last()->message);
+	log_debug("connection %s: %s", connection->peer, error_last()->message);
 	writer_error(&connection->output, message_peek_id(rest), error_last(), NULL);
 	connection_close(connection);
 }

@@ -2,7 +2,7 @@ local ffi = require "ffi"
 local msgpack = require "tidepool.msgpack"
 
 -- The same bytes through a codec that is not ours: Debian's lua-mpack.
-local mpack = require "mpack"
+local mpack = require "spec.support.mpack"
 
 local function hex(s) return (s:gsub(".", function(c) return ("%02x"):format(c:byte()) end)) end
 local function unhex(s) return (s:gsub("%x%x", function(h) return string.char(tonumber(h, 16)) end)) end

@@ -1,7 +1,7 @@
 -- The echo server of spec/support/echo.h for specs: echo.start{ address =, limits… } gives an object with `address`
 -- (what a client connects to), counts() and stop().
 local ffi = require "ffi"
-local C = require "spec.support.c"("spec/support/echo.h", "base/error.h")
+local C = require "spec.support.c"("spec/support/echo.h", "base/error.h", "base/log.h")
 
 local M = {}
 local Echo = {}
@@ -15,6 +15,7 @@ local roomy = {
 -- nil and the error's message when it cannot listen.
 function M.start(options)
   options = options or {}
+  C.log_set_level(C.LOG_OFF)
   local limits, port = ffi.new "struct server_limits", ffi.new "int[1]"
   for name, value in pairs(roomy) do limits[name] = options[name] or value end
   local address = options.address or "127.0.0.1:0"

@@ -5,7 +5,10 @@
 local bit = require "bit"
 local ffi = require "ffi"
 
-ffi.cdef [[
+-- Declared once a process, however often this is loaded.
+local declared = pcall(ffi.typeof, "struct tidepool_addrinfo")
+if not declared then
+  ffi.cdef [[
 struct tidepool_addrinfo {
   int flags, family, kind, protocol;
   uint32_t length;
@@ -31,6 +34,7 @@ const char *gai_strerror(int code);
 char *strerror(int code);
 int clock_gettime(int clock, struct tidepool_timespec *now);
 ]]
+end
 
 local C = ffi.C
 local band, bor = bit.band, bit.bor
