@@ -14,47 +14,73 @@
 
 enum { COPY_BYTES = 1 << 20 };
 
-static void *
-read_all(int fd, size_t bytes)
+static int
+read_all(int fd, char *data, size_t bytes)
 {
-	char *data = malloc(bytes + 1);
 	size_t got = 0;
-	while (data != NULL && got < bytes) {
+	while (got < bytes) {
 		ssize_t count = read(fd, data + got, bytes - got);
 		if (count > 0) {
 			got += (size_t)count;
 		} else if (count == 0 || errno != EINTR) {
 			errno = count == 0 ? EIO : errno;
-			free(data);
-			return NULL;
+			return -1;
 		}
 	}
-	if (data != NULL)
-		data[bytes] = '\0';
-	return data;
+	return 0;
 }
 
-void *
-file_read(const char *path, size_t limit, size_t *bytes)
+/* Open a regular file of at most limit bytes for reading; its descriptor, or -1 with the error set. */
+static int
+open_limited(const char *path, size_t limit, size_t *bytes)
 {
-	void *data = NULL;
 	struct stat info;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd == -1) {
-		error_set_errno("%s", path);
-		return NULL;
-	}
+	if (fd == -1)
+		return error_set_errno("%s", path);
 	if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
 		error_set(ERR_INVALID_ARGUMENT, "%s: not a regular file", path);
 	else if ((uint64_t)info.st_size > limit)
 		error_set(ERR_RESOURCE_EXHAUSTED, "%s: %lld bytes, at most %zu", path,
 			  (long long)info.st_size, limit);
-	else if ((data = read_all(fd, (size_t)info.st_size)) == NULL)
-		error_set_errno("%s", path);
-	else
+	else {
 		*bytes = (size_t)info.st_size;
+		return fd;
+	}
+	close(fd);
+	return -1;
+}
+
+void *
+file_read(const char *path, size_t limit, size_t *bytes)
+{
+	int fd = open_limited(path, limit, bytes);
+	if (fd == -1)
+		return NULL;
+	char *data = malloc(*bytes + 1);
+	if (data == NULL || read_all(fd, data, *bytes) != 0) {
+		error_set_errno("%s", path);
+		free(data);
+		data = NULL;
+	} else {
+		data[*bytes] = '\0';
+	}
 	close(fd);
 	return data;
+}
+
+ssize_t
+file_read_into(const char *path, void *buffer, size_t room)
+{
+	size_t bytes;
+	int fd = open_limited(path, room, &bytes);
+	if (fd == -1)
+		return -1;
+	int status = read_all(fd, buffer, bytes);
+	if (status != 0)
+		error_set_errno("%s", path);
+	close(fd);
+	return status == 0 ? (ssize_t)bytes : -1;
 }
 
 static int

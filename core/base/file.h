@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /*
  * The whole file, malloc'd, with a NUL behind it that *bytes does not count. NULL: NOT_FOUND, RESOURCE_EXHAUSTED over limit
@@ -13,6 +14,10 @@
  */
 void *
 file_read(const char *path, size_t limit, size_t *bytes);
+
+/* The whole file into room bytes at buffer, allocating nothing; its length, or -1 as above. */
+ssize_t
+file_read_into(const char *path, void *buffer, size_t room);
 
 /* Write path whole: a temporary file beside it, fsync, rename, fsync of the folder. */
 int

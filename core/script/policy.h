@@ -92,7 +92,8 @@ policy_last_fault(const struct policy_host *host);
 /* 1 to take the job, 0 to refuse it at once; *retry_after_ms is then the policy's advice, 0 for none. Before policy_submit. */
 int
 policy_admit(struct policy_host *host, const struct view_job *job, double *retry_after_ms);
-void
+/* -1 with RESOURCE_EXHAUSTED when there is no memory to note the job: it is then not submitted. */
+int
 policy_submit(struct policy_host *host, const struct view_job *job);
 /* 1 with *verdict filled and legal (job queued, device exists and is idle, …): the job is dispatched. 0 for none now. */
 int

@@ -1,0 +1,274 @@
+-- The first chunk of a policy's Lua state, run by policy_state.c with view.h as text, a function that finds the source
+-- of a helper module, one that writes to the log, and one that is told where compiled code ends. Declares the views,
+-- makes `node` and the globals that policies see, and returns what C calls: functions of plain numbers, so that no call
+-- from C allocates or raises by itself.
+--
+-- A job reaches Lua as its address, once; `jobs` keeps the view under the slot that the host gave it.
+local header, find_module, write_log, note_code, code_bytes = ...
+
+local ffi = require "ffi"
+local cast = ffi.cast
+
+ffi.cdef((header:gsub("#[^\n]*", "")))
+local job_type = ffi.typeof "const struct view_job *"
+
+-- All compiled code in one area that C can find (machine_code.h).
+local trace_code = require "jit.util".tracemc
+jit.opt.start("sizemcode=" .. code_bytes / 1024, "maxmcode=" .. code_bytes / 1024)
+jit.attach(function(what, trace)
+  if what == "stop" then
+    local code, address = trace_code(trace)
+    if code then note_code(address + #code) end
+  elseif what == "flush" then
+    note_code(0)
+  end
+end, "trace")
+
+local SNAPSHOT_BYTES_MAX = 4 * 1024 * 1024
+local SNAPSHOT_DEPTH_MAX = 32
+
+local raw
+local generation
+local jobs = {}
+
+-- What a policy sees ----------------------------------------------------------------------------------------
+
+local node = {
+  now = 0,
+  -- In order of id: device id is at [id + 1].
+  devices = {},
+  -- By id; ids may have holes.
+  models = {},
+  functions = {},
+  RESIDENT = tonumber(ffi.C.VIEW_SOURCE_RESIDENT),
+  HOST = tonumber(ffi.C.VIEW_SOURCE_HOST),
+  PEER = tonumber(ffi.C.VIEW_SOURCE_PEER),
+  OK = tonumber(ffi.C.VIEW_OUTCOME_OK),
+  ERROR = tonumber(ffi.C.VIEW_OUTCOME_ERROR),
+  CANCELLED = tonumber(ffi.C.VIEW_OUTCOME_CANCELLED),
+}
+
+function node.residency(model, device)
+  return raw.residency[model.id * raw.device_stride + device.id]
+end
+
+function node.name(view)
+  return view.name ~= nil and ffi.string(view.name) or nil
+end
+
+-- Rows that stay keep their view, so views can be compared and kept.
+local function take_rows(into, pointers, count, first)
+  for i = 0, count - 1 do
+    local row = pointers[i]
+    if row == nil then
+      into[i + first] = nil
+    elseif into[i + first] ~= row then
+      into[i + first] = row
+    end
+  end
+  for key in pairs(into) do
+    if key >= count + first then into[key] = nil end
+  end
+end
+
+local function take_node()
+  generation = raw.generation
+  take_rows(node.devices, raw.devices, raw.device_count, 1)
+  take_rows(node.models, raw.models, raw.model_count, 0)
+  take_rows(node.functions, raw.functions, raw.function_count, 0)
+end
+
+local function enter(now)
+  node.now = now
+  if raw.generation ~= generation then take_node() end
+end
+
+-- Globals: what computes, and nothing that reaches out of the state. ----------------------------------------
+
+local globals = {
+  assert = assert, error = error, getmetatable = getmetatable, ipairs = ipairs, next = next, pairs = pairs,
+  pcall = pcall, rawequal = rawequal, rawget = rawget, rawset = rawset, select = select,
+  setmetatable = setmetatable, tonumber = tonumber, tostring = tostring, type = type, unpack = unpack,
+  xpcall = xpcall, bit = bit, math = math, string = string, table = table,
+}
+globals._G = globals
+
+function globals.print(...)
+  local words = {}
+  for i = 1, select("#", ...) do words[i] = tostring((select(i, ...))) end
+  write_log(table.concat(words, "\t"))
+end
+
+local load, concat, format, gsub, byte = load, table.concat, string.format, string.gsub, string.byte
+
+local loading = {}
+local loaded = {}
+
+function globals.require(name)
+  if loaded[name] ~= nil then return loaded[name] end
+  if type(name) ~= "string" or not name:find "^[%w_]+$" then
+    error("require: a policy's helper is named by letters, digits and _", 2)
+  end
+  if loading[name] then error("require: " .. name .. " requires itself", 2) end
+  local source, chunk = find_module(name)
+  if not source then error("require: no policy file " .. name .. ".lua", 2) end
+  local run, message = load(source, "@" .. chunk, "t", globals)
+  if not run then error(message, 0) end
+  loading[name] = true
+  local value = run(name)
+  loading[name] = nil
+  loaded[name] = value == nil and true or value
+  return loaded[name]
+end
+
+-- Snapshots travel between states as text. ------------------------------------------------------------------
+
+local function write_number(value)
+  if value ~= value then return "0/0" end
+  if value == math.huge then return "1/0" end
+  if value == -math.huge then return "-1/0" end
+  return format("%.17g", value)
+end
+
+local function write_value(value, out, depth)
+  local kind = type(value)
+  if kind == "number" then
+    out[#out + 1] = write_number(value)
+  elseif kind == "string" then
+    out[#out + 1] = gsub(format("%q", value), "\r", "\\r")
+  elseif kind == "boolean" then
+    out[#out + 1] = tostring(value)
+  elseif kind == "table" then
+    if depth > SNAPSHOT_DEPTH_MAX then error("snapshot: nested deeper than " .. SNAPSHOT_DEPTH_MAX, 0) end
+    out[#out + 1] = "{"
+    for key, item in next, value do
+      out[#out + 1] = "["
+      write_value(key, out, depth + 1)
+      out[#out + 1] = "]="
+      write_value(item, out, depth + 1)
+      out[#out + 1] = ","
+    end
+    out[#out + 1] = "}"
+  else
+    error("snapshot: a " .. kind .. " cannot be handed over", 0)
+  end
+end
+
+-- The contract ----------------------------------------------------------------------------------------------
+
+local object, submit, dispatch, evict, done, requeue
+
+local function method(name, required, where)
+  local value = object[name]
+  if type(value) == "function" then return value end
+  if value ~= nil or required then
+    error(format("%s: new() made an object whose %s is a %s, not a function", where, name, type(value)), 0)
+  end
+end
+
+local function read_config(text, where)
+  if not text then return {} end
+  local read, message = load("return " .. text, "=config", "t", {})
+  if not read then error(where .. ": config: " .. message, 0) end
+  local config = read()
+  if type(config) ~= "table" then error(where .. ": config is a " .. type(config) .. ", not a table", 0) end
+  return config
+end
+
+-- Runs the policy's file and makes its object. Returns its name, and whether it has tick, admit, snapshot and restore.
+local function start(where, source, config)
+  if byte(source, 1) == 27 then error(where .. ":1: bytecode, not source", 0) end
+  local run, message = load(source, "@" .. where, "t", globals)
+  if not run then error(message, 0) end
+  local policy = run()
+  if type(policy) ~= "table" then error(where .. ": returned a " .. type(policy) .. ", not a table", 0) end
+  if type(policy.name) ~= "string" or policy.name == "" or #policy.name > 63 then
+    error(where .. ": name is not a text of 1 to 63 bytes", 0)
+  end
+  if type(policy.new) ~= "function" then
+    error(where .. ": new is a " .. type(policy.new) .. ", not a function", 0)
+  end
+  object = policy.new(node, read_config(config, where))
+  if type(object) ~= "table" then
+    error(where .. ": new() returned a " .. type(object) .. ", not a table", 0)
+  end
+  submit, dispatch = method("submit", true, where), method("dispatch", true, where)
+  evict, done = method("evict", true, where), method("done", true, where)
+  requeue = method("requeue", false, where) or submit
+  return policy.name, method("tick", false, where) ~= nil, method("admit", false, where) ~= nil,
+    method("snapshot", false, where) ~= nil, method("restore", false, where) ~= nil
+end
+
+-- What C calls; the order is enum policy_entry's. -----------------------------------------------------------
+
+local function call_bind(now, address)
+  raw = cast("const struct view_node *", address)
+  enter(now)
+  take_node()
+end
+
+local function call_submit(now, slot, address)
+  enter(now)
+  local job = cast(job_type, address)
+  jobs[slot] = job
+  submit(object, job)
+end
+
+local function call_dispatch(now)
+  enter(now)
+  local job, device, source, peer = dispatch(object)
+  if type(job) == "table" then
+    return job.job or job[1], job.device or job[2], job.source or job[3], job.peer or job[4]
+  end
+  return job, device, source, peer
+end
+
+local function call_evict(now, device, bytes)
+  enter(now)
+  return evict(object, node.devices[device + 1], bytes)
+end
+
+-- A job that the predecessor of this policy dispatched was never submitted here.
+local function view_of(slot, address)
+  return jobs[slot] or cast(job_type, address)
+end
+
+local function call_done(now, slot, address, outcome)
+  enter(now)
+  local job = view_of(slot, address)
+  jobs[slot] = false
+  done(object, job, outcome)
+end
+
+local function call_requeue(now, slot, address)
+  enter(now)
+  local job = view_of(slot, address)
+  jobs[slot] = job
+  requeue(object, job)
+end
+
+local function call_tick(now)
+  enter(now)
+  object:tick(now)
+end
+
+local function call_admit(now, address)
+  enter(now)
+  return object:admit(cast(job_type, address))
+end
+
+local function call_snapshot(now)
+  enter(now)
+  local out = {}
+  write_value(object:snapshot(), out, 1)
+  local text = concat(out)
+  if #text > SNAPSHOT_BYTES_MAX then error("snapshot: more than " .. SNAPSHOT_BYTES_MAX .. " bytes", 0) end
+  return text
+end
+
+local function restore(text)
+  object:restore(assert(load("return " .. text, "=snapshot", "t", {}))())
+end
+
+return start, restore, call_bind, call_submit, call_dispatch, call_evict, call_done, call_requeue, call_tick,
+  call_admit, call_snapshot

@@ -1,0 +1,51 @@
+-- The jobs that wait, by a key, smallest first. A job that is bound to a device waits in a lane of that device's, so
+-- that it holds up nobody while its device is busy.
+local heap = require "heap"
+
+local queue = {}
+queue.__index = queue
+
+function queue.new(node)
+  return setmetatable({ node = node, any = heap.new(), bound = {}, lanes = {} }, queue)
+end
+
+function queue:push(job, key)
+  local lane = self.any
+  if job.bound_device >= 0 then
+    lane = self.bound[job.bound_device] or heap.new()
+    self.bound[job.bound_device] = lane
+  end
+  self.lanes[job.id] = lane
+  lane:push(job, key)
+end
+
+-- True when the job was waiting.
+function queue:remove(job)
+  local lane = self.lanes[job.id]
+  if not lane then return false end
+  self.lanes[job.id] = nil
+  return lane:remove(job)
+end
+
+-- The first job that an idle device could run now; nil when there is none.
+function queue:peek()
+  local best, best_key
+  local devices, bound, some_idle = self.node.devices, self.bound, false
+  for i = 1, #devices do
+    local device = devices[i]
+    if device.idle == 1 then
+      some_idle = true
+      local lane = bound[device.id]
+      if lane then
+        local job, key = lane:peek()
+        if job and (not best or key < best_key) then best, best_key = job, key end
+      end
+    end
+  end
+  if not some_idle then return nil end
+  local job, key = self.any:peek()
+  if job and (not best or key < best_key) then return job end
+  return best
+end
+
+return queue
