@@ -5,7 +5,13 @@
 
 #include "exec/operator.h"
 
-#define OPERATOR_FAMILIES(X) X(shape)
+/* clang-format off */
+#define OPERATOR_FAMILIES(X) \
+	X(cast) \
+	X(elementwise) \
+	X(generate) \
+	X(shape)
+/* clang-format on */
 
 #define X(name) extern const struct operator_family operator_family_##name;
 OPERATOR_FAMILIES(X)
