@@ -1,12 +1,12 @@
 #include "config.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "net/address.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
@@ -87,27 +87,14 @@ config_set_state(struct config *config, const char *folder)
 	return 0;
 }
 
-bool
-config_address_is_local(const char *address)
-{
-	if (strchr(address, '/') != NULL || strncmp(address, "[::1]:", 6) == 0 ||
-	    strncmp(address, "localhost:", 10) == 0)
-		return true;
-	const char *colon = strrchr(address, ':');
-	char host[INET_ADDRSTRLEN];
-	struct in_addr parsed;
-	if (colon == NULL || (size_t)(colon - address) >= sizeof(host))
-		return false;
-	memcpy(host, address, (size_t)(colon - address));
-	host[colon - address] = '\0';
-	return inet_pton(AF_INET, host, &parsed) == 1 && ntohl(parsed.s_addr) >> 24 == 127;
-}
-
 int
 config_check(const struct config *config)
 {
 	for (uint32_t i = 0; i < config->listen_count; i++) {
-		if (config->token == NULL && !config_address_is_local(config->listen[i]))
+		struct address address;
+		if (address_parse(config->listen[i], &address) != 0)
+			return error_wrap("listen");
+		if (config->token == NULL && !address_is_loopback(&address))
 			return error_set(ERR_INVALID_ARGUMENT,
 					 "token: needed since \"%s\" is not a loopback address",
 					 config->listen[i]);

@@ -94,13 +94,9 @@ config_set_listen(struct config *config, const char *address) __attribute__((war
 int
 config_set_state(struct config *config, const char *folder) __attribute__((warn_unused_result));
 
-/* What must hold between values: a token where an address is not loopback, store and devices within reason. */
+/* What must hold between values: addresses that parse, a token where one is not loopback, devices that hold a group. */
 int
 config_check(const struct config *config) __attribute__((warn_unused_result));
 
 void
 config_destroy(struct config *config);
-
-/* True for 127.0.0.0/8, [::1], localhost and a path. */
-bool
-config_address_is_local(const char *address);

@@ -143,12 +143,17 @@ describe("config", function()
     assert.equal("node.lua: token: needed since \"0.0.0.0:7420\" is not a loopback address",
       refused "return { listen = '0.0.0.0:7420' }")
     assert.is_truthy(parse "return { listen = '0.0.0.0:7420', token = 't' }")
-    for address, is_local in pairs {
-      ["127.0.0.1:1"] = true, ["127.9.9.9:1"] = true, ["[::1]:1"] = true, ["localhost:1"] = true, ["./x.sock"] = true,
-      ["128.0.0.1:1"] = false, ["[::]:1"] = false, ["example.org:1"] = false, ["127.0.0.1.example.org:1"] = false,
-      [":7420"] = false,
-    } do
-      assert.equal(is_local, C.config_address_is_local(address), address)
+    for _, address in ipairs { "127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1", "./x.sock", "unix:x" } do
+      assert.is_truthy(parse(("return { listen = '%s' }"):format(address)), address)
+    end
+    for _, address in ipairs { "128.0.0.1:1", "[::]:1" } do
+      assert.matches("needed since", refused(("return { listen = '%s' }"):format(address)))
+    end
+  end)
+
+  it("refuses an address that is none", function()
+    for _, address in ipairs { "example.org:1", "127.0.0.1.example.org:1", ":7420", "7420", "127.0.0.1:99999" } do
+      assert.matches("^node.lua: listen: ", refused(("return { listen = '%s' }"):format(address)))
     end
   end)
 

@@ -17,8 +17,8 @@ local function run(arguments, environment)
   return printed, complaint, tonumber(status)
 end
 
-local commands = { "serve", "deploy", "remove", "invoke", "functions", "models", "policy", "status", "import", "bench",
-  "fetch", "version" }
+local commands = { "serve", "deploy", "remove", "invoke", "functions", "models", "policy", "status", "fetch",
+  "version" }
 
 describe("tidepool", function()
   it("lists every command with a line", function()
@@ -45,13 +45,13 @@ describe("tidepool", function()
       remove = "missing argument 'name'\nTry: tidepool remove --help",
       ["models load"] = "Try: tidepool models load --help",
       ["invoke f -d 1 -f x"] = "can not be used together",
-      ["invoke f -d {"] = "%-%-data: Expected object key",
+      ["invoke f -d {"] = "--data: Expected object key",
       ["serve --frob"] = "Try: tidepool serve --help",
       ["serve x"] = "unexpected argument \"x\"",
     } do
       local text, message, status = run(arguments)
       assert.same({ "", 2 }, { text, status }, arguments)
-      assert.matches(complaint, message)
+      assert.is_truthy(message:find(complaint, 1, true), message)
     end
   end)
 
@@ -68,7 +68,7 @@ describe("tidepool", function()
 
   it("ends with 1 when a file is missing", function()
     for _, arguments in ipairs { "deploy /nowhere", "invoke f -f /nowhere", "policy load /nowhere", "fetch /nowhere",
-      "import /nowhere", "serve --config /nowhere" } do
+      "serve --config /nowhere" } do
       local text, message, status = run(arguments)
       assert.same({ "", 1 }, { text, status }, arguments)
       assert.matches("^tidepool: .*nowhere", message)

@@ -2,9 +2,10 @@ local output = require "tidepool.cli.output"
 
 describe("cli output", function()
   it("aligns words to the left and numbers to the right", function()
-    assert.equal("NAME  COUNT  BYTES\n"
-      .. "a         3  1.5 KiB\n"
-      .. "long    120  2 B", output.rows({ "NAME", "COUNT", "BYTES" }, { { "a", 3, "1.5 KiB" }, { "long", 120, "2 B" } }))
+    assert.equal("NAME  COUNT    BYTES  STATE\n"
+      .. "a         3  1.5 KiB  host\n"
+      .. "long    120      2 B  2 of 3", output.rows({ "NAME", "COUNT", "BYTES", "STATE" },
+      { { "a", 3, "1.5 KiB", "host" }, { "long", 120, "2 B", "2 of 3" } }))
     assert.equal("NAME  COUNT", output.rows({ "NAME", "COUNT" }, {}))
   end)
 

@@ -34,7 +34,8 @@ local made = {
     .. "if __name__ == '__main__':\n    main()\n",
   ["config.yaml"] = "name: tide\nlist:\n  - one\n  - two\nnested:\n  key: value\n  other: 3\n",
   ["document.pdf"] = "%PDF-1.4\n1 0 obj\n<< /Type /Catalog /Pages 2 0 R >>\nendobj\n2 0 obj\n<< /Type /Pages "
-    .. "/Kids [] /Count 0 >>\nendobj\nxref\n0 3\n0000000000 65535 f \ntrailer\n<< /Size 3 /Root 1 0 R >>\nstartxref\n110\n%%EOF\n",
+    .. "/Kids [] /Count 0 >>\nendobj\nxref\n0 3\n0000000000 65535 f \ntrailer\n<< /Size 3 /Root 1 0 R >>\n"
+    .. "startxref\n110\n%%EOF\n",
 }
 
 -- Those of these that exist.

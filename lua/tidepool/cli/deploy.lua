@@ -1,12 +1,12 @@
+local client = require "tidepool.client"
 local failure = require "tidepool.cli.failure"
 local files = require "tidepool.cli.files"
 local manifest = require "tidepool.cli.manifest"
-local msgpack = require "tidepool.msgpack"
 local session = require "tidepool.cli.session"
 
 -- A node of this machine reads models by their path; any other is sent the bytes.
 local function model_entry(path, by_path)
-  if not by_path then return { data = msgpack.bin(files.need(path)) } end
+  if not by_path then return { data = client.bin(files.need(path)) } end
   local absolute = files.absolute(path)
   if not absolute then failure.raise("%s: no such file", path) end
   return { path = absolute }
@@ -19,11 +19,11 @@ local function make_request(options)
     name = options.name or declared.name,
     source = declared.source,
     chunk = declared.chunk,
-    models = msgpack.map {},
-    files = msgpack.map {},
+    models = client.map {},
+    files = client.map {},
   }
   for name, path in pairs(declared.models) do request.models[name] = model_entry(path, by_path) end
-  for name, path in pairs(declared.files) do request.files[name] = msgpack.bin(files.need(path)) end
+  for name, path in pairs(declared.files) do request.files[name] = client.bin(files.need(path)) end
   return request
 end
 

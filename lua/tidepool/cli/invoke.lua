@@ -1,16 +1,16 @@
+local client = require "tidepool.client"
 local failure = require "tidepool.cli.failure"
 local files = require "tidepool.cli.files"
 local json = require "tidepool.json"
-local msgpack = require "tidepool.msgpack"
 local output = require "tidepool.cli.output"
 local session = require "tidepool.cli.session"
 local values = require "tidepool.cli.values"
 
 -- What --data and --file stand for on the wire.
 local function read_request(options)
-  if options.file then return msgpack.bin(files.need(options.file)) end
-  if options.data == "-" then return msgpack.bin(io.read "*a") end
-  if not options.data then return msgpack.null end
+  if options.file then return client.bin(files.need(options.file)) end
+  if options.data == "-" then return client.bin(io.read "*a") end
+  if not options.data then return client.null end
   local decoded, problem = json.decode(options.data)
   if decoded == nil then failure.usage("--data: " .. problem) end
   local value, message = values.from_json(decoded)
@@ -36,7 +36,7 @@ return {
     session.options(parser)
   end,
   run = function(options)
-    local call_options = msgpack.map {}
+    local call_options = client.map {}
     if options.timeout then call_options.timeout_us = math.floor(options.timeout * 1000) end
     call_options.priority = options.priority
     return session.call(options, "invoke", options.name, read_request(options), call_options), output.value

@@ -1,6 +1,6 @@
+local client = require "tidepool.client"
 local files = require "tidepool.cli.files"
 local failure = require "tidepool.cli.failure"
-local msgpack = require "tidepool.msgpack"
 local output = require "tidepool.cli.output"
 local session = require "tidepool.cli.session"
 
@@ -18,7 +18,7 @@ local function load_model(options)
     request.path = files.absolute(options.file)
     if not request.path then failure.raise("%s: no such file", options.file) end
   else
-    request.data = msgpack.bin(files.need(options.file))
+    request.data = client.bin(files.need(options.file))
   end
   return session.call(options, "model.load", request), function() return "loaded " .. request.name end
 end

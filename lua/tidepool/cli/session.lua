@@ -4,6 +4,8 @@ local failure = require "tidepool.cli.failure"
 local session = {}
 
 local DEFAULT_ADDRESS = "127.0.0.1:7420"
+-- Seconds that a call may take: a large model is imported and packed before model.load answers.
+local TIMEOUT = 600
 
 --- Declare --address and --token-file.
 function session.options(parser)
@@ -27,16 +29,18 @@ end
 --- True when the node can open files by the paths that this process sees.
 function session.is_local(options)
   local address = session.address(options)
-  return address:find("/", 1, true) ~= nil or address:find "^127%." ~= nil or address:find "^localhost:" ~= nil
-    or address:find "^%[::1%]:" ~= nil
+  for _, pattern in ipairs { "/", "^unix:", "^127%.", "^localhost:", "^%[::1%]:" } do
+    if address:find(pattern) then return true end
+  end
+  return false
 end
 
 --- A client of tidepool.client, connected.
 function session.connect(options)
   local client = require "tidepool.client"
   local address = session.address(options)
-  local connection, message = client.connect(address, { token = read_token(options) })
-  if not connection then failure.connect(("%s: %s"):format(address, message)) end
+  local connection, message = client.connect(address, { token = read_token(options), timeout = TIMEOUT })
+  if not connection then failure.connect(message) end
   return connection
 end
 

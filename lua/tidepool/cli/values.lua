@@ -1,15 +1,8 @@
 --- Between what travels (strings of bytes, tensors as maps with bytes) and JSON (text, tensors as lists of numbers).
-local ffi = require "ffi"
+local client = require "tidepool.client"
 local json = require "tidepool.json"
-local msgpack = require "tidepool.msgpack"
 
 local values = {}
-
--- Open Inference Protocol names, and the C types of their elements. Half precision has none.
-local element_types = {
-  FP32 = "float", FP64 = "double", INT8 = "int8_t", INT16 = "int16_t", INT32 = "int32_t", INT64 = "int64_t",
-  UINT8 = "uint8_t", UINT16 = "uint16_t", UINT32 = "uint32_t", UINT64 = "uint64_t", BOOL = "uint8_t",
-}
 
 -- Most elements that are worth printing on one line.
 local FLAT_MAX = 16
@@ -36,23 +29,25 @@ local function is_tensor(value)
   return type(value.datatype) == "string" and type(value.shape) == "table" and value.data ~= nil
 end
 
-local function tensor_to_json(tensor)
-  local element = element_types[tensor.datatype]
-  if not element or type(tensor.data) ~= "string" then return nil end
-  local array = ffi.cast("const " .. element .. " *", tensor.data)
-  local list = {}
-  for index = 1, #tensor.data / ffi.sizeof(element) do list[index] = tonumber(array[index - 1]) end
-  return { datatype = tensor.datatype, shape = values.to_json(tensor.shape), data = list }
+local function tensor_to_json(value)
+  local ok, list = pcall(client.to_list, value)
+  if not ok then return nil end
+  for index, item in ipairs(list) do
+    list[index] = values.to_json(item)
+  end
+  return { datatype = value.datatype, shape = values.to_json(value.shape), data = list }
 end
 
---- A value that JSON can hold: bytes that are no text as {hex = …}, tensors with their numbers.
+--- A value that JSON can hold: bytes that are no text as {hex = …}, tensors with their numbers, NaN as "NaN".
 function values.to_json(value)
   if type(value) == "string" then
     return values.is_text(value) and value or { hex = to_hex(value) }
   elseif type(value) == "cdata" then
     return tonumber(value)
-  elseif value == msgpack.null then
+  elseif value == client.null then
     return json.null
+  elseif type(value) == "number" and (value ~= value or value == 1 / 0 or value == -1 / 0) then
+    return value ~= value and "NaN" or value > 0 and "Infinity" or "-Infinity"
   elseif type(value) ~= "table" then
     return value
   end
@@ -63,26 +58,15 @@ function values.to_json(value)
   return copy
 end
 
-local function tensor_from_json(tensor)
-  local element = element_types[tensor.datatype]
-  if not element then return nil, ("datatype \"%s\" cannot be written as numbers"):format(tensor.datatype) end
-  local count = #tensor.data
-  local array = ffi.new(element .. "[?]", count)
-  for index = 1, count do
-    local number = tensor.data[index]
-    if type(number) == "boolean" then number = number and 1 or 0 end
-    if type(number) ~= "number" then return nil, ("data[%d] is no number"):format(index) end
-    array[index - 1] = number
-  end
-  local bytes = ffi.string(array, count * ffi.sizeof(element))
-  return { datatype = tensor.datatype, shape = tensor.shape, data = msgpack.bin(bytes) }
-end
-
 --- What a JSON text stands for on the wire: {datatype, shape, data = [numbers]} becomes a tensor. nil and a message.
 function values.from_json(value)
-  if value == json.null then return msgpack.null end
+  if value == json.null then return client.null end
   if type(value) ~= "table" then return value end
-  if is_tensor(value) and type(value.data) == "table" then return tensor_from_json(value) end
+  if is_tensor(value) and type(value.data) == "table" then
+    local ok, tensor = pcall(client.tensor, value.datatype, value.shape, value.data)
+    if ok then return tensor end
+    return nil, (tensor:gsub("^.-:%d+: ", ""))
+  end
   local copy = {}
   for key, item in pairs(value) do
     local converted, message = values.from_json(item)

@@ -9,7 +9,7 @@ local element = {
   FP16 = "uint16_t", BF16 = "uint16_t", FP32 = "float", FP64 = "double",
 }
 local array_type, pointer_type, element_bytes = {}, {}, {}
--- Not "$[?]" with a type for $: once compiled, such a call gives the type of the first time for any (LuaJIT 2.1 beta 3).
+-- Not "$[?]" with a type for $: once compiled, that gives the type of the first time for any (LuaJIT 2.1 beta 3).
 for name, ctype in pairs(element) do
   array_type[name] = ffi.typeof(ctype .. "[?]")
   pointer_type[name] = ffi.typeof("const " .. ctype .. " *")
