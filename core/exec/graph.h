@@ -74,8 +74,6 @@ enum post_kind {
 	POST_SWISH,
 	/* x * min(max(x / 6 + 0.5, 0), 1) */
 	POST_HARD_SWISH,
-	/* min(max(alpha x + beta, 0), 1) */
-	POST_HARD_SIGMOID,
 	POST_GELU_ERF,
 	POST_GELU_TANH,
 	/* alpha x + beta */

@@ -25,7 +25,7 @@
  *
  * Types and shapes come from outside: infer must check every rank and axis that it relies on and say what is wrong with
  * operator_error(call, "axis %d is out of range", axis), which names the node. prepare may rely on what infer checked. All
- * dims in a call are known (never TENSOR_DYNAMIC) and may be 0; outputs with no elements are never run.
+ * dims in a call are known (never TENSOR_DYNAMIC) and may be 0; a node whose outputs have no elements is not even prepared.
  */
 #pragma once
 

@@ -8,9 +8,14 @@
 /* clang-format off */
 #define OPERATOR_FAMILIES(X) \
 	X(cast) \
+	X(conv) \
 	X(elementwise) \
 	X(generate) \
-	X(shape)
+	X(matmul) \
+	X(move) \
+	X(reduce) \
+	X(shape) \
+	X(where)
 /* clang-format on */
 
 #define X(name) extern const struct operator_family operator_family_##name;

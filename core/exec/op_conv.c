@@ -1,0 +1,177 @@
+/* Convolutions, by oneDNN. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "exec/onednn.h"
+#include "exec/operator.h"
+#include "exec/window.h"
+
+struct conv {
+	struct window window;
+	int64_t groups;
+	int64_t in_channels;
+	int64_t out_channels;
+};
+
+static int
+read_conv(const struct operator_call *call, struct conv *conv)
+{
+	const struct tensor_type *in = &call->inputs[0];
+	const struct tensor_type *weights = &call->inputs[1];
+	if (weights->rank != in->rank || in->rank < 3)
+		return operator_error(call, "input rank %" PRIu32 ", weights' rank %" PRIu32,
+				      in->rank, weights->rank);
+	conv->groups = node_int(call->node, "group", 1);
+	conv->in_channels = in->dims[1];
+	conv->out_channels = weights->dims[0];
+	if (conv->groups < 1 || conv->in_channels % conv->groups != 0 ||
+	    conv->out_channels % conv->groups != 0 ||
+	    conv->in_channels / conv->groups != weights->dims[1])
+		return operator_error(
+			call, "%" PRId64 " channels in %" PRId64 " groups do not fit the weights",
+			conv->in_channels, conv->groups);
+	if (operator_has_input(call, 2) &&
+	    (call->inputs[2].rank != 1 || call->inputs[2].dims[0] != conv->out_channels))
+		return operator_error(call, "the bias is not one a channel");
+	return window_read(call, weights->dims + 2, &conv->window);
+}
+
+static int
+infer_conv(struct operator_call *call)
+{
+	struct conv conv;
+	if (read_conv(call, &conv) != 0)
+		return -1;
+	int64_t dims[TENSOR_MAX_RANK] = { call->inputs[0].dims[0], conv.out_channels };
+	memcpy(dims + 2, conv.window.out, conv.window.rank * sizeof(dims[0]));
+	return operator_output(call, 0, call->inputs[0].data_type, conv.window.rank + 2, dims);
+}
+
+/* The weights' type as oneDNN counts dims: groups first when there are any. */
+static struct tensor_type
+grouped_weights(const struct operator_call *call, const struct conv *conv)
+{
+	struct tensor_type type = call->inputs[1];
+	if (conv->groups == 1)
+		return type;
+	memmove(type.dims + 1, type.dims, type.rank * sizeof(type.dims[0]));
+	type.rank++;
+	type.dims[0] = conv->groups;
+	type.dims[1] = conv->out_channels / conv->groups;
+	return type;
+}
+
+/* Everything that describes the primitive. */
+struct conv_descs {
+	dnnl_memory_desc_t in;
+	dnnl_memory_desc_t plain_weights;
+	dnnl_memory_desc_t weights;
+	dnnl_memory_desc_t bias;
+	dnnl_memory_desc_t out;
+	bool has_bias;
+};
+
+static int
+describe_tensors(const struct operator_call *call, const struct conv *conv,
+		 struct conv_descs *descs)
+{
+	struct tensor_type weights = grouped_weights(call, conv);
+	descs->has_bias = operator_has_input(call, 2);
+	if (onednn_tensor(call, &call->inputs[0], call->input_layouts[0], &descs->in) != 0 ||
+	    onednn_tensor(call, &call->outputs[0], call->output_layouts[0], &descs->out) != 0 ||
+	    onednn_tensor(call, &weights, LAYOUT_PLAIN, &descs->plain_weights) != 0)
+		return -1;
+	if (descs->has_bias &&
+	    onednn_tensor(call, &call->inputs[2], LAYOUT_PLAIN, &descs->bias) != 0)
+		return -1;
+	descs->weights = descs->plain_weights;
+	if (call->constants[1] == NULL ||
+	    operator_packed(call, 1, "conv", &descs->weights, sizeof(descs->weights)))
+		return 0;
+	return onednn_check(call,
+			    dnnl_memory_desc_init_by_tag(&descs->weights, descs->weights.ndims,
+							 descs->plain_weights.dims, dnnl_f32,
+							 dnnl_format_tag_any),
+			    "weights");
+}
+
+static dnnl_status_t
+describe_conv(const struct conv *conv, const struct conv_descs *descs,
+	      dnnl_convolution_desc_t *desc)
+{
+	dnnl_dims_t strides, dilations, begin, end;
+	const struct window *window = &conv->window;
+	for (uint32_t i = 0; i < window->rank; i++) {
+		strides[i] = window->strides[i];
+		dilations[i] = window->dilations[i] - 1;
+		begin[i] = window->begin[i];
+		end[i] = window->end[i];
+	}
+	return dnnl_dilated_convolution_forward_desc_init(
+		desc, dnnl_forward_inference, dnnl_convolution_direct, &descs->in, &descs->weights,
+		descs->has_bias ? &descs->bias : NULL, &descs->out, strides, dilations, begin, end);
+}
+
+static struct onednn *
+begin_conv(struct operator_call *call, const struct conv *conv, const struct conv_descs *descs)
+{
+	dnnl_convolution_desc_t desc;
+	dnnl_primitive_attr_t attr = NULL;
+	struct onednn *onednn = NULL;
+	if (onednn_check(call, describe_conv(conv, descs, &desc), "convolution") != 0 ||
+	    onednn_check(call, dnnl_primitive_attr_create(&attr), "attributes") != 0)
+		return NULL;
+	if (onednn_posts(call, call->node->posts, call->node->post_count, &descs->out, attr) == 0)
+		onednn = onednn_begin(call, &desc, attr);
+	dnnl_primitive_attr_destroy(attr);
+	return onednn;
+}
+
+static int
+prepare_conv(struct operator_call *call)
+{
+	struct conv conv;
+	struct conv_descs descs;
+	if (read_conv(call, &conv) != 0 || describe_tensors(call, &conv, &descs) != 0)
+		return -1;
+	struct onednn *onednn = begin_conv(call, &conv, &descs);
+	if (onednn == NULL)
+		return -1;
+	descs.weights = *onednn_query(onednn, dnnl_query_weights_md);
+	if (onednn_argument(call, DNNL_ARG_SRC, &descs.in, ONEDNN_INPUT, 0) != 0 ||
+	    onednn_argument(call, DNNL_ARG_WEIGHTS, &descs.weights, ONEDNN_INPUT, 1) != 0 ||
+	    onednn_argument(call, DNNL_ARG_DST, &descs.out, ONEDNN_OUTPUT, 0) != 0 ||
+	    (descs.has_bias &&
+	     onednn_argument(call, DNNL_ARG_BIAS, &descs.bias, ONEDNN_INPUT, 2) != 0) ||
+	    onednn_post_arguments(call, call->node->posts, call->node->post_count, &descs.out) != 0)
+		return -1;
+	call->kernel->flops = 2 * (uint64_t)tensor_elements(&call->outputs[0]) *
+			      (uint64_t)tensor_elements(&call->inputs[1]) /
+			      (uint64_t)conv.out_channels;
+	if (call->constants[1] == NULL)
+		return 0;
+	return onednn_pack(call, 1, "conv", &descs.plain_weights, &descs.weights);
+}
+
+static bool
+conv_blocks(const struct operator_call *call)
+{
+	return call->inputs[0].data_type == DATA_TYPE_FLOAT;
+}
+
+static const struct op conv_operators[] = {
+	{ .type = "Conv",
+	  .since = 1,
+	  .inputs = { 2, 3 },
+	  .outputs = { 1, 1 },
+	  .flags = OPERATOR_POSTS,
+	  .layouts = OPERATOR_LAYOUTS_SPATIAL,
+	  .infer = infer_conv,
+	  .prepare = prepare_conv,
+	  .blocks = conv_blocks },
+};
+
+const struct operator_family operator_family_conv = {
+	conv_operators,
+	sizeof(conv_operators) / sizeof(conv_operators[0]),
+};
