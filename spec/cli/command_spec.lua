@@ -17,7 +17,7 @@ local function run(arguments, environment)
   return printed, complaint, tonumber(status)
 end
 
-local commands = { "serve", "deploy", "remove", "invoke", "functions", "models", "policy", "status", "fetch",
+local commands = { "serve", "deploy", "remove", "invoke", "functions", "logs", "models", "policy", "status", "fetch",
   "version" }
 
 describe("tidepool", function()

@@ -4,12 +4,26 @@ local failure = require "tidepool.cli.failure"
 local output = require "tidepool.cli.output"
 local session = require "tidepool.cli.session"
 
+-- "resident host": what each device has of it.
+local function where(devices)
+  local states = {}
+  for index, device in ipairs(devices) do
+    states[index] = device.state == "partial" and ("%d groups"):format(device.groups) or device.state
+  end
+  return table.concat(states, " ")
+end
+
+local function measured(microseconds)
+  return microseconds > 0 and output.duration(microseconds) or "-"
+end
+
 local function to_text(models)
   local rows = {}
   for index, each in ipairs(models) do
-    rows[index] = { each.name, each.state, output.bytes(each.bytes), each.groups }
+    rows[index] = { each.name, output.bytes(each.bytes), each.groups, each.users, measured(each.load_us),
+      measured(each.run_us), where(each.devices) }
   end
-  return output.rows({ "NAME", "STATE", "BYTES", "GROUPS" }, rows)
+  return output.rows({ "NAME", "BYTES", "GROUPS", "USERS", "LOAD", "RUN", "DEVICES" }, rows)
 end
 
 local function load_model(options)

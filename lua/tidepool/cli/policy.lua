@@ -1,10 +1,19 @@
 local files = require "tidepool.cli.files"
-local output = require "tidepool.cli.output"
+local native = require "tidepool.native"
 local session = require "tidepool.cli.session"
+
+-- The source of a file, or of the built-in policy of that name.
+local function read_source(file)
+  if not file:find("/", 1, true) and not file:find "%.lua$" then
+    local source = native.embedded("policies/" .. file .. ".lua")
+    if source then return source end
+  end
+  return files.need(file)
+end
 
 local function load_policy(options)
   local name = options.name or files.base_name(options.file):gsub("%.lua$", "")
-  local source = files.need(options.file)
+  local source = read_source(options.file)
   return session.call(options, "policy.load", { name = name, source = source }),
     function() return "policy " .. name .. " is in force" end
 end
@@ -14,21 +23,27 @@ return {
   examples = {
     "tidepool policy",
     "tidepool policy list",
-    "tidepool policy load policies/edf.lua",
+    "tidepool policy load edf",
+    "tidepool policy load my/policy.lua",
+    "tidepool policy --json",
   },
   options = function(parser)
     parser:command_target "action"
     parser:require_command(false)
     session.options(parser)
     local load = parser:command("load", "Put a policy in force; the old one stays when it is refused.")
-    load:argument("file", "The policy's Lua file.")
+    load:argument("file", "The policy's Lua file, or the name of a built-in one.")
     load:option("--name", "Its name; the file's name without .lua."):argname "NAME"
     parser:command("current", "Show the policy in force (the default).")
-    parser:command("list", "List the policies that the node has.")
+    parser:command("list", "List the built-in policies.")
   end,
   run = function(options)
     if options.action == "load" then return load_policy(options) end
-    if options.action == "list" then return session.call(options, "policy.list", {}), output.value end
-    return session.call(options, "policy.current", {}), output.value
+    if options.action == "list" then
+      return session.call(options, "policy.list", {}), function(names) return table.concat(names, "\n") end
+    end
+    return session.call(options, "policy.current", {}), function(current)
+      return ("%s, replaced %d times for a fault"):format(current.name, current.faults)
+    end
   end,
 }

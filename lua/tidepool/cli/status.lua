@@ -1,11 +1,49 @@
 local output = require "tidepool.cli.output"
 local session = require "tidepool.cli.session"
 
+-- The stages of the path, in order.
+local stages = { "accept", "decode", "admit", "handle", "schedule", "swap", "execute", "reply" }
+
+local function devices(list)
+  local rows = {}
+  for index, each in ipairs(list) do
+    rows[index] = { each.id, each.kind, each.name, each.state, output.bytes(each.memory_bytes),
+      output.bytes(each.used_bytes), each.jobs, output.duration(each.busy_us) }
+  end
+  return output.rows({ "DEVICE", "KIND", "NAME", "STATE", "MEMORY", "USED", "JOBS", "BUSY" }, rows)
+end
+
+local function path(hops)
+  local rows = {}
+  for _, stage in ipairs(stages) do
+    local hop = hops[stage]
+    if hop then
+      rows[#rows + 1] = { stage, hop.count, output.duration(hop.mean_us), output.duration(hop.p50_us),
+        output.duration(hop.p99_us) }
+    end
+  end
+  return output.rows({ "STAGE", "COUNT", "MEAN", "P50", "P99" }, rows)
+end
+
+local function to_text(status)
+  return table.concat({
+    ("tidepool %s, process %d, up %s, policy %s"):format(status.version, status.pid,
+      output.duration(status.uptime_ms * 1000), status.policy),
+    ("%d functions, %d models, %d connections; %d requests, %d errors, %d under way"):format(status.functions,
+      status.models, status.connections, status.requests, status.errors, status.requests_under_way),
+    "workers: " .. tostring(status.isolation),
+    "",
+    devices(status.devices),
+    "",
+    path(status.path),
+  }, "\n")
+end
+
 return {
   summary = "Show what the node is doing: devices, memory, counts, latency.",
   examples = { "tidepool status", "tidepool status --json" },
   options = session.options,
   run = function(options)
-    return session.call(options, "node.status", {}), output.value
+    return session.call(options, "node.status", {}), to_text
   end,
 }
