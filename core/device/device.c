@@ -9,6 +9,12 @@
 #include "device/driver.h"
 
 static struct device *
+cuda_open(const struct device_options *options)
+{
+	return module_open("cuda", options);
+}
+
+static struct device *
 sim_open(const struct device_options *options)
 {
 	error_set(ERR_UNAVAILABLE, "device kind sim: this build has no simulated device");
@@ -40,6 +46,7 @@ device_create(struct device *device, enum device_kind kind, const struct device_
 	device->event = event;
 	device->properties = (struct device_properties){ .kind = kind };
 	device->target = device;
+	atomic_init(&device->lost, false);
 	atomic_init(&device->children, 0);
 }
 
@@ -288,8 +295,8 @@ event_delete(struct device_event *event)
 int
 event_query(struct device_event *event)
 {
-	if (device_health(event->device) != 0)
-		return -1;
+	if (atomic_load(&event->device->lost))
+		return device_health(event->device);
 	return event->ops->query(event);
 }
 

@@ -93,7 +93,10 @@ stream_done_f(void *context, const struct error *error);
 
 /* --- device ----------------------------------------------------------------------------------------------------- */
 
-/* Open the index-th device of that kind. NULL: UNAVAILABLE with the reason when the kind cannot run here. */
+/*
+ * Open the index-th device of that kind. NULL: UNAVAILABLE with the reason when the kind cannot run here, NOT_FOUND when it
+ * has fewer devices than that.
+ */
 struct device *
 device_open(enum device_kind kind, const struct device_options *options);
 

@@ -47,7 +47,7 @@ struct stream_ops {
 
 struct event_ops {
 	void (*delete)(struct device_event *event);
-	/* 1 or 0; the wrapper has looked at the device's health. */
+	/* As event_query; the wrapper has seen that the device is not lost. */
 	int (*query)(struct device_event *event);
 };
 
@@ -60,6 +60,8 @@ struct device {
 	struct device_properties properties;
 	/* Itself, or what a decorator stands before. */
 	struct device *target;
+	/* Set once by the kind or a decorator: nothing comes from the device any more. Any thread. */
+	atomic_bool lost;
 	/* Streams and events that are not deleted yet; any thread. */
 	_Atomic uint32_t children;
 };
@@ -115,6 +117,9 @@ generic_run_now(struct device_stream *stream, const struct device_launch *launch
 struct device *
 host_open(const struct device_options *options);
 
-/* Loads the module that was built with the CUDA Toolkit, or says why it cannot. */
+/*
+ * As device_open, by the module tidepool-KIND.so: UNAVAILABLE with the loader's reason when there is none. For kinds whose
+ * libraries are not on every machine.
+ */
 struct device *
-cuda_open(const struct device_options *options);
+module_open(const char *kind, const struct device_options *options);

@@ -14,7 +14,6 @@ struct fault_device {
 	/* Guards plan. */
 	pthread_mutex_t lock;
 	struct fault_plan plan;
-	atomic_bool lost;
 };
 
 struct fault_stream {
@@ -62,7 +61,7 @@ static int
 fault_health(struct device *device)
 {
 	struct fault_device *fault = fault_of(device);
-	if (atomic_load(&fault->lost))
+	if (atomic_load(&fault->base.lost))
 		return lost_error(fault);
 	return device_health(fault->inner);
 }
@@ -185,7 +184,7 @@ count_verb(struct device_stream *stream)
 {
 	struct fault_device *fault = fault_of(stream->device);
 	if (strikes(fault, COUNTER(lose_after)))
-		atomic_store(&fault->lost, true);
+		atomic_store(&fault->base.lost, true);
 	return fault_health(stream->device);
 }
 
@@ -312,7 +311,7 @@ pass_notify(void *context, const struct error *error)
 {
 	struct fault_notify notify = *(struct fault_notify *)context;
 	free(context);
-	if (atomic_load(&notify.fault->lost)) {
+	if (atomic_load(&notify.fault->base.lost)) {
 		lost_error(notify.fault);
 		error = error_last();
 	}
@@ -373,7 +372,6 @@ fault_new(struct device *target)
 	fault->base.target = target->target;
 	fault->inner = target;
 	pthread_mutex_init(&fault->lock, NULL);
-	atomic_init(&fault->lost, false);
 	return &fault->base;
 }
 
@@ -391,5 +389,5 @@ void
 fault_lose(struct device *device)
 {
 	assert(device->ops == &fault_ops);
-	atomic_store(&fault_of(device)->lost, true);
+	atomic_store(&device->lost, true);
 }

@@ -23,10 +23,11 @@ local function new()
     return what
   end
 
-  function rig.open(options)
+  -- A host device, or one of that kind.
+  function rig.open(options, kind)
     options = options or {}
     options.switch_id = options.switch_id or C.DEVICE_NO_SWITCH
-    return add(devices, C.device_open(C.DEVICE_KIND_HOST, ffi.new("struct device_options", options)))
+    return add(devices, C.device_open(kind or C.DEVICE_KIND_HOST, ffi.new("struct device_options", options)))
   end
 
   -- A host device with a fault decorator before it.

@@ -1,0 +1,444 @@
+#include "device/cuda.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	RESERVE_ALIGNMENT = 2 << 20,
+	PCI_ID_BYTES = 32,
+	/* Of free memory, what a device may use when it is not told: the rest is for kernels and libraries. */
+	DEFAULT_PERCENT = 90,
+	PEER_BITS = 64,
+};
+
+/* Memory taken by device_reserve: what CUDA gave, and the aligned place in it. */
+struct cuda_reservation {
+	struct list link;
+	void *allocated;
+	void *base;
+	size_t bytes;
+};
+
+static struct cuda_device *
+cuda_of(const struct device *device)
+{
+	return (struct cuda_device *)device;
+}
+
+/* --- errors ------------------------------------------------------------------------------------------------------ */
+
+/* After these the context does nothing any more. */
+static bool
+is_fatal(cudaError_t status)
+{
+	switch (status) {
+	case cudaErrorCudartUnloading:
+	case cudaErrorDevicesUnavailable:
+	case cudaErrorDeviceUninitialized:
+	case cudaErrorECCUncorrectable:
+	case cudaErrorNvlinkUncorrectable:
+	case cudaErrorIllegalAddress:
+	case cudaErrorLaunchTimeout:
+	case cudaErrorAssert:
+	case cudaErrorHardwareStackError:
+	case cudaErrorIllegalInstruction:
+	case cudaErrorMisalignedAddress:
+	case cudaErrorInvalidAddressSpace:
+	case cudaErrorInvalidPc:
+	case cudaErrorLaunchFailure:
+	case cudaErrorContextIsDestroyed:
+	case cudaErrorMpsClientTerminated:
+	case cudaErrorExternalDevice:
+	case cudaErrorUnknown:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static enum error_code
+code_of(cudaError_t status)
+{
+	return status == cudaErrorMemoryAllocation ? ERR_RESOURCE_EXHAUSTED : ERR_INTERNAL;
+}
+
+static void
+lose(struct cuda_device *device, cudaError_t status, const char *what)
+{
+	error_set(ERR_UNAVAILABLE, "%s is lost: %s: %s", device->base.properties.name, what,
+		  cudaGetErrorString(status));
+	pthread_mutex_lock(&device->lock);
+	bool first = !atomic_load(&device->base.lost);
+	if (first) {
+		device->loss = *error_last();
+		atomic_store(&device->base.lost, true);
+	}
+	pthread_mutex_unlock(&device->lock);
+	cuda_fail_notifies(device);
+}
+
+int
+cuda_check(struct cuda_device *device, cudaError_t status, const char *what)
+{
+	if (status == cudaSuccess)
+		return 0;
+	/* The runtime remembers an error for the next who asks; nobody else is to see this one. */
+	cudaGetLastError();
+	if (is_fatal(status))
+		lose(device, status, what);
+	else
+		error_set(code_of(status), "%s: %s: %s", device->base.properties.name, what,
+			  cudaGetErrorString(status));
+	return -1;
+}
+
+int
+cuda_enter(struct cuda_device *device)
+{
+	if (atomic_load(&device->base.lost))
+		return error_restore(&device->loss);
+	return cuda_check(device, cudaSetDevice(device->index), "cudaSetDevice");
+}
+
+static int
+cuda_health(struct device *base)
+{
+	struct cuda_device *device = cuda_of(base);
+	if (cuda_enter(device) != 0)
+		return -1;
+	cuda_check(device, cudaEventQuery(device->pulse), "cudaEventQuery");
+	return atomic_load(&base->lost) ? error_restore(&device->loss) : 0;
+}
+
+/* --- memory ------------------------------------------------------------------------------------------------------ */
+
+static int
+charge(struct cuda_device *device, size_t bytes)
+{
+	uint64_t limit = device->base.properties.memory_bytes;
+	pthread_mutex_lock(&device->lock);
+	uint64_t left = limit - device->reserved;
+	if (bytes <= left)
+		device->reserved += bytes;
+	pthread_mutex_unlock(&device->lock);
+	if (bytes <= left)
+		return 0;
+	return error_set(ERR_RESOURCE_EXHAUSTED,
+			 "%s: %zu bytes asked for, %llu of memory_bytes %llu are left",
+			 device->base.properties.name, bytes, (unsigned long long)left,
+			 (unsigned long long)limit);
+}
+
+static void
+uncharge(struct cuda_device *device, size_t bytes)
+{
+	pthread_mutex_lock(&device->lock);
+	device->reserved -= bytes;
+	pthread_mutex_unlock(&device->lock);
+}
+
+static bool
+is_aligned(const void *memory)
+{
+	return (uintptr_t)memory % RESERVE_ALIGNMENT == 0;
+}
+
+/* Large allocations come aligned to 2 MiB; where one does not, take more and begin inside it. */
+static int
+allocate(struct cuda_device *device, struct cuda_reservation *reservation)
+{
+	size_t bytes = reservation->bytes;
+	void **memory = &reservation->allocated;
+	if (cuda_check(device, cudaMalloc(memory, bytes), "cudaMalloc") != 0)
+		return -1;
+	if (!is_aligned(*memory)) {
+		cuda_check(device, cudaFree(*memory), "cudaFree");
+		bytes += RESERVE_ALIGNMENT;
+		if (cuda_check(device, cudaMalloc(memory, bytes), "cudaMalloc") != 0)
+			return -1;
+	}
+	uintptr_t address = (uintptr_t)*memory + RESERVE_ALIGNMENT - 1;
+	reservation->base = (void *)(address / RESERVE_ALIGNMENT * RESERVE_ALIGNMENT);
+	return 0;
+}
+
+static int
+cuda_reserve(struct device *base, size_t bytes, void **memory)
+{
+	struct cuda_device *device = cuda_of(base);
+	if (cuda_enter(device) != 0 || charge(device, bytes) != 0)
+		return -1;
+	struct cuda_reservation *reservation = calloc(1, sizeof(*reservation));
+	if (reservation == NULL) {
+		error_set(ERR_RESOURCE_EXHAUSTED, "no memory for a reservation");
+		goto uncharge;
+	}
+	reservation->bytes = bytes;
+	if (allocate(device, reservation) != 0)
+		goto free_reservation;
+	pthread_mutex_lock(&device->lock);
+	list_push_back(&device->reservations, &reservation->link);
+	pthread_mutex_unlock(&device->lock);
+	*memory = reservation->base;
+	return 0;
+free_reservation:
+	free(reservation);
+uncharge:
+	uncharge(device, bytes);
+	return -1;
+}
+
+static struct cuda_reservation *
+take_reservation(struct cuda_device *device, const void *memory)
+{
+	struct cuda_reservation *found = NULL;
+	pthread_mutex_lock(&device->lock);
+	list_each(it, &device->reservations) {
+		struct cuda_reservation *each = list_entry(it, struct cuda_reservation, link);
+		if (each->base == memory)
+			found = each;
+	}
+	if (found != NULL)
+		list_remove(&found->link);
+	pthread_mutex_unlock(&device->lock);
+	return found;
+}
+
+static void
+cuda_release(struct device *base, void *memory)
+{
+	struct cuda_device *device = cuda_of(base);
+	struct cuda_reservation *reservation = take_reservation(device, memory);
+	if (reservation == NULL)
+		return;
+	if (cuda_enter(device) == 0)
+		cuda_check(device, cudaFree(reservation->allocated), "cudaFree");
+	uncharge(device, reservation->bytes);
+	free(reservation);
+}
+
+static void *
+cuda_host_alloc(struct device *base, size_t bytes)
+{
+	struct cuda_device *device = cuda_of(base);
+	void *memory;
+	if (cuda_enter(device) != 0 ||
+	    cuda_check(device, cudaHostAlloc(&memory, bytes | 1, cudaHostAllocPortable),
+		       "cudaHostAlloc") != 0)
+		return NULL;
+	return memory;
+}
+
+static void
+cuda_host_free(struct device *base, void *memory)
+{
+	struct cuda_device *device = cuda_of(base);
+	cuda_check(device, cudaFreeHost(memory), "cudaFreeHost");
+}
+
+/* A mapping that cannot be written has to be registered as such. */
+static int
+cuda_host_register(struct device *base, void *memory, size_t bytes)
+{
+	struct cuda_device *device = cuda_of(base);
+	if (cuda_enter(device) != 0)
+		return -1;
+	cudaError_t status = cudaHostRegister(memory, bytes, cudaHostRegisterPortable);
+	if (status == cudaErrorInvalidValue || status == cudaErrorNotSupported) {
+		cudaGetLastError();
+		status = cudaHostRegister(memory, bytes,
+					  cudaHostRegisterPortable | cudaHostRegisterReadOnly);
+	}
+	return cuda_check(device, status, "cudaHostRegister");
+}
+
+static void
+cuda_host_unregister(struct device *base, void *memory)
+{
+	struct cuda_device *device = cuda_of(base);
+	cuda_check(device, cudaHostUnregister(memory), "cudaHostUnregister");
+}
+
+static const struct memory_ops cuda_memory_ops = {
+	.reserve = cuda_reserve,
+	.release = cuda_release,
+	.host_alloc = cuda_host_alloc,
+	.host_free = cuda_host_free,
+	.host_register = cuda_host_register,
+	.host_unregister = cuda_host_unregister,
+};
+
+/* --- topology ---------------------------------------------------------------------------------------------------- */
+
+static bool
+cuda_has_peer(const struct device *device, const struct device *peer)
+{
+	int can = 0;
+	cudaError_t status =
+		cudaDeviceCanAccessPeer(&can, cuda_of(device)->index, cuda_of(peer)->index);
+	if (status != cudaSuccess)
+		cudaGetLastError();
+	return status == cudaSuccess && can != 0;
+}
+
+int
+cuda_connect(struct cuda_device *device, const struct cuda_device *peer)
+{
+	if (peer->index >= PEER_BITS)
+		return 0;
+	uint64_t bit = UINT64_C(1) << peer->index;
+	if ((atomic_load(&device->peers) & bit) != 0)
+		return 0;
+	cudaError_t status = cudaDeviceEnablePeerAccess(peer->index, 0);
+	if (status == cudaErrorPeerAccessAlreadyEnabled) {
+		cudaGetLastError();
+		status = cudaSuccess;
+	}
+	if (cuda_check(device, status, "cudaDeviceEnablePeerAccess") != 0)
+		return -1;
+	atomic_fetch_or(&device->peers, bit);
+	return 0;
+}
+
+/*
+ * The number of the PCI switch above the GPU, made of the address of its upstream port, which every GPU below it shares;
+ * DEVICE_NO_SWITCH when there is none. Above a GPU in /sys come the switch's downstream port, its upstream port, and more.
+ */
+static int
+find_switch(const char *pci_id)
+{
+	char path[64 + PCI_ID_BYTES], real[PATH_MAX];
+	unsigned domain, bus, slot, function;
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", pci_id);
+	for (char *at = path; *at != 0; at++) {
+		if (*at >= 'A' && *at <= 'F')
+			*at += 'a' - 'A';
+	}
+	if (realpath(path, real) == NULL)
+		return DEVICE_NO_SWITCH;
+	for (int up = 0; up < 2; up++) {
+		char *slash = strrchr(real, '/');
+		if (slash == NULL)
+			return DEVICE_NO_SWITCH;
+		*slash = 0;
+	}
+	const char *name = strrchr(real, '/');
+	if (name == NULL || sscanf(name, "/%4x:%2x:%2x.%1x", &domain, &bus, &slot, &function) != 4)
+		return DEVICE_NO_SWITCH;
+	return (int)((domain & 0x7fff) << 16 | bus << 8 | slot << 3 | function);
+}
+
+/* --- device ------------------------------------------------------------------------------------------------------ */
+
+static void
+free_device(struct cuda_device *device)
+{
+	cuda_notifies_free(device);
+	pthread_mutex_destroy(&device->lock);
+	free(device);
+}
+
+static void
+cuda_close(struct device *base)
+{
+	struct cuda_device *device = cuda_of(base);
+	while (!list_is_empty(&device->reservations)) {
+		struct list *link = device->reservations.next;
+		cuda_release(base, list_entry(link, struct cuda_reservation, link)->base);
+	}
+	if (cuda_enter(device) == 0)
+		cuda_check(device, cudaEventDestroy(device->pulse), "cudaEventDestroy");
+	free_device(device);
+}
+
+static const struct device_ops cuda_ops = {
+	.close = cuda_close,
+	.has_peer = cuda_has_peer,
+	.health = cuda_health,
+	.stream_new = cuda_stream_new,
+	.event_new = cuda_event_new,
+};
+
+/* Is there a driver, and an index-th GPU? */
+static int
+check_machine(int index)
+{
+	int count = 0;
+	cudaError_t status = cudaGetDeviceCount(&count);
+	if (status != cudaSuccess) {
+		cudaGetLastError();
+		return error_set(ERR_UNAVAILABLE, "device kind cuda: %s",
+				 cudaGetErrorString(status));
+	}
+	if (index < 0 || index >= count)
+		return error_set(ERR_NOT_FOUND, "cuda %d: this machine has %d", index, count);
+	return 0;
+}
+
+static int
+fill_properties(struct cuda_device *device, const struct device_options *options)
+{
+	struct device_properties *properties = &device->base.properties;
+	struct cudaDeviceProp prop;
+	char pci_id[PCI_ID_BYTES];
+	size_t free_bytes, total_bytes;
+	int index = device->index;
+	if (cuda_check(device, cudaGetDeviceProperties(&prop, index), "cudaGetDeviceProperties") !=
+		    0 ||
+	    cuda_check(device, cudaDeviceGetPCIBusId(pci_id, sizeof(pci_id), index),
+		       "cudaDeviceGetPCIBusId") != 0 ||
+	    cuda_check(device, cudaMemGetInfo(&free_bytes, &total_bytes), "cudaMemGetInfo") != 0)
+		return -1;
+	snprintf(properties->name, sizeof(properties->name), "cuda %d (%.24s, %.16s)", index,
+		 prop.name, pci_id);
+	properties->memory_bytes =
+		options->memory_bytes ? options->memory_bytes : free_bytes / 100 * DEFAULT_PERCENT;
+	properties->switch_id = find_switch(pci_id);
+	return 0;
+}
+
+/* Create the GPU's primary context and what the device keeps in it. */
+static int
+start(struct cuda_device *device, const struct device_options *options)
+{
+	unsigned flags = cudaDeviceScheduleBlockingSync;
+	if (cuda_check(device, cudaInitDevice(device->index, flags, cudaInitDeviceFlagsAreValid),
+		       "cudaInitDevice") != 0 ||
+	    cuda_enter(device) != 0 || fill_properties(device, options) != 0)
+		return -1;
+	return cuda_check(device, cudaEventCreateWithFlags(&device->pulse, cudaEventDisableTiming),
+			  "cudaEventCreateWithFlags");
+}
+
+/* What the module exports. */
+struct device *
+tidepool_module_open(const struct device_options *options);
+
+struct device *
+tidepool_module_open(const struct device_options *options)
+{
+	if (check_machine(options->index) != 0)
+		return NULL;
+	struct cuda_device *device = calloc(1, sizeof(*device));
+	if (device == NULL) {
+		error_set(ERR_RESOURCE_EXHAUSTED, "no memory for a device");
+		return NULL;
+	}
+	device_create(&device->base, DEVICE_KIND_CUDA, &cuda_ops, &cuda_memory_ops,
+		      &cuda_stream_ops, &cuda_event_ops);
+	device->index = device->base.properties.index = options->index;
+	snprintf(device->base.properties.name, DEVICE_NAME_BYTES, "cuda %d", device->index);
+	pthread_mutex_init(&device->lock, NULL);
+	list_create(&device->reservations);
+	list_create(&device->notifies);
+	list_create(&device->spare_notifies);
+	if (start(device, options) != 0) {
+		error_wrap("cuda %d cannot be opened", device->index);
+		free_device(device);
+		return NULL;
+	}
+	return &device->base;
+}
