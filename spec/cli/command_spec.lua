@@ -17,8 +17,8 @@ local function run(arguments, environment)
   return printed, complaint, tonumber(status)
 end
 
-local commands = { "serve", "deploy", "remove", "invoke", "functions", "logs", "models", "policy", "status", "fetch",
-  "version" }
+local commands = { "serve", "deploy", "remove", "invoke", "functions", "logs", "models", "policy", "status", "bench",
+  "fetch", "version" }
 
 describe("tidepool", function()
   it("lists every command with a line", function()

@@ -13,7 +13,7 @@ local output = require "tidepool.cli.output"
 local cli = {}
 
 local names = {
-  "serve", "deploy", "remove", "invoke", "functions", "logs", "models", "policy", "status", "fetch", "version",
+  "serve", "deploy", "remove", "invoke", "functions", "logs", "models", "policy", "status", "bench", "fetch", "version",
 }
 
 local function add_command(parser, name)

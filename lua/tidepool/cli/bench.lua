@@ -1,0 +1,16 @@
+-- Each measurement is a module of tidepool.bench with summary, options and run, as a command has.
+local names = { "coldstart" }
+
+local function module(name) return require("tidepool.bench." .. name) end
+
+return {
+  summary = "Measure this program on this machine, with nodes of its own.",
+  examples = { "tidepool bench coldstart", "tidepool bench coldstart --samples 500 --json" },
+  options = function(parser)
+    parser:command_target "measurement"
+    for _, name in ipairs(names) do
+      module(name).options(parser:command(name, module(name).summary))
+    end
+  end,
+  run = function(options) return module(options.measurement).run(options) end,
+}
