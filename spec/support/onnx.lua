@@ -1,27 +1,13 @@
 -- Writes ONNX files for specs: wire-format primitives and the few messages that specs need. A message is a string of
 -- serialized fields, so they concatenate.
 local ffi = require "ffi"
+local wire = require "models.zoo.wire"
 
 local M = {}
 
-local function varint(number)
-  local bytes = {}
-  number = ffi.cast("uint64_t", ffi.cast("int64_t", number))
-  repeat
-    local low = tonumber(number % 128)
-    number = number / 128
-    bytes[#bytes + 1] = string.char(number ~= 0 and low + 128 or low)
-  until number == 0
-  return table.concat(bytes)
-end
-M.varint = varint
-
--- A field that holds an integer, and one that holds bytes or a message.
-function M.int(field, number) return varint(field * 8) .. varint(number) end
-function M.bytes(field, text) return varint(field * 8 + 2) .. varint(#text) .. text end
-function M.float(field, number)
-  return varint(field * 8 + 5) .. ffi.string(ffi.new("float[1]", number), 4)
-end
+M.varint = wire.varint
+-- A field that holds an integer, a number, and one that holds bytes or a message.
+M.int, M.float, M.bytes = wire.int, wire.float, wire.bytes
 
 local function each(field, texts)
   local parts = {}
