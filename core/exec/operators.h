@@ -13,8 +13,14 @@
 	X(generate) \
 	X(matmul) \
 	X(move) \
+	X(norm) \
+	X(normalize) \
 	X(reduce) \
+	X(remap) \
+	X(scatter) \
+	X(select) \
 	X(shape) \
+	X(softmax) \
 	X(where)
 /* clang-format on */
 
