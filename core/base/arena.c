@@ -108,7 +108,9 @@ arena_strndup(struct arena *arena, const char *text, size_t length)
 	char *copy = arena_alloc(arena, length + 1);
 	if (copy == NULL)
 		return NULL;
-	memcpy(copy, text, length);
+	/* No bytes may come without an address. */
+	if (length > 0)
+		memcpy(copy, text, length);
 	copy[length] = '\0';
 	return copy;
 }
