@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "config.h"
 #include "config_text.h"
+#include "net/framer.h"
 
 enum {
 	PATH_BYTES = 256,
@@ -401,7 +402,7 @@ read_policy_config(struct source *source, const struct field *field, void *to)
 
 static const struct field limit_fields[] = {
 	NUMBER("frame", read_bytes, config, limits.frame_bytes, 4096, 0x1p32),
-	NUMBER("depth", read_count, config, limits.depth, 4, 512),
+	NUMBER("depth", read_count, config, limits.depth, 4, FRAMER_DEPTH_MAX),
 	NUMBER("connections", read_count, config, limits.connections, 1, 1000000),
 	NUMBER("in_flight", read_count, config, limits.in_flight, 1, 1000000),
 	NUMBER("unsent", read_bytes, config, limits.unsent_bytes, 4096, 0x1p40),

@@ -141,8 +141,8 @@ on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *space)
 	if (make_room(connection) != 0)
 		return;
 	struct buffer *input = connection->input;
-	*space = uv_buf_init((char *)input->data + connection->end,
-			     (unsigned)(input->room - connection->end));
+	space->base = (char *)input->data + connection->end;
+	space->len = input->room - connection->end;
 }
 
 /* Keep the input buffer only while something in it is needed. */
@@ -338,8 +338,7 @@ send_rest(struct connection *connection, size_t sent)
 	struct writer *sending = &connection->sending;
 	*sending = connection->output;
 	writer_create(&connection->output);
-	uv_buf_t rest =
-		uv_buf_init((char *)sending->data + sent, (unsigned)(sending->bytes - sent));
+	uv_buf_t rest = { .base = (char *)sending->data + sent, .len = sending->bytes - sent };
 	connection->write_pending = true;
 	if (uv_write(&connection->write, &connection->uv.stream, &rest, 1, on_written) != 0)
 		connection_abort(connection);
@@ -354,11 +353,13 @@ send_output(struct connection *connection)
 		log_error("connection %s: %s", connection->peer, error_last()->message);
 		return -1;
 	}
-	uv_buf_t all = uv_buf_init((char *)output->data, (unsigned)output->bytes);
-	int sent = uv_try_write(&connection->uv.stream, &all, 1);
+	/* uv_try_write says how much in an int. */
+	size_t first = output->bytes < INT32_MAX ? output->bytes : INT32_MAX;
+	uv_buf_t some = { .base = (char *)output->data, .len = first };
+	int sent = uv_try_write(&connection->uv.stream, &some, 1);
 	if (sent < 0 && sent != UV_EAGAIN)
 		return -1;
-	if (sent == (int)output->bytes)
+	if (sent >= 0 && (size_t)sent == output->bytes)
 		writer_reset(output, OUTPUT_KEPT_BYTES);
 	else
 		send_rest(connection, sent < 0 ? 0 : (size_t)sent);

@@ -70,10 +70,6 @@ check_limits(const struct server_limits *limits)
 	if (limits->frame_bytes == 0 || limits->connections == 0 || limits->in_flight == 0 ||
 	    limits->unsent_bytes == 0)
 		return error_set(ERR_INVALID_ARGUMENT, "limits: one of them is 0");
-	/* libuv counts the bytes of a write in an int. */
-	if (limits->frame_bytes > INT32_MAX || limits->unsent_bytes > INT32_MAX)
-		return error_set(ERR_INVALID_ARGUMENT,
-				 "limits: frame_bytes and unsent_bytes are at most 2^31 - 1");
 	if (limits->depth > FRAMER_DEPTH_MAX)
 		return error_set(ERR_INVALID_ARGUMENT, "limits.depth: %u, at most %d",
 				 limits->depth, FRAMER_DEPTH_MAX);

@@ -148,10 +148,11 @@ function M.connect(address, timeout)
   return connect_tcp(address, host, port, deadline)
 end
 
--- Send bytes of data (a string or a pointer): true. While the peer takes nothing but has something to say, drain() is
+-- Send data, a string, or so many bytes of it, which may be a pointer: true. While the peer takes nothing but has something to say, drain() is
 -- called, so that two sides that both write do not wait for each other. On any failure the socket is of no further use.
 function Socket:send(data, bytes, deadline, drain)
   local at = ffi.cast("const char *", data)
+  bytes = bytes or #data
   while bytes > 0 do
     if self.fd < 0 then return failure("UNAVAILABLE", "%s: the connection is closed", self.address) end
     local sent = tonumber(C.send(self.fd, at, bytes, MSG_NOSIGNAL))
