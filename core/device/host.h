@@ -70,6 +70,9 @@ host_events_free(struct host_device *device);
 uint32_t
 host_event_target(struct host_event *event);
 
+bool
+host_event_is_reached(struct host_event *event, uint32_t count);
+
 /* The stream's thread: count one record as reached and wake who waits. error: NULL, or what went wrong before it. */
 void
 host_event_reach(struct host_event *event, uint32_t count, const struct error *error);

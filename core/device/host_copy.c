@@ -10,6 +10,8 @@ enum {
 	/* From here on the copy does not fit the nearer caches together with its source. */
 	STREAM_BYTES = 512 << 10,
 	LINE = 64,
+	/* How far ahead the source is asked for; found by trial, worth a seventh. Past the end it does no harm. */
+	PREFETCH_BYTES = 2048,
 };
 
 /* to is aligned to a line; bytes is a multiple of it. */
@@ -19,6 +21,7 @@ copy_lines(char *to, const char *from, size_t bytes)
 	for (size_t at = 0; at < bytes; at += LINE) {
 		const __m128i *source = (const __m128i *)(from + at);
 		__m128i *target = (__m128i *)(to + at);
+		_mm_prefetch(from + at + PREFETCH_BYTES, _MM_HINT_NTA);
 		__m128i a = _mm_loadu_si128(source);
 		__m128i b = _mm_loadu_si128(source + 1);
 		__m128i c = _mm_loadu_si128(source + 2);

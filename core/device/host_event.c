@@ -90,8 +90,8 @@ host_event_target(struct host_event *event)
 }
 
 /* Counts wrap. */
-static bool
-is_reached(struct host_event *event, uint32_t count)
+bool
+host_event_is_reached(struct host_event *event, uint32_t count)
 {
 	return (int32_t)(atomic_load(&event->reached) - count) >= 0;
 }
@@ -100,7 +100,7 @@ static int
 host_event_query(struct device_event *base)
 {
 	struct host_event *event = (struct host_event *)base;
-	return is_reached(event, host_event_target(event));
+	return host_event_is_reached(event, host_event_target(event));
 }
 
 void
@@ -143,9 +143,9 @@ bool
 host_event_wait(struct host_event *event, uint32_t count, uint64_t spin_ns, struct error *error)
 {
 	uint64_t end = 0;
-	while (!is_reached(event, count) && host_spin(&end, spin_ns))
+	while (!host_event_is_reached(event, count) && host_spin(&end, spin_ns))
 		;
-	if (!is_reached(event, count))
+	if (!host_event_is_reached(event, count))
 		sleep_until_reached(event, count);
 	return copy_failure(event, error);
 }

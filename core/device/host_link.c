@@ -18,8 +18,6 @@ enum {
 	SLICE_MAX = 1 << 20,
 	/* How far a copy may run ahead of its link before it sleeps, ns. */
 	AHEAD_NS = 200000,
-	/* How much lateness a copy may make up by going faster than the link, ns. */
-	LATE_NS = 2000000,
 };
 
 struct host_link {
@@ -88,9 +86,6 @@ take(struct host_link *link, uint64_t ready, size_t bytes)
 uint64_t
 host_link_copy(struct host_link *link, uint64_t ready, void *to, const void *from, size_t bytes)
 {
-	uint64_t now = host_now();
-	if (ready + LATE_NS < now)
-		ready = now - LATE_NS;
 	for (size_t at = 0; at < bytes;) {
 		size_t slice = bytes - at < link->slice ? bytes - at : link->slice;
 		ready = take(link, ready, slice);

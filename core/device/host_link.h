@@ -1,7 +1,8 @@
 /*
  * Emulated links of host devices: a copy over one takes as long as the link's rate says, and copies at the same time
  * share the rate evenly. A link is a clock that says until when it is taken; a copy takes it slice by slice, so that
- * several copies take turns. Lateness of a thread is made up by its next slices, so long copies are exact.
+ * several copies take turns. A thread that comes late makes it up with its next slices: no byte arrives before the link
+ * could have brought it, and long copies are exact as long as memory is faster than the link.
  */
 #pragma once
 
