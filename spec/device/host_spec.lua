@@ -281,6 +281,19 @@ describe("host device", function()
       assert.is_true(seconds <= expected * 1.25, seconds)
     end)
 
+    it("lets no event be reached before its time", function()
+      local device = open { link_rate = 500e6 }
+      local one, mark = copies(device, 1, 64 * 1024), event(device)
+      for _ = 1, 20 do
+        local start = C.clock_now()
+        check(C.stream_copy_in(one.on, one.to, one.from, one.bytes))
+        check(C.stream_record(one.on, mark))
+        while C.event_query(mark) == 0 do end -- luacheck: ignore
+        assert.is_true(tonumber(C.clock_now() - start) / 1e9 >= one.bytes / 500e6)
+        check(C.stream_synchronize(one.on))
+      end
+    end)
+
     it("is shared by the devices of one switch and by no others", function()
       local a = open { link_rate = 100e6, switch_id = 7 }
       local b = open { link_rate = 100e6, switch_id = 7, index = 1 }
