@@ -1,6 +1,6 @@
 #!/bin/bash
 # test.sh [STEP...]: builds, checks and runs everything that `make test` stands for, or only the steps named. Steps: lint
-# dev asan tsan fuzz cuda. Goes on after a failure; ends with one line that counts the tests of all runs.
+# dev asan tsan fuzz cuda; gpu by name only. Goes on after a failure; ends with one line that counts the tests of all runs.
 # Environment: JOBS (2), FUZZ_SECONDS (20, a target).
 cd "$(dirname "$0")/.." || exit 1
 JOBS=${JOBS:-2}
@@ -91,6 +91,13 @@ step_cuda() {
     return
   fi
   check "build cuda" build cuda
+}
+
+# For a machine with a GPU: the specs of devices and operators, with the cuda device among them.
+step_gpu() {
+  check "there is a GPU" test -e /dev/nvidiactl
+  check "build cuda" build cuda
+  specs cuda spec/device spec/exec spec/parity
 }
 
 mkdir -p build
