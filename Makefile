@@ -16,7 +16,7 @@ demo: build
 build:
 	@cmake/setup.sh build
 	@cmake --preset release >/dev/null
-	@cmake --build --preset release -j $(JOBS)
+	@cmake --build --preset release --target tidepool -j $(JOBS)
 
 test:
 	@cmake/setup.sh test

@@ -147,7 +147,7 @@ read_number(struct source *source, const struct field *field, double *number)
 static int
 read_count(struct source *source, const struct field *field, void *to)
 {
-	double number;
+	double number = 0;
 	if (read_number(source, field, &number) != 0)
 		return -1;
 	*(uint32_t *)to = (uint32_t)number;
@@ -157,7 +157,7 @@ read_count(struct source *source, const struct field *field, void *to)
 static int
 read_int(struct source *source, const struct field *field, void *to)
 {
-	double number;
+	double number = 0;
 	if (read_number(source, field, &number) != 0)
 		return -1;
 	*(int *)to = (int)number;
@@ -167,7 +167,7 @@ read_int(struct source *source, const struct field *field, void *to)
 static int
 read_ms(struct source *source, const struct field *field, void *to)
 {
-	double number;
+	double number = 0;
 	if (read_number(source, field, &number) != 0)
 		return -1;
 	*(uint64_t *)to = (uint64_t)number;
