@@ -15,6 +15,7 @@
 	X(move) \
 	X(norm) \
 	X(normalize) \
+	X(pool) \
 	X(reduce) \
 	X(remap) \
 	X(scatter) \

@@ -1,0 +1,411 @@
+/* Poolings: the largest, mean or p-norm of windows that slide over the spatial dimensions. */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "exec/axis.h"
+#include "exec/operator.h"
+#include "exec/parallel.h"
+#include "exec/target.h"
+#include "exec/window.h"
+
+enum {
+	GRAIN_ELEMENTS = 4096,
+	/* Channels that lie innermost in LAYOUT_BLOCKED. */
+	LANES = 16,
+};
+
+enum pool_kind {
+	POOL_MAX,
+	POOL_AVERAGE,
+	POOL_LP,
+};
+
+/* Three spatial dimensions always, the outer ones 1 where there are fewer. */
+struct pool {
+	enum pool_kind kind;
+	enum data_type data_type;
+	int64_t in[WINDOW_MAX_RANK];
+	struct window window;
+	/* Channels times batch; in blocks of LANES when blocked. */
+	int64_t planes;
+	int64_t in_size;
+	int64_t out_size;
+	bool blocked;
+	bool counts_padding;
+	bool has_indices;
+	/* Indices count column by column. */
+	bool by_columns;
+	int64_t p;
+	unsigned threads;
+};
+
+struct pool_run {
+	const struct pool *pool;
+	const struct operands *operands;
+};
+
+/* The part of the input that one window sees: first position, positions, and their distance, a dimension each. */
+struct view {
+	int64_t first[WINDOW_MAX_RANK];
+	int64_t count[WINDOW_MAX_RANK];
+	/* Positions that an average divides by. */
+	int64_t divisor;
+};
+
+static int64_t
+divide_up(int64_t a, int64_t b)
+{
+	return a <= 0 ? 0 : (a + b - 1) / b;
+}
+
+/* The view of output position `position` in its plane. */
+static void
+view_create(struct view *view, const struct pool *pool, int64_t position)
+{
+	const struct window *window = &pool->window;
+	int64_t valid = 1, padded = 1;
+	for (uint32_t i = WINDOW_MAX_RANK; i-- > 0;) {
+		int64_t start = position % window->out[i] * window->strides[i] - window->begin[i];
+		int64_t dilation = window->dilations[i], kernel = window->kernel[i];
+		position /= window->out[i];
+		int64_t skipped = divide_up(-start, dilation);
+		int64_t end = divide_up(pool->in[i] - start, dilation);
+		int64_t padded_end = divide_up(pool->in[i] + window->end[i] - start, dilation);
+		end = end < kernel ? end : kernel;
+		view->first[i] = start + skipped * dilation;
+		view->count[i] = end > skipped ? end - skipped : 0;
+		valid *= view->count[i];
+		padded *= padded_end < kernel ? padded_end : kernel;
+	}
+	view->divisor = pool->counts_padding ? padded : valid;
+}
+
+/* The loops over a view; body sees the position of an element in its plane. */
+#define EACH(pool, view, at, body)                                                                 \
+	for (int64_t z = 0; z < (view).count[0]; z++) {                                            \
+		int64_t at_z = (view).first[0] + z * (pool)->window.dilations[0];                  \
+		for (int64_t y = 0; y < (view).count[1]; y++) {                                    \
+			int64_t at_y = at_z * (pool)->in[1] + (view).first[1] +                    \
+				       y * (pool)->window.dilations[1];                            \
+			int64_t at = at_y * (pool)->in[2] + (view).first[2];                       \
+			for (int64_t x = 0; x < (view).count[2];                                   \
+			     x++, at += (pool)->window.dilations[2]) {                             \
+				body                                                               \
+			}                                                                          \
+		}                                                                                  \
+	}
+
+/* --- plain -------------------------------------------------------------------------------------------------------- */
+
+/* Index of a position in a plane as the operator's second output has it. */
+static int64_t
+index_of(const struct pool *pool, int64_t at)
+{
+	if (!pool->by_columns)
+		return at;
+	int64_t x = at % pool->in[2], y = at / pool->in[2] % pool->in[1];
+	int64_t z = at / pool->in[2] / pool->in[1];
+	return (x * pool->in[1] + y) * pool->in[0] + z;
+}
+
+#define MAX_PLANE(N, type)                                                                         \
+	static void max_plane_##N(const struct pool *pool, const type *in, type *out,              \
+				  int64_t *indices, int64_t offset)                                \
+	{                                                                                          \
+		for (int64_t i = 0; i < pool->out_size; i++) {                                     \
+			struct view view;                                                          \
+			view_create(&view, pool, i);                                               \
+			int64_t best = -1;                                                         \
+			EACH(pool, view, at,                                                       \
+			     if (best < 0 || in[at] > in[best] || in[at] != in[at]) best = at;)    \
+			out[i] = best < 0 ? 0 : in[best];                                          \
+			if (indices != NULL)                                                       \
+				indices[i] = offset + index_of(pool, best < 0 ? 0 : best);         \
+		}                                                                                  \
+	}
+MAX_PLANE(FLOAT, float)
+MAX_PLANE(DOUBLE, double)
+MAX_PLANE(INT8, int8_t)
+MAX_PLANE(UINT8, uint8_t)
+
+#define MEAN_PLANE(N, type)                                                                        \
+	static void mean_plane_##N(const struct pool *pool, const type *in, type *out)             \
+	{                                                                                          \
+		for (int64_t i = 0; i < pool->out_size; i++) {                                     \
+			struct view view;                                                          \
+			view_create(&view, pool, i);                                               \
+			double sum = 0;                                                            \
+			if (pool->kind == POOL_AVERAGE) {                                          \
+				EACH(pool, view, at, sum += in[at];)                               \
+				sum = view.divisor == 0 ? 0 : sum / (double)view.divisor;          \
+			} else if (pool->p == 2) {                                                 \
+				EACH(pool, view, at, sum += (double)in[at] * in[at];)              \
+				sum = sqrt(sum);                                                   \
+			} else {                                                                   \
+				EACH(pool, view, at, sum += pow(fabs(in[at]), (double)pool->p);)   \
+				sum = pow(sum, 1 / (double)pool->p);                               \
+			}                                                                          \
+			out[i] = (type)sum;                                                        \
+		}                                                                                  \
+	}
+MEAN_PLANE(FLOAT, float)
+MEAN_PLANE(DOUBLE, double)
+
+static void
+max_plane(const struct pool_run *run, int64_t plane)
+{
+	const struct pool *pool = run->pool;
+	const void *in = run->operands->inputs[0];
+	void *out = run->operands->outputs[0];
+	int64_t from = plane * pool->in_size, to = plane * pool->out_size;
+	int64_t *indices = NULL;
+	if (pool->has_indices)
+		indices = (int64_t *)run->operands->outputs[1] + to;
+	switch (pool->data_type) {
+#define CASE(N, type)                                                                              \
+	case DATA_TYPE_##N:                                                                        \
+		max_plane_##N(pool, (const type *)in + from, (type *)out + to, indices, from);     \
+		break;
+		CASE(FLOAT, float)
+		CASE(DOUBLE, double)
+		CASE(INT8, int8_t)
+		CASE(UINT8, uint8_t)
+#undef CASE
+	default:
+		break;
+	}
+}
+
+static void
+mean_plane(const struct pool_run *run, int64_t plane)
+{
+	const struct pool *pool = run->pool;
+	const void *in = run->operands->inputs[0];
+	void *out = run->operands->outputs[0];
+	int64_t from = plane * pool->in_size, to = plane * pool->out_size;
+	if (pool->data_type == DATA_TYPE_FLOAT)
+		mean_plane_FLOAT(pool, (const float *)in + from, (float *)out + to);
+	else
+		mean_plane_DOUBLE(pool, (const double *)in + from, (double *)out + to);
+}
+
+/* --- blocked: LANES channels at once ------------------------------------------------------------------------------ */
+
+TARGET_CLONES static void
+max_blocked(const struct pool *pool, const float *in, float *out)
+{
+	for (int64_t i = 0; i < pool->out_size; i++) {
+		struct view view;
+		view_create(&view, pool, i);
+		float best[LANES];
+		for (int k = 0; k < LANES; k++)
+			best[k] = -INFINITY;
+		EACH(pool, view, at, {
+			for (int k = 0; k < LANES; k++) {
+				float value = in[at * LANES + k];
+				best[k] = best[k] > value ? best[k] : value;
+			}
+		})
+		memcpy(out + i * LANES, best, sizeof(best));
+	}
+}
+
+TARGET_CLONES static void
+mean_blocked(const struct pool *pool, const float *in, float *out)
+{
+	for (int64_t i = 0; i < pool->out_size; i++) {
+		struct view view;
+		view_create(&view, pool, i);
+		float sum[LANES] = { 0 };
+		EACH(pool, view, at, {
+			for (int k = 0; k < LANES; k++)
+				sum[k] += in[at * LANES + k];
+		})
+		float scale = view.divisor == 0 ? 0 : 1 / (float)view.divisor;
+		for (int k = 0; k < LANES; k++)
+			out[i * LANES + k] = sum[k] * scale;
+	}
+}
+
+static void
+blocked_plane(const struct pool_run *run, int64_t plane)
+{
+	const struct pool *pool = run->pool;
+	const float *in = (const float *)run->operands->inputs[0] + plane * pool->in_size * LANES;
+	float *out = (float *)run->operands->outputs[0] + plane * pool->out_size * LANES;
+	(pool->kind == POOL_MAX ? max_blocked : mean_blocked)(pool, in, out);
+}
+
+/* --- the operators ------------------------------------------------------------------------------------------------ */
+
+static void
+pool_part(void *context, int64_t begin, int64_t end)
+{
+	const struct pool_run *run = context;
+	for (int64_t plane = begin; plane < end; plane++) {
+		if (run->pool->blocked)
+			blocked_plane(run, plane);
+		else if (run->pool->kind == POOL_MAX)
+			max_plane(run, plane);
+		else
+			mean_plane(run, plane);
+	}
+}
+
+static int
+run_pool(const void *state, const struct operands *operands)
+{
+	const struct pool *pool = state;
+	struct pool_run run = { pool, operands };
+	parallel_for(pool->threads, pool->planes, GRAIN_ELEMENTS / (pool->in_size + 1) + 1,
+		     pool_part, &run);
+	return 0;
+}
+
+static bool
+is_global(const struct operator_call *call)
+{
+	return strncmp(call->node->op_type, "Global", 6) == 0;
+}
+
+static enum pool_kind
+kind_of(const struct operator_call *call)
+{
+	const char *type = call->node->op_type;
+	if (strstr(type, "Max") != NULL)
+		return POOL_MAX;
+	return strstr(type, "Average") != NULL ? POOL_AVERAGE : POOL_LP;
+}
+
+static int
+check_type(const struct operator_call *call)
+{
+	enum data_type data_type = call->inputs[0].data_type;
+	bool is_small = data_type == DATA_TYPE_INT8 || data_type == DATA_TYPE_UINT8;
+	if (data_type == DATA_TYPE_FLOAT || data_type == DATA_TYPE_DOUBLE ||
+	    (is_small && kind_of(call) == POOL_MAX))
+		return 0;
+	return operator_unimplemented(call, "element type %s is not supported",
+				      data_type_name(data_type));
+}
+
+/* Batch and channels as they are, then one of each spatial dimension. */
+static int
+infer_global(struct operator_call *call)
+{
+	struct tensor_type type = call->inputs[0];
+	if (type.rank < 3)
+		return operator_error(call, "the input has no spatial dimensions");
+	for (uint32_t i = 2; i < type.rank; i++)
+		type.dims[i] = 1;
+	return check_type(call) != 0
+		       ? -1
+		       : operator_output(call, 0, type.data_type, type.rank, type.dims);
+}
+
+static int
+infer_pool(struct operator_call *call)
+{
+	struct tensor_type type = call->inputs[0];
+	struct window window;
+	if (check_type(call) != 0 || window_read(call, NULL, &window) != 0)
+		return -1;
+	memcpy(type.dims + 2, window.out, window.rank * sizeof(window.out[0]));
+	operator_output(call, 1, DATA_TYPE_INT64, type.rank, type.dims);
+	return operator_output(call, 0, type.data_type, type.rank, type.dims);
+}
+
+/* A window over everything; the spatial dimensions count as one, whatever their number. */
+static void
+use_global(struct pool *pool)
+{
+	const struct window whole = { .rank = 1,
+				      .kernel = { 1, 1, pool->in_size },
+				      .strides = { 1, 1, 1 },
+				      .dilations = { 1, 1, 1 },
+				      .out = { 1, 1, 1 } };
+	pool->window = whole;
+	pool->in[0] = pool->in[1] = 1;
+	pool->in[2] = pool->in_size;
+}
+
+/* Move the spatial dimensions that there are to the end of the three. */
+static void
+use_window(struct pool *pool, const struct tensor_type *input, const struct window *window)
+{
+	uint32_t lead = WINDOW_MAX_RANK - window->rank;
+	pool->window = (struct window){ .rank = window->rank };
+	for (uint32_t i = 0; i < WINDOW_MAX_RANK; i++) {
+		bool present = i >= lead;
+		uint32_t from = present ? i - lead : 0;
+		pool->in[i] = present ? input->dims[from + 2] : 1;
+		pool->window.kernel[i] = present ? window->kernel[from] : 1;
+		pool->window.strides[i] = present ? window->strides[from] : 1;
+		pool->window.dilations[i] = present ? window->dilations[from] : 1;
+		pool->window.begin[i] = present ? window->begin[from] : 0;
+		pool->window.end[i] = present ? window->end[from] : 0;
+		pool->window.out[i] = present ? window->out[from] : 1;
+	}
+}
+
+static int
+prepare_pool(struct operator_call *call)
+{
+	const struct tensor_type *input = &call->inputs[0];
+	struct pool *pool = operator_state(call, sizeof(*pool));
+	struct window window;
+	if (pool == NULL)
+		return -1;
+	pool->kind = kind_of(call);
+	pool->data_type = input->data_type;
+	pool->blocked = call->input_layouts[0] == LAYOUT_BLOCKED;
+	pool->planes = input->dims[0] *
+		       (pool->blocked ? (input->dims[1] + LANES - 1) / LANES : input->dims[1]);
+	pool->in_size = axis_from(input, 2).dim;
+	pool->out_size = axis_from(&call->outputs[0], 2).dim;
+	pool->counts_padding = node_int(call->node, "count_include_pad", 0) != 0;
+	pool->has_indices = operator_has_output(call, 1);
+	pool->by_columns = node_int(call->node, "storage_order", 0) != 0;
+	pool->p = node_int(call->node, "p", 2);
+	pool->threads = call->threads;
+	call->kernel->run = run_pool;
+	if (pool->p < 1)
+		return operator_error(call, "p is %" PRId64, pool->p);
+	if (is_global(call)) {
+		use_global(pool);
+		return 0;
+	}
+	if (window_read(call, NULL, &window) != 0)
+		return -1;
+	use_window(pool, input, &window);
+	return 0;
+}
+
+static bool
+pool_blocks(const struct operator_call *call)
+{
+	return call->inputs[0].data_type == DATA_TYPE_FLOAT && call->inputs[0].rank >= 3 &&
+	       kind_of(call) != POOL_LP && !operator_has_output(call, 1);
+}
+
+/* clang-format off */
+#define OPERATOR(NAME, OUTPUTS, INFER)                                                             \
+	{ .type = NAME, .since = 1, .inputs = { 1, 1 }, .outputs = { 1, OUTPUTS },                 \
+	  .layouts = OPERATOR_LAYOUTS_SPATIAL, .infer = INFER, .prepare = prepare_pool,            \
+	  .blocks = pool_blocks }
+/* clang-format on */
+
+static const struct op pool_operators[] = {
+	OPERATOR("MaxPool", 2, infer_pool),
+	OPERATOR("AveragePool", 1, infer_pool),
+	OPERATOR("LpPool", 1, infer_pool),
+	OPERATOR("GlobalMaxPool", 1, infer_global),
+	OPERATOR("GlobalAveragePool", 1, infer_global),
+	OPERATOR("GlobalLpPool", 1, infer_global),
+};
+
+const struct operator_family operator_family_pool = {
+	pool_operators,
+	sizeof(pool_operators) / sizeof(pool_operators[0]),
+};
