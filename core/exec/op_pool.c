@@ -330,31 +330,11 @@ use_global(struct pool *pool)
 	pool->in[2] = pool->in_size;
 }
 
-/* Move the spatial dimensions that there are to the end of the three. */
-static void
-use_window(struct pool *pool, const struct tensor_type *input, const struct window *window)
-{
-	uint32_t lead = WINDOW_MAX_RANK - window->rank;
-	pool->window = (struct window){ .rank = window->rank };
-	for (uint32_t i = 0; i < WINDOW_MAX_RANK; i++) {
-		bool present = i >= lead;
-		uint32_t from = present ? i - lead : 0;
-		pool->in[i] = present ? input->dims[from + 2] : 1;
-		pool->window.kernel[i] = present ? window->kernel[from] : 1;
-		pool->window.strides[i] = present ? window->strides[from] : 1;
-		pool->window.dilations[i] = present ? window->dilations[from] : 1;
-		pool->window.begin[i] = present ? window->begin[from] : 0;
-		pool->window.end[i] = present ? window->end[from] : 0;
-		pool->window.out[i] = present ? window->out[from] : 1;
-	}
-}
-
 static int
 prepare_pool(struct operator_call *call)
 {
 	const struct tensor_type *input = &call->inputs[0];
 	struct pool *pool = operator_state(call, sizeof(*pool));
-	struct window window;
 	if (pool == NULL)
 		return -1;
 	pool->kind = kind_of(call);
@@ -376,9 +356,9 @@ prepare_pool(struct operator_call *call)
 		use_global(pool);
 		return 0;
 	}
-	if (window_read(call, NULL, &window) != 0)
+	if (window_read(call, NULL, &pool->window) != 0)
 		return -1;
-	use_window(pool, input, &window);
+	window_spread(&pool->window, input, pool->in);
 	return 0;
 }
 

@@ -11,11 +11,13 @@
 	X(conv) \
 	X(elementwise) \
 	X(generate) \
+	X(integer) \
 	X(matmul) \
 	X(move) \
 	X(norm) \
 	X(normalize) \
 	X(pool) \
+	X(quantize) \
 	X(reduce) \
 	X(remap) \
 	X(scatter) \

@@ -120,3 +120,21 @@ window_read(const struct operator_call *call, const int64_t *kernel, struct wind
 	}
 	return 0;
 }
+
+void
+window_spread(struct window *window, const struct tensor_type *type, int64_t *in)
+{
+	const struct window from = *window;
+	uint32_t lead = WINDOW_MAX_RANK - from.rank;
+	for (uint32_t i = 0; i < WINDOW_MAX_RANK; i++) {
+		bool present = i >= lead;
+		uint32_t k = present ? i - lead : 0;
+		in[i] = present ? type->dims[k + 2] : 1;
+		window->kernel[i] = present ? from.kernel[k] : 1;
+		window->strides[i] = present ? from.strides[k] : 1;
+		window->dilations[i] = present ? from.dilations[k] : 1;
+		window->begin[i] = present ? from.begin[k] : 0;
+		window->end[i] = present ? from.end[k] : 0;
+		window->out[i] = present ? from.out[k] : 1;
+	}
+}

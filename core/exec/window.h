@@ -32,3 +32,10 @@ struct window {
  */
 int
 window_read(const struct operator_call *call, const int64_t *kernel, struct window *window);
+
+/*
+ * Make it a window of three dimensions, the outer ones 1 where there were fewer; in gets the spatial dimensions of type
+ * likewise. rank stays.
+ */
+void
+window_spread(struct window *window, const struct tensor_type *type, int64_t *in);
