@@ -94,6 +94,103 @@ graph_add_node(struct graph *graph, const char *op_type, uint32_t inputs, uint32
 	return &graph->nodes[graph->node_count++];
 }
 
+/* A copy of size bytes in arena; NULL with the error set. */
+static void *
+copy_of(struct arena *arena, const void *from, size_t size)
+{
+	void *copy = arena_alloc(arena, size);
+	if (copy != NULL && size != 0)
+		memcpy(copy, from, size);
+	return copy;
+}
+
+struct graph *
+graph_copy(const struct graph *graph, struct arena *arena)
+{
+	struct graph *copy = copy_of(arena, graph, sizeof(*graph));
+	if (copy == NULL)
+		return NULL;
+	copy->arena = arena;
+	copy->value_room = graph->value_count;
+	copy->node_room = graph->node_count;
+	copy->values = copy_of(arena, graph->values, graph->value_count * sizeof(graph->values[0]));
+	copy->nodes = copy_of(arena, graph->nodes, graph->node_count * sizeof(graph->nodes[0]));
+	copy->inputs = copy_of(arena, graph->inputs, graph->input_count * sizeof(int32_t));
+	copy->outputs = copy_of(arena, graph->outputs, graph->output_count * sizeof(int32_t));
+	if (copy->values == NULL || copy->nodes == NULL || copy->inputs == NULL ||
+	    copy->outputs == NULL)
+		return NULL;
+	for (uint32_t i = 0; i < copy->node_count; i++) {
+		struct node *node = &copy->nodes[i];
+		node->inputs = copy_of(arena, node->inputs, node->input_count * sizeof(int32_t));
+		node->outputs = copy_of(arena, node->outputs, node->output_count * sizeof(int32_t));
+		if (node->inputs == NULL || node->outputs == NULL)
+			return NULL;
+	}
+	return copy;
+}
+
+uint32_t *
+graph_count_uses(const struct graph *graph, struct arena *arena)
+{
+	uint32_t *uses = arena_calloc(arena, graph->value_count, sizeof(*uses));
+	if (uses == NULL)
+		return NULL;
+	for (uint32_t i = 0; i < graph->node_count; i++) {
+		const struct node *node = &graph->nodes[i];
+		for (uint32_t k = 0; k < node->input_count && node->op_type != NULL; k++)
+			if (node->inputs[k] >= 0)
+				uses[node->inputs[k]]++;
+	}
+	for (uint32_t i = 0; i < graph->output_count; i++)
+		uses[graph->outputs[i]]++;
+	return uses;
+}
+
+void
+graph_replace(struct graph *graph, int32_t old, int32_t value)
+{
+	for (uint32_t i = 0; i < graph->node_count; i++) {
+		struct node *node = &graph->nodes[i];
+		for (uint32_t k = 0; k < node->input_count; k++)
+			if (node->inputs[k] == old)
+				node->inputs[k] = value;
+	}
+	for (uint32_t i = 0; i < graph->output_count; i++)
+		if (graph->outputs[i] == old)
+			graph->outputs[i] = value;
+}
+
+/* Mark the node as gone when no output is read; its own reads then count no more. */
+static void
+drop_unused(struct node *node, uint32_t *uses)
+{
+	for (uint32_t k = 0; k < node->output_count; k++)
+		if (node->outputs[k] >= 0 && uses[node->outputs[k]] != 0)
+			return;
+	node->op_type = NULL;
+	for (uint32_t k = 0; k < node->input_count; k++)
+		if (node->inputs[k] >= 0)
+			uses[node->inputs[k]]--;
+}
+
+int
+graph_sweep(struct graph *graph, struct arena *scratch)
+{
+	uint32_t *uses = graph_count_uses(graph, scratch);
+	if (uses == NULL)
+		return -1;
+	for (uint32_t i = graph->node_count; i-- > 0;)
+		if (graph->nodes[i].op_type != NULL)
+			drop_unused(&graph->nodes[i], uses);
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < graph->node_count; i++)
+		if (graph->nodes[i].op_type != NULL)
+			graph->nodes[kept++] = graph->nodes[i];
+	graph->node_count = kept;
+	return 0;
+}
+
 const struct attribute *
 node_attribute(const struct node *node, const char *name)
 {

@@ -9,6 +9,7 @@
 #include "exec/tensor.h"
 
 struct graph;
+struct op;
 
 enum attribute_kind {
 	ATTRIBUTE_INT,
@@ -108,6 +109,8 @@ struct node {
 	/* In order; only for operators with OPERATOR_POSTS. */
 	uint32_t post_count;
 	struct post *posts;
+	/* The operator's entry (exec/operator.h), once the compiler has looked it up. */
+	const struct op *op;
 };
 
 struct graph {
@@ -142,6 +145,25 @@ graph_add_value(struct graph *graph, const char *name);
 struct node *
 graph_add_node(struct graph *graph, const char *op_type, uint32_t inputs, uint32_t outputs,
 	       uint32_t attributes);
+
+/*
+ * A copy in arena that can be changed: values, nodes and their inputs and outputs are new; names, attributes, constants
+ * and bodies are shared. NULL with the error set.
+ */
+struct graph *
+graph_copy(const struct graph *graph, struct arena *arena);
+
+/* How often each value is read by a node or is an output of the graph: value_count numbers in arena, or NULL. */
+uint32_t *
+graph_count_uses(const struct graph *graph, struct arena *arena);
+
+/* Let all who read `old` (nodes and outputs) read `value`. */
+void
+graph_replace(struct graph *graph, int32_t old, int32_t value);
+
+/* Take out nodes without an op_type (passes mark them so) and those that nobody needs. */
+int
+graph_sweep(struct graph *graph, struct arena *scratch);
 
 /* The attribute of that name, or NULL. */
 const struct attribute *

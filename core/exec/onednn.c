@@ -1,7 +1,6 @@
 #include "exec/onednn.h"
 
 #include <assert.h>
-#include <omp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -60,6 +59,15 @@ onednn_engine(void)
 		return engine;
 	error_set(ERR_UNAVAILABLE, "oneDNN: no CPU engine, status %d", (int)engine_status);
 	return NULL;
+}
+
+uint64_t
+onednn_platform(void)
+{
+	const dnnl_version_t *version = dnnl_version();
+	uint64_t number = (uint64_t)version->major << 16 | (uint64_t)version->minor << 8 |
+			  (uint64_t)version->patch;
+	return number << 32 | (uint64_t)dnnl_get_effective_cpu_isa();
 }
 
 int
@@ -168,7 +176,6 @@ onednn_begin_from(struct operator_call *call, dnnl_primitive_desc_t desc)
 	}
 	onednn->desc = desc;
 	call->kernel->destroy = destroy_onednn;
-	omp_set_num_threads((int)call->threads);
 	if (onednn_check(call, dnnl_primitive_create(&onednn->primitive, desc), "primitive") != 0)
 		return NULL;
 	const dnnl_memory_desc_t *scratchpad = onednn_query(onednn, dnnl_query_scratchpad_md);
@@ -193,8 +200,6 @@ onednn_begin(struct operator_call *call, const_dnnl_op_desc_t op_desc, dnnl_prim
 	if (status == dnnl_success)
 		status = dnnl_primitive_attr_set_scratchpad_mode(attr != NULL ? attr : own,
 								 dnnl_scratchpad_mode_user);
-	/* Implementations are chosen for the number of threads. */
-	omp_set_num_threads((int)call->threads);
 	if (status == dnnl_success)
 		status = dnnl_primitive_desc_create(&desc, op_desc, attr != NULL ? attr : own,
 						    engine, NULL);

@@ -3,7 +3,7 @@
  * argument comes from, and is done: onednn_run is the kernel's run.
  *
  * Scratchpads are the caller's (a primitive's own one is shared by all threads that run it, silently wrong), and the
- * number of threads is the one that holds when the primitive is made: onednn_begin sets it.
+ * number of threads is the one that holds when the primitive is made: operator_prepare sets it.
  */
 #pragma once
 
@@ -24,6 +24,10 @@ enum onednn_place {
 /* The CPU engine; NULL with the error set. Any thread. */
 dnnl_engine_t
 onednn_engine(void);
+
+/* Changes with whatever packed forms depend on besides the model: oneDNN's version and the instruction set. */
+uint64_t
+onednn_platform(void);
 
 /* Set UNAVAILABLE/INTERNAL for a status that is not success, naming `what`; returns -1. 0 for success. */
 int

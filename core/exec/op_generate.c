@@ -403,8 +403,8 @@ prepare_non_zero(struct operator_call *call)
 /* clang-format on */
 
 static const struct op generate_operators[] = {
-	OPERATOR("Shape", 1, 1, 0, 0, infer_shape, prepare_shape),
-	OPERATOR("Size", 1, 1, 0, 0, infer_size, prepare_size),
+	OPERATOR("Shape", 1, 1, 0, OPERATOR_TYPE_ONLY, infer_shape, prepare_shape),
+	OPERATOR("Size", 1, 1, 0, OPERATOR_TYPE_ONLY, infer_size, prepare_size),
 	OPERATOR("ConstantOfShape", 9, 1, 1, 0, infer_constant_of_shape, prepare_constant_of_shape),
 	{ .type = "Range",
 	  .since = 11,
@@ -413,7 +413,7 @@ static const struct op generate_operators[] = {
 	  .known_inputs = 7,
 	  .infer = infer_range,
 	  .prepare = prepare_range },
-	OPERATOR("EyeLike", 9, 1, 0, 0, infer_eye_like, prepare_eye_like),
+	OPERATOR("EyeLike", 9, 1, 0, OPERATOR_TYPE_ONLY, infer_eye_like, prepare_eye_like),
 	OPERATOR("Trilu", 14, 2, 2, 0, infer_trilu, prepare_trilu),
 	OPERATOR("NonZero", 9, 1, 0, OPERATOR_DATA_SHAPED, infer_non_zero, prepare_non_zero),
 };

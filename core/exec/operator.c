@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <omp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -167,6 +168,8 @@ int
 operator_prepare(struct operator_call *call)
 {
 	*call->kernel = (struct kernel){ 0 };
+	/* oneDNN chooses for the number of threads that holds now, as run_segment sets it. */
+	omp_set_num_threads((int)call->threads);
 	if (call->op->prepare(call) == 0) {
 		assert(call->kernel->run != NULL);
 		return 0;

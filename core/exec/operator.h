@@ -79,6 +79,8 @@ enum operator_flags {
 	OPERATOR_IMPURE = 1 << 3,
 	/* Outputs' shapes depend on the data of all inputs: infer needs all of them known (NonZero). */
 	OPERATOR_DATA_SHAPED = 1 << 4,
+	/* Only the types of its inputs matter, not their values (Shape). */
+	OPERATOR_TYPE_ONLY = 1 << 5,
 };
 
 /* What a run gets: addresses, all of them; NULL for an absent optional and for known inputs. */

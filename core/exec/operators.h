@@ -20,6 +20,7 @@
 	X(quantize) \
 	X(reduce) \
 	X(remap) \
+	X(reorder) \
 	X(scatter) \
 	X(select) \
 	X(shape) \

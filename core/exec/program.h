@@ -24,7 +24,7 @@ struct program_info {
 	uint32_t step_count;
 	/* Multiply-adds times two, roughly; decides threads and whether a run is worth a hand-over to another thread. */
 	uint64_t flops;
-	/* All steps run on one thread: may be run by program_run_now. */
+	/* Little work, compiled for one thread: may be run by program_run_now. */
 	bool runs_inline;
 };
 

@@ -23,3 +23,34 @@ struct image {
 	/* The file behind it. */
 	const char *path;
 };
+
+struct pack;
+
+/* What an image was made from; all of it must match for a file to be used. */
+struct image_key {
+	/* Hash of the model's file, in hex. */
+	char hash[40];
+	/* enum device_kind. */
+	uint32_t kind;
+	/* Instruction set and library that the packed forms are for. */
+	uint64_t platform;
+	uint64_t group_bytes;
+};
+
+/*
+ * Make the image of what was packed, close pack and free its buffers. path: written there (temporary file, fsync, rename)
+ * and mapped; NULL, or when it cannot be written (logged): in anonymous memory. NULL with RESOURCE_EXHAUSTED.
+ */
+struct image *
+image_build(struct pack *pack, const struct image_key *key, const char *path);
+
+/*
+ * Map the image at path; fills in and closes pack, which must be empty. NULL: NOT_FOUND, or DATA_LOSS when the file is for
+ * another key, cut short or damaged: build it again.
+ */
+struct image *
+image_open(struct pack *pack, const struct image_key *key, const char *path);
+
+/* NULL: nothing. */
+void
+image_delete(struct image *image);

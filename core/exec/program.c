@@ -1,0 +1,229 @@
+#include "exec/program.h"
+
+#include <assert.h>
+#include <omp.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "exec/step.h"
+
+/* Programs that cost less than this are done sooner than another thread wakes up. */
+static const uint64_t INLINE_FLOPS = 200000;
+
+/* One launch: the steps of a segment, for one run. */
+struct segment_run {
+	const struct program *program;
+	const struct program_binding *binding;
+	const struct segment *segment;
+};
+
+struct program *
+program_new(void)
+{
+	struct arena arena;
+	arena_create(&arena, 0);
+	struct program *program = arena_calloc(&arena, 1, sizeof(*program));
+	if (program == NULL)
+		return NULL;
+	program->arena = arena;
+	atomic_init(&program->references, 1);
+	return program;
+}
+
+static void
+program_delete(struct program *program)
+{
+	for (uint32_t i = 0; i < program->info.step_count; i++) {
+		struct kernel *kernel = &program->steps[i].kernel;
+		if (kernel->destroy != NULL)
+			kernel->destroy(kernel->state);
+	}
+	/* The struct itself lies in the arena. */
+	struct arena arena = program->arena;
+	arena_destroy(&arena);
+}
+
+struct program *
+program_ref(struct program *program)
+{
+	atomic_fetch_add_explicit(&program->references, 1, memory_order_relaxed);
+	return program;
+}
+
+void
+program_unref(struct program *program)
+{
+	if (program == NULL)
+		return;
+	uint32_t before = atomic_fetch_sub_explicit(&program->references, 1, memory_order_acq_rel);
+	assert(before != 0);
+	if (before == 1)
+		program_delete(program);
+}
+
+const struct program_info *
+program_info(const struct program *program)
+{
+	return &program->info;
+}
+
+/* Segments begin where a step needs a group that none before it needed. */
+static void
+cut_segments(struct program *program)
+{
+	struct segment *segment = NULL;
+	uint32_t groups = 0;
+	for (uint32_t i = 0; i < program->info.step_count; i++) {
+		uint32_t needed = program->steps[i].groups;
+		if (segment == NULL || needed > groups) {
+			segment = &program->segments[program->segment_count++];
+			*segment = (struct segment){ i, i, groups, needed };
+			groups = needed;
+		}
+		segment->end_step = i + 1;
+	}
+	program->info.group_count = groups;
+}
+
+int
+program_finish(struct program *program)
+{
+	struct program_info *info = &program->info;
+	program->segments =
+		arena_calloc(&program->arena, info->step_count, sizeof(program->segments[0]));
+	if (program->segments == NULL)
+		return -1;
+	cut_segments(program);
+	for (uint32_t i = 0; i < info->step_count; i++) {
+		const struct step *step = &program->steps[i];
+		info->flops += step->kernel.flops;
+		if (step->input_count > program->operand_count)
+			program->operand_count = step->input_count;
+		if (step->output_count > program->operand_count)
+			program->operand_count = step->output_count;
+	}
+	info->runs_inline = program->threads == 1 && info->flops < INLINE_FLOPS;
+	return 0;
+}
+
+/* Device address of an operand in this run. */
+static inline const void *
+resolve(const struct program_binding *binding, const struct location *location)
+{
+	switch (location->place) {
+	case PLACE_INPUT:
+		return (const char *)binding->inputs[location->index] + location->offset;
+	case PLACE_OUTPUT:
+		return (char *)binding->outputs[location->index] + location->offset;
+	case PLACE_WORKSPACE:
+		return (char *)binding->workspace + location->offset;
+	case PLACE_GROUP:
+		return (char *)binding->groups[location->index] + location->offset;
+	case PLACE_LITERAL:
+		return location->literal;
+	default:
+		return NULL;
+	}
+}
+
+static int
+run_step(const struct program_binding *binding, const struct step *step, const void **inputs,
+	 void **outputs)
+{
+	for (uint32_t i = 0; i < step->input_count; i++)
+		inputs[i] = resolve(binding, &step->inputs[i]);
+	for (uint32_t i = 0; i < step->output_count; i++)
+		outputs[i] = (void *)resolve(binding, &step->outputs[i]);
+	struct operands operands = { inputs, outputs, (char *)binding->workspace + step->scratch };
+	if (step->kernel.run(step->kernel.state, &operands) != 0)
+		return error_wrap("node %s (%s)", step->name, step->op_type);
+	return 0;
+}
+
+static int
+run_segment(const struct device_launch *launch, void *native)
+{
+	const struct segment_run *run = launch->work;
+	const struct program *program = run->program;
+	const void *inputs[program->operand_count + 1];
+	void *outputs[program->operand_count + 1];
+	/* Primitives were made for this many threads, and must be run by a thread that would use as many. */
+	if (omp_get_max_threads() != (int)program->threads)
+		omp_set_num_threads((int)program->threads);
+	for (uint32_t i = run->segment->first_step; i < run->segment->end_step; i++)
+		if (run_step(run->binding, &program->steps[i], inputs, outputs) != 0)
+			return -1;
+	return 0;
+}
+
+/* Every output type is known before the run: no shape depends on data. */
+static void
+report_types(const struct program *program, const struct program_binding *binding)
+{
+	if (binding->output_types != NULL && program->info.output_count != 0)
+		memcpy(binding->output_types, program->info.outputs,
+		       program->info.output_count * sizeof(binding->output_types[0]));
+}
+
+static int
+wait_for_groups(const struct segment *segment, struct device_stream *stream,
+		struct device_event *const *group_ready)
+{
+	for (uint32_t i = segment->first_group; i < segment->end_group; i++)
+		if (group_ready[i] != NULL && stream_wait(stream, group_ready[i]) != 0)
+			return -1;
+	return 0;
+}
+
+/* One launch for all segments from `first` on that need not wait. Returns the index behind the last one. */
+static uint32_t
+join_segments(const struct program *program, uint32_t first,
+	      struct device_event *const *group_ready, struct segment *joined)
+{
+	uint32_t end = first + 1;
+	*joined = program->segments[first];
+	while (end < program->segment_count) {
+		const struct segment *next = &program->segments[end];
+		for (uint32_t i = next->first_group; i < next->end_group && group_ready != NULL;
+		     i++)
+			if (group_ready[i] != NULL)
+				return end;
+		joined->end_step = next->end_step;
+		end++;
+	}
+	return end;
+}
+
+int
+program_submit(const struct program *program, const struct program_binding *binding,
+	       struct device_stream *stream, struct device_event *const *group_ready,
+	       struct arena *arena)
+{
+	report_types(program, binding);
+	for (uint32_t i = 0; i < program->segment_count;) {
+		struct segment_run *run = arena_alloc(arena, sizeof(*run));
+		struct segment *segment = arena_alloc(arena, sizeof(*segment));
+		if (run == NULL || segment == NULL)
+			return -1;
+		uint32_t end = join_segments(program, i, group_ready, segment);
+		*run = (struct segment_run){ program, binding, segment };
+		struct device_launch launch = { .run = run_segment, .work = run };
+		if ((group_ready != NULL &&
+		     wait_for_groups(&program->segments[i], stream, group_ready) != 0) ||
+		    stream_launch(stream, &launch) != 0)
+			return -1;
+		i = end;
+	}
+	return 0;
+}
+
+int
+program_run_now(const struct program *program, const struct program_binding *binding,
+		struct device_stream *stream, struct arena *arena)
+{
+	struct segment all = { .end_step = program->info.step_count };
+	struct segment_run run = { program, binding, &all };
+	struct device_launch launch = { .run = run_segment, .work = &run };
+	report_types(program, binding);
+	return stream_run_now(stream, &launch);
+}

@@ -1,0 +1,78 @@
+/*
+ * What a program is made of. Written by the compiler (model/compile.c), run by program.c, seen by nobody else.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "exec/operator.h"
+#include "exec/program.h"
+
+/* Where an operand is, to be resolved with a run's binding. */
+enum place {
+	/* An absent optional, a known input, or a tensor without elements. */
+	PLACE_NONE,
+	/* Program input or output `index`. */
+	PLACE_INPUT,
+	PLACE_OUTPUT,
+	PLACE_WORKSPACE,
+	/* Group `index` of the image. */
+	PLACE_GROUP,
+	/* In the program's own memory. */
+	PLACE_LITERAL,
+};
+
+struct location {
+	enum place place;
+	uint32_t index;
+	/* From the start of the place. */
+	size_t offset;
+	const void *literal;
+};
+
+/* One kernel and its operands. */
+struct step {
+	/* For errors: the node's. */
+	const char *name;
+	const char *op_type;
+	struct kernel kernel;
+	uint32_t input_count;
+	uint32_t output_count;
+	struct location *inputs;
+	struct location *outputs;
+	/* Where its scratch is in the workspace. */
+	size_t scratch;
+	/* Groups 0 … groups - 1 must have arrived before it runs; never less than an earlier step's. */
+	uint32_t groups;
+};
+
+/* Steps between two waits: one launch. */
+struct segment {
+	uint32_t first_step;
+	uint32_t end_step;
+	/* Groups that it is the first to need. */
+	uint32_t first_group;
+	uint32_t end_group;
+};
+
+struct program {
+	_Atomic uint32_t references;
+	/* Holds everything, this struct too. */
+	struct arena arena;
+	struct program_info info;
+	unsigned threads;
+	/* The most inputs and outputs of a step. */
+	uint32_t operand_count;
+	uint32_t segment_count;
+	struct segment *segments;
+	struct step *steps;
+};
+
+/* A program without steps, one reference, its memory in an arena of its own. NULL with the error set. */
+struct program *
+program_new(void);
+
+/* Fill in what follows from the steps: segments, counts, flops, whether it runs inline. */
+int
+program_finish(struct program *program);

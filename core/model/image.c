@@ -1,0 +1,370 @@
+#include "model/image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "model/pack.h"
+
+enum {
+	/* Of the file's layout and of what is packed how; goes up with every change of either. */
+	IMAGE_VERSION = 1,
+	/* The parameters' place in the file, so that they are mapped at a page. */
+	DATA_ALIGNMENT = 4096,
+};
+
+static const char MAGIC[8] = "TIDEIMG";
+
+/* The file: this, the groups, the pack's entries, zeros up to a page, the parameters. */
+struct image_header {
+	char magic[8];
+	uint32_t version;
+	uint32_t group_count;
+	uint32_t entry_count;
+	uint32_t reserved;
+	struct image_key key;
+	uint64_t data_offset;
+	uint64_t data_bytes;
+	/* XXH3 of header (this being 0), groups and entries. */
+	uint64_t checksum;
+};
+
+/* The image with what it owns. */
+struct mapped_image {
+	struct image image;
+	/* The whole mapping; the image's data lies in it. */
+	void *mapping;
+	size_t mapping_bytes;
+	char *path;
+	struct image_group *groups;
+};
+
+static size_t
+round_to_page(size_t bytes)
+{
+	return (bytes + DATA_ALIGNMENT - 1) / DATA_ALIGNMENT * DATA_ALIGNMENT;
+}
+
+static uint64_t
+checksum(const struct image_header *header, const struct image_group *groups,
+	 const struct pack_entry *entries)
+{
+	struct image_header blank = *header;
+	blank.checksum = 0;
+	XXH3_state_t *state = XXH3_createState();
+	if (state == NULL)
+		return 0;
+	XXH3_64bits_reset(state);
+	XXH3_64bits_update(state, &blank, sizeof(blank));
+	XXH3_64bits_update(state, groups, header->group_count * sizeof(groups[0]));
+	XXH3_64bits_update(state, entries, header->entry_count * sizeof(entries[0]));
+	uint64_t hash = XXH3_64bits_digest(state);
+	XXH3_freeState(state);
+	return hash;
+}
+
+void
+image_delete(struct image *image)
+{
+	struct mapped_image *mapped = (struct mapped_image *)image;
+	if (mapped == NULL)
+		return;
+	if (mapped->mapping != NULL)
+		munmap(mapped->mapping, mapped->mapping_bytes);
+	free(mapped->path);
+	free(mapped->groups);
+	free(mapped);
+}
+
+/* An image of so many groups whose mapping is yet to come. */
+static struct mapped_image *
+new_image(const char *path, const struct image_group *groups, uint32_t group_count)
+{
+	struct mapped_image *mapped = calloc(1, sizeof(*mapped));
+	if (mapped == NULL)
+		goto fail;
+	mapped->path = path != NULL ? strdup(path) : NULL;
+	mapped->groups = calloc(group_count + 1, sizeof(groups[0]));
+	if ((path != NULL && mapped->path == NULL) || mapped->groups == NULL)
+		goto fail;
+	if (group_count != 0)
+		memcpy(mapped->groups, groups, group_count * sizeof(groups[0]));
+	mapped->image = (struct image){ .group_count = group_count,
+					.groups = mapped->groups,
+					.path = mapped->path };
+	return mapped;
+fail:
+	error_set(ERR_RESOURCE_EXHAUSTED, "image: no memory");
+	image_delete(mapped != NULL ? &mapped->image : NULL);
+	return NULL;
+}
+
+/* --- writing ------------------------------------------------------------------------------------------------------ */
+
+static int
+write_all(int fd, const void *data, size_t bytes, uint64_t offset)
+{
+	const char *from = data;
+	while (bytes != 0) {
+		ssize_t written = pwrite(fd, from, bytes, (off_t)offset);
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written <= 0)
+			return -1;
+		from += written;
+		bytes -= (size_t)written;
+		offset += (uint64_t)written;
+	}
+	return 0;
+}
+
+static struct image_header
+header_of(const struct pack *pack, const struct image_key *key)
+{
+	struct image_header header = {
+		.version = IMAGE_VERSION,
+		.group_count = pack->group_count,
+		.entry_count = pack->count,
+		.key = *key,
+		.data_bytes = pack_bytes(pack),
+	};
+	memcpy(header.magic, MAGIC, sizeof(MAGIC));
+	header.data_offset =
+		round_to_page(sizeof(header) + pack->group_count * sizeof(pack->groups[0]) +
+			      pack->count * sizeof(pack->entries[0]));
+	header.checksum = checksum(&header, pack->groups, pack->entries);
+	return header;
+}
+
+/* Where an entry's bytes are in the image. */
+static uint64_t
+offset_of(const struct pack *pack, const struct pack_entry *entry)
+{
+	return pack->groups[entry->group].offset + entry->offset;
+}
+
+static int
+write_content(int fd, const struct pack *pack, const struct image_key *key)
+{
+	struct image_header header = header_of(pack, key);
+	size_t groups = pack->group_count * sizeof(pack->groups[0]);
+	if (ftruncate(fd, (off_t)(header.data_offset + header.data_bytes)) != 0 ||
+	    write_all(fd, &header, sizeof(header), 0) != 0 ||
+	    write_all(fd, pack->groups, groups, sizeof(header)) != 0 ||
+	    write_all(fd, pack->entries, pack->count * sizeof(pack->entries[0]),
+		      sizeof(header) + groups) != 0)
+		return -1;
+	for (uint32_t i = 0; i < pack->count; i++)
+		if (write_all(fd, pack->buffers[i], pack->entries[i].bytes,
+			      header.data_offset + offset_of(pack, &pack->entries[i])) != 0)
+			return -1;
+	return fsync(fd);
+}
+
+static int
+write_file(const struct pack *pack, const struct image_key *key, const char *path)
+{
+	char temporary[PATH_MAX];
+	if (snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >= (int)sizeof(temporary))
+		return error_set(ERR_INVALID_ARGUMENT, "%s: path too long", path);
+	int fd = mkostemp(temporary, O_CLOEXEC);
+	if (fd < 0)
+		return error_set_errno("%s", temporary);
+	int result = write_content(fd, pack, key);
+	if (result == 0)
+		result = rename(temporary, path);
+	if (result != 0) {
+		error_set_errno("%s", path);
+		unlink(temporary);
+	}
+	close(fd);
+	return result;
+}
+
+static void
+free_buffers(struct pack *pack)
+{
+	for (uint32_t i = 0; i < pack->count; i++) {
+		free(pack->buffers[i]);
+		pack->buffers[i] = NULL;
+	}
+	pack->closed = true;
+}
+
+/* In anonymous memory: each parameter is freed when it has been copied. */
+static struct image *
+build_in_memory(struct pack *pack)
+{
+	struct mapped_image *mapped = new_image(NULL, pack->groups, pack->group_count);
+	if (mapped == NULL)
+		return NULL;
+	mapped->image.bytes = pack_bytes(pack);
+	mapped->mapping_bytes = round_to_page(mapped->image.bytes + 1);
+	void *memory = mmap(NULL, mapped->mapping_bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED) {
+		error_set_errno("image of %zu bytes", mapped->mapping_bytes);
+		image_delete(&mapped->image);
+		return NULL;
+	}
+	mapped->mapping = memory;
+	mapped->image.data = memory;
+	for (uint32_t i = 0; i < pack->count; i++) {
+		memcpy((char *)memory + offset_of(pack, &pack->entries[i]), pack->buffers[i],
+		       pack->entries[i].bytes);
+		free(pack->buffers[i]);
+		pack->buffers[i] = NULL;
+	}
+	pack->closed = true;
+	return &mapped->image;
+}
+
+/* --- reading ------------------------------------------------------------------------------------------------------ */
+
+static int
+damaged(const char *path, const char *what)
+{
+	return error_set(ERR_DATA_LOSS, "%s: %s", path, what);
+}
+
+/* Header, sizes and checksum of the size bytes at file. */
+static int
+check_header(const struct image_header *header, size_t size, const struct image_key *key,
+	     const char *path)
+{
+	if (size < sizeof(*header) || memcmp(header->magic, MAGIC, sizeof(MAGIC)) != 0)
+		return damaged(path, "not an image");
+	if (header->version != IMAGE_VERSION || memcmp(&header->key, key, sizeof(*key)) != 0)
+		return damaged(path, "an image of something else");
+	uint64_t tables = sizeof(*header) +
+			  header->group_count * (uint64_t)sizeof(struct image_group) +
+			  header->entry_count * (uint64_t)sizeof(struct pack_entry);
+	if (header->data_offset < tables || header->data_offset % DATA_ALIGNMENT != 0 ||
+	    header->data_offset > size || header->data_bytes != size - header->data_offset)
+		return damaged(path, "cut short");
+	const struct image_group *groups = (const void *)(header + 1);
+	const struct pack_entry *entries = (const void *)(groups + header->group_count);
+	if (checksum(header, groups, entries) != header->checksum)
+		return damaged(path, "damaged");
+	return 0;
+}
+
+/* Do groups follow each other, and entries lie within them and name constants? */
+static bool
+is_consistent(const struct image_header *header, const struct pack *pack)
+{
+	const struct image_group *groups = (const void *)(header + 1);
+	const struct pack_entry *entries = (const void *)(groups + header->group_count);
+	uint64_t end = 0;
+	for (uint32_t i = 0; i < header->group_count; i++) {
+		if (groups[i].offset != end || groups[i].bytes > header->data_bytes - end)
+			return false;
+		end += groups[i].bytes;
+	}
+	for (uint32_t i = 0; i < header->entry_count; i++) {
+		const struct pack_entry *entry = &entries[i];
+		if (entry->group >= header->group_count ||
+		    entry->value >= pack->graph->value_count ||
+		    pack->graph->values[entry->value].constant == NULL ||
+		    entry->descriptor_bytes > PACK_DESCRIPTOR_BYTES ||
+		    entry->offset > groups[entry->group].bytes ||
+		    entry->bytes > groups[entry->group].bytes - entry->offset)
+			return false;
+	}
+	return end == header->data_bytes;
+}
+
+/* Copies of the file's tables, for pack. */
+static int
+read_tables(struct pack *pack, const struct image_header *header)
+{
+	const struct image_group *groups = (const void *)(header + 1);
+	const struct pack_entry *entries = (const void *)(groups + header->group_count);
+	pack->groups = malloc((header->group_count + 1) * sizeof(groups[0]));
+	pack->entries = malloc((header->entry_count + 1) * sizeof(entries[0]));
+	if (pack->groups == NULL || pack->entries == NULL)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "image: no memory");
+	memcpy(pack->groups, groups, header->group_count * sizeof(groups[0]));
+	memcpy(pack->entries, entries, header->entry_count * sizeof(entries[0]));
+	pack->group_count = header->group_count;
+	pack->count = header->entry_count;
+	pack->closed = true;
+	return 0;
+}
+
+static void *
+map_file(const char *path, size_t *size)
+{
+	struct stat status;
+	void *memory = NULL;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		error_set_errno("%s", path);
+		return NULL;
+	}
+	if (fstat(fd, &status) == 0 && status.st_size > 0) {
+		*size = (size_t)status.st_size;
+		memory = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, fd, 0);
+	}
+	close(fd);
+	if (memory != NULL && memory != MAP_FAILED)
+		return memory;
+	damaged(path, "cannot be mapped");
+	return NULL;
+}
+
+struct image *
+image_open(struct pack *pack, const struct image_key *key, const char *path)
+{
+	size_t size;
+	const struct image_header *header = map_file(path, &size);
+	if (header == NULL)
+		return NULL;
+	struct mapped_image *mapped = NULL;
+	if (check_header(header, size, key, path) != 0)
+		goto fail;
+	if (!is_consistent(header, pack)) {
+		damaged(path, "inconsistent");
+		goto fail;
+	}
+	mapped = new_image(path, (const void *)(header + 1), header->group_count);
+	if (mapped == NULL || read_tables(pack, header) != 0)
+		goto fail;
+	mapped->mapping = (void *)header;
+	mapped->mapping_bytes = size;
+	mapped->image.data = (const unsigned char *)header + header->data_offset;
+	mapped->image.bytes = header->data_bytes;
+	return &mapped->image;
+fail:
+	image_delete(mapped != NULL ? &mapped->image : NULL);
+	munmap((void *)header, size);
+	return NULL;
+}
+
+struct image *
+image_build(struct pack *pack, const struct image_key *key, const char *path)
+{
+	if (path == NULL)
+		return build_in_memory(pack);
+	if (write_file(pack, key, path) != 0) {
+		log_write(LOG_WARN, "packed image not kept: %s", error_last()->message);
+		return build_in_memory(pack);
+	}
+	struct pack copy;
+	pack_create(&copy, pack->graph, pack->group_bytes);
+	struct image *image = image_open(&copy, key, path);
+	pack_destroy(&copy);
+	if (image == NULL)
+		return NULL;
+	free_buffers(pack);
+	return image;
+}

@@ -1,0 +1,316 @@
+#include "model/model.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "exec/onednn.h"
+#include "exec/program.h"
+#include "model/compile.h"
+#include "model/fold.h"
+#include "model/onnx.h"
+#include "model/pack.h"
+#include "model/pass.h"
+#include "model/program_cache.h"
+
+enum {
+	/* 16 bytes in hex. */
+	HASH_TEXT_BYTES = 33,
+};
+
+struct model {
+	_Atomic uint32_t references;
+	struct model_info info;
+	struct compile_options options;
+	char hash[HASH_TEXT_BYTES];
+	/* Imported and rewritten as far as that needs no input types; read only. */
+	struct arena arena;
+	struct onnx_files files;
+	struct graph *graph;
+	/* Inputs whose rank the model leaves open. */
+	bool *any_rank;
+	struct pack pack;
+	struct image *image;
+	struct program_cache programs;
+	/* One compilation at a time. */
+	pthread_mutex_t compiling;
+};
+
+/*
+ * What open dimensions are taken for when the image is made, after the first one, which is a batch of 1. Models may refuse
+ * some: too small for their windows, not a multiple of what they split.
+ */
+static const int64_t default_dims[] = { 128, 1, 224, 16, 256, 512, 640, 32, 64 };
+
+/* --- import ------------------------------------------------------------------------------------------------------- */
+
+/* Of the file and of what was imported from others beside it. */
+static void
+hash_model(struct model *model)
+{
+	XXH3_state_t *state = XXH3_createState();
+	const unsigned char *begin = model->files.data;
+	const unsigned char *end = begin + model->files.size;
+	XXH3_128bits_reset(state);
+	XXH3_128bits_update(state, begin, model->files.size);
+	for (uint32_t i = 0; i < model->graph->value_count; i++) {
+		const struct constant *constant = model->graph->values[i].constant;
+		const unsigned char *data = constant != NULL ? constant->data : NULL;
+		if (data != NULL && (data < begin || data >= end))
+			XXH3_128bits_update(state, data, tensor_bytes(&constant->type));
+	}
+	XXH128_hash_t hash = XXH3_128bits_digest(state);
+	XXH3_freeState(state);
+	snprintf(model->hash, sizeof(model->hash), "%016llx%016llx",
+		 (unsigned long long)hash.high64, (unsigned long long)hash.low64);
+}
+
+static struct model_port *
+new_ports(struct model *model, const int32_t *values, uint32_t count)
+{
+	struct model_port *ports = arena_calloc(&model->arena, count, sizeof(ports[0]));
+	for (uint32_t i = 0; i < count && ports != NULL; i++) {
+		const struct value *value = &model->graph->values[values[i]];
+		ports[i] = (struct model_port){ value->name, value->type };
+	}
+	return ports;
+}
+
+/* Remember what the model declares, then forget it: declared types may be wrong, and open dimensions infer nothing. */
+static int
+take_ports(struct model *model)
+{
+	struct graph *graph = model->graph;
+	model->info.inputs = new_ports(model, graph->inputs, graph->input_count);
+	model->info.outputs = new_ports(model, graph->outputs, graph->output_count);
+	model->any_rank = arena_calloc(&model->arena, graph->input_count, sizeof(bool));
+	if (model->info.inputs == NULL || model->info.outputs == NULL || model->any_rank == NULL)
+		return -1;
+	model->info.input_count = graph->input_count;
+	model->info.output_count = graph->output_count;
+	for (uint32_t i = 0; i < graph->input_count; i++)
+		model->any_rank[i] = !graph->values[graph->inputs[i]].has_type;
+	for (uint32_t i = 0; i < graph->value_count; i++)
+		if (graph->values[i].constant == NULL)
+			graph->values[i].has_type = false;
+	return 0;
+}
+
+static int
+import(struct model *model, const char *path)
+{
+	model->graph = onnx_import(path, &model->files, &model->arena);
+	if (model->graph == NULL)
+		return -1;
+	hash_model(model);
+	model->info.hash = model->hash;
+	model->info.node_count = model->graph->node_count;
+	model->info.opset = model->graph->opset;
+	if (take_ports(model) != 0 || fold_graph(model->graph) != 0)
+		return -1;
+	return passes_run_untyped(model->graph);
+}
+
+/* --- image -------------------------------------------------------------------------------------------------------- */
+
+/* The inputs with open dimensions filled in: the first is a batch of 1, others are `dim`. False when none is open. */
+static bool
+fill_dims(const struct model *model, int64_t dim, struct tensor_type *types)
+{
+	bool open = false;
+	for (uint32_t i = 0; i < model->info.input_count; i++) {
+		types[i] = model->info.inputs[i].type;
+		for (uint32_t k = 0; k < types[i].rank; k++) {
+			if (types[i].dims[k] != TENSOR_DYNAMIC)
+				continue;
+			types[i].dims[k] = k == 0 ? 1 : dim;
+			open |= k != 0;
+		}
+	}
+	return open;
+}
+
+/* Compile for the first default that the model takes, packing parameters on the way. */
+static struct program *
+compile_default(struct model *model)
+{
+	struct tensor_type *types =
+		arena_calloc(&model->arena, model->info.input_count, sizeof(types[0]));
+	size_t group_bytes = model->pack.group_bytes;
+	bool open = types != NULL;
+	for (size_t i = 0; i < sizeof(default_dims) / sizeof(default_dims[0]) && open; i++) {
+		open = fill_dims(model, default_dims[i], types);
+		struct program *program = compile(model->graph, &model->pack, types,
+						  model->info.input_count, &model->options);
+		if (program != NULL || error_last()->code != ERR_INVALID_ARGUMENT)
+			return program;
+		pack_destroy(&model->pack);
+		pack_create(&model->pack, model->graph, group_bytes);
+	}
+	return NULL;
+}
+
+/* Pack by compiling, and make the image of it; the program is worth keeping. */
+static int
+build_image(struct model *model, const struct image_key *key, const char *path)
+{
+	struct program *program = compile_default(model);
+	if (program == NULL)
+		return -1;
+	model->image = image_build(&model->pack, key, path);
+	if (model->image != NULL)
+		program_cache_add(&model->programs, program);
+	program_unref(program);
+	return model->image != NULL ? 0 : -1;
+}
+
+static int
+find_image(struct model *model, const struct model_options *options)
+{
+	char path[PATH_MAX];
+	struct image_key key;
+	memset(&key, 0, sizeof(key));
+	snprintf(key.hash, sizeof(key.hash), "%s", model->hash);
+	key.kind = options->kind;
+	key.platform = onednn_platform();
+	key.group_bytes =
+		options->group_bytes != 0 ? options->group_bytes : MODEL_GROUP_BYTES_DEFAULT;
+	pack_create(&model->pack, model->graph, key.group_bytes);
+	if (options->cache_folder == NULL)
+		return build_image(model, &key, NULL);
+	if (snprintf(path, sizeof(path), "%s/%s-%s.image", options->cache_folder, model->hash,
+		     device_kind_name(options->kind)) >= (int)sizeof(path))
+		return error_set(ERR_INVALID_ARGUMENT, "%s: path too long", options->cache_folder);
+	model->image = image_open(&model->pack, &key, path);
+	if (model->image != NULL)
+		return 0;
+	if (error_last()->code != ERR_NOT_FOUND)
+		log_write(LOG_WARN, "packing again: %s", error_last()->message);
+	error_clear();
+	return build_image(model, &key, path);
+}
+
+/* --- the model ---------------------------------------------------------------------------------------------------- */
+
+static void
+model_delete(struct model *model)
+{
+	program_cache_destroy(&model->programs);
+	image_delete(model->image);
+	pack_destroy(&model->pack);
+	onnx_files_destroy(&model->files);
+	arena_destroy(&model->arena);
+	pthread_mutex_destroy(&model->compiling);
+	free(model);
+}
+
+struct model *
+model_open(const char *path, const struct model_options *options)
+{
+	struct model *model = calloc(1, sizeof(*model));
+	if (model == NULL) {
+		error_set(ERR_RESOURCE_EXHAUSTED, "%s: no memory", path);
+		return NULL;
+	}
+	atomic_init(&model->references, 1);
+	arena_create(&model->arena, 0);
+	pthread_mutex_init(&model->compiling, NULL);
+	program_cache_create(&model->programs);
+	model->options.threads = options->threads != 0 ? options->threads : 1;
+	if (import(model, path) != 0 || find_image(model, options) != 0) {
+		error_wrap("%s", path);
+		model_delete(model);
+		return NULL;
+	}
+	model->info.parameter_bytes = model->image->bytes;
+	return model;
+}
+
+struct model *
+model_ref(struct model *model)
+{
+	atomic_fetch_add_explicit(&model->references, 1, memory_order_relaxed);
+	return model;
+}
+
+void
+model_unref(struct model *model)
+{
+	if (model == NULL)
+		return;
+	uint32_t before = atomic_fetch_sub_explicit(&model->references, 1, memory_order_acq_rel);
+	assert(before != 0);
+	if (before == 1)
+		model_delete(model);
+}
+
+const struct model_info *
+model_info(const struct model *model)
+{
+	return &model->info;
+}
+
+const struct image *
+model_image(const struct model *model)
+{
+	return model->image;
+}
+
+struct program *
+model_find_program(struct model *model, const struct tensor_type *inputs, uint32_t input_count)
+{
+	return program_cache_find(&model->programs, inputs, input_count);
+}
+
+/* Does the type fit what the model declares for that input? */
+static int
+check_input(const struct model *model, uint32_t input, const struct tensor_type *type)
+{
+	const struct model_port *port = &model->info.inputs[input];
+	bool any_rank = model->any_rank[input];
+	char wanted[256];
+	char given[256];
+	bool fits = type->data_type == port->type.data_type &&
+		    (any_rank || type->rank == port->type.rank);
+	for (uint32_t i = 0; i < type->rank && fits && !any_rank; i++)
+		fits = port->type.dims[i] == TENSOR_DYNAMIC || port->type.dims[i] == type->dims[i];
+	if (fits)
+		return 0;
+	return error_set(ERR_INVALID_ARGUMENT, "input '%s' is %s, the model wants %s", port->name,
+			 tensor_type_format(type, given, sizeof(given)),
+			 tensor_type_format(&port->type, wanted, sizeof(wanted)));
+}
+
+static int
+check_inputs(const struct model *model, const struct tensor_type *inputs, uint32_t input_count)
+{
+	if (input_count != model->info.input_count)
+		return error_set(ERR_INVALID_ARGUMENT, "%u inputs, the model has %u", input_count,
+				 model->info.input_count);
+	for (uint32_t i = 0; i < input_count; i++)
+		if (check_input(model, i, &inputs[i]) != 0)
+			return -1;
+	return 0;
+}
+
+struct program *
+model_compile(struct model *model, const struct tensor_type *inputs, uint32_t input_count)
+{
+	if (check_inputs(model, inputs, input_count) != 0)
+		return NULL;
+	pthread_mutex_lock(&model->compiling);
+	struct program *program = program_cache_find(&model->programs, inputs, input_count);
+	if (program == NULL) {
+		program = compile(model->graph, &model->pack, inputs, input_count, &model->options);
+		if (program != NULL)
+			program_cache_add(&model->programs, program);
+	}
+	pthread_mutex_unlock(&model->compiling);
+	return program;
+}

@@ -1,0 +1,19 @@
+/*
+ * Passes: rewrites of a graph that leave what it computes as it is. Those of the first list need no types and run once a
+ * model; those of the second see every type and run for each program. Add one: a file pass_NAME.c, a line in passes.c.
+ */
+#pragma once
+
+#include "exec/graph.h"
+
+/* Rewrites what it finds; marks nodes that are gone by op_type NULL. -1 with the error set, for want of memory only. */
+typedef int
+pass_f(struct graph *graph, struct arena *scratch);
+
+/* Run the passes that need no types, sweeping in between. */
+int
+passes_run_untyped(struct graph *graph);
+
+/* Run the passes on a graph all of whose values have types. */
+int
+passes_run_typed(struct graph *graph);

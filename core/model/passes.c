@@ -1,0 +1,39 @@
+#include "model/pass.h"
+
+#include <stddef.h>
+
+static pass_f *const untyped[] = {
+	NULL,
+};
+
+static pass_f *const typed[] = {
+	NULL,
+};
+
+static int
+run_list(pass_f *const *list, struct graph *graph)
+{
+	struct arena scratch;
+	arena_create(&scratch, 0);
+	int result = 0;
+	for (; *list != NULL && result == 0; list++) {
+		result = (*list)(graph, &scratch);
+		if (result == 0)
+			result = graph_sweep(graph, &scratch);
+		arena_reset(&scratch);
+	}
+	arena_destroy(&scratch);
+	return result;
+}
+
+int
+passes_run_untyped(struct graph *graph)
+{
+	return run_list(untyped, graph);
+}
+
+int
+passes_run_typed(struct graph *graph)
+{
+	return run_list(typed, graph);
+}
