@@ -4,7 +4,7 @@ local heap = {}
 heap.__index = heap
 
 function heap.new()
-  return setmetatable({ count = 0, jobs = {}, keys = {}, ids = {}, places = {} }, heap)
+  return setmetatable({ count = 0, jobs = {}, keys = {}, ids = {}, slots = {}, places = {} }, heap)
 end
 
 local function before(self, i, j)
@@ -14,11 +14,12 @@ local function before(self, i, j)
 end
 
 local function swap(self, i, j)
-  local jobs, keys, ids, places = self.jobs, self.keys, self.ids, self.places
+  local jobs, keys, ids, slots, places = self.jobs, self.keys, self.ids, self.slots, self.places
   jobs[i], jobs[j] = jobs[j], jobs[i]
   keys[i], keys[j] = keys[j], keys[i]
   ids[i], ids[j] = ids[j], ids[i]
-  places[ids[i]], places[ids[j]] = i, j
+  slots[i], slots[j] = slots[j], slots[i]
+  places[slots[i]], places[slots[j]] = i, j
 end
 
 local function rise(self, i)
@@ -44,8 +45,8 @@ end
 function heap:push(job, key)
   local i = self.count + 1
   self.count = i
-  self.jobs[i], self.keys[i], self.ids[i] = job, key, job.id
-  self.places[job.id] = i
+  self.jobs[i], self.keys[i], self.ids[i], self.slots[i] = job, key, job.id, job.slot
+  self.places[job.slot] = i
   rise(self, i)
 end
 
@@ -57,12 +58,12 @@ end
 
 -- True when the job was here.
 function heap:remove(job)
-  local i = self.places[job.id]
+  local i = self.places[job.slot]
   if not i then return false end
   local last = self.count
   if i < last then swap(self, i, last) end
-  self.jobs[last], self.keys[last], self.ids[last] = nil, nil, nil
-  self.places[job.id] = nil
+  self.jobs[last] = false
+  self.places[job.slot] = false
   self.count = last - 1
   if i < last then
     rise(self, i)

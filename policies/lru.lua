@@ -15,7 +15,8 @@ end
 -- All models of which something on the device can go; returns how many.
 local function collect(self, device, score)
   local node, candidates, scores, count = self.node, self.candidates, self.scores, 0
-  for _, model in pairs(node.models) do
+  for i = 1, node.resident(device, candidates) do
+    local model = candidates[i]
     local there = node.residency(model, device)
     if there.groups > there.pinned then
       count = count + 1

@@ -6,25 +6,26 @@ local queue = {}
 queue.__index = queue
 
 function queue.new(node)
-  return setmetatable({ node = node, any = heap.new(), bound = {}, lanes = {} }, queue)
+  return setmetatable({ node = node, any = heap.new(), bound = {} }, queue)
+end
+
+local function lane_of(self, job)
+  if job.bound_device < 0 then return self.any end
+  local lane = self.bound[job.bound_device]
+  if not lane then
+    lane = heap.new()
+    self.bound[job.bound_device] = lane
+  end
+  return lane
 end
 
 function queue:push(job, key)
-  local lane = self.any
-  if job.bound_device >= 0 then
-    lane = self.bound[job.bound_device] or heap.new()
-    self.bound[job.bound_device] = lane
-  end
-  self.lanes[job.id] = lane
-  lane:push(job, key)
+  lane_of(self, job):push(job, key)
 end
 
 -- True when the job was waiting.
 function queue:remove(job)
-  local lane = self.lanes[job.id]
-  if not lane then return false end
-  self.lanes[job.id] = nil
-  return lane:remove(job)
+  return lane_of(self, job):remove(job)
 end
 
 -- The first job that an idle device could run now; nil when there is none.

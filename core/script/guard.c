@@ -102,10 +102,12 @@ range_of(uintptr_t address)
 	return NULL;
 }
 
+/* Jump out of a handler. The landing keeps no signal mask (saving one is a system call); the interrupted code's is the same. */
 static void
-leave(struct guard *guard, enum guard_end end)
+leave(struct guard *guard, enum guard_end end, const ucontext_t *context)
 {
 	guard->end = end;
+	pthread_sigmask(SIG_SETMASK, &context->uc_sigmask, NULL);
 	siglongjmp(guard->landing, 1);
 }
 
@@ -120,7 +122,7 @@ on_strike(int number, siginfo_t *info, void *context)
 	if (atomic_load(&guard->ticket) == atomic_load(&guard->target)) {
 		const struct range *range = range_of(program_counter(context));
 		if (range == NULL || range->is_luajit || ++guard->misses >= GUARD_MISSES_MAX)
-			leave(guard, GUARD_OVERDUE);
+			leave(guard, GUARD_OVERDUE, context);
 	}
 	atomic_fetch_add(&guard->answered, 1);
 	errno = saved;
@@ -134,7 +136,7 @@ on_crash(int number, siginfo_t *info, void *context)
 	if (guard != NULL && atomic_load(&guard->ticket) % 2 == 1) {
 		const struct range *range = range_of(program_counter(context));
 		if (range == NULL || !range->is_own)
-			leave(guard, GUARD_CRASHED);
+			leave(guard, GUARD_CRASHED, context);
 	}
 	sigaction(number, number == SIGSEGV ? &old_segv : &old_bus, NULL);
 }
@@ -158,14 +160,10 @@ add_ranges(struct dl_phdr_info *info, size_t size, void *context)
 	return 0;
 }
 
-/*
- * No mask is saved or set: the jump out of the handler must find the signals as they were. SA_NODEFER: the signal is not
- * blocked in its own handler.
- */
 static void
 install(int number, void (*handler)(int, siginfo_t *, void *), struct sigaction *old)
 {
-	struct sigaction action = { .sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART };
+	struct sigaction action = { .sa_flags = SA_SIGINFO | SA_RESTART };
 	action.sa_sigaction = handler;
 	sigemptyset(&action.sa_mask);
 	sigaction(number, &action, old);

@@ -221,6 +221,16 @@ policy_last_fault(const struct policy_host *host)
 	return &host->last_fault;
 }
 
+void
+policy_usage(const struct policy_host *host, struct policy_usage *usage)
+{
+	*usage = (struct policy_usage){ 0 };
+	if (host->state == NULL)
+		return;
+	usage->memory_bytes = host->state->heap.used;
+	usage->allocations = host->state->heap.allocations;
+}
+
 /*
  * Give next what the policy in force would hand over. A snapshot that fails is a fault of the old policy, and a restore
  * that fails is one of the new.
@@ -305,12 +315,13 @@ tell(struct policy_host *host, const struct policy_call *call)
 }
 
 int
-policy_submit(struct policy_host *host, const struct view_job *job)
+policy_submit(struct policy_host *host, struct view_job *job)
 {
 	bool was_ready = is_ready(host);
 	const struct policy_job *row = policy_jobs_add(&host->jobs, job);
 	if (row == NULL)
 		return -1;
+	job->slot = row->slot;
 	struct policy_call call = { POLICY_SUBMIT, 3, 0, { now(host), row->slot, address(job) } };
 	if (was_ready)
 		tell(host, &call);

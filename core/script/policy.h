@@ -84,6 +84,15 @@ policy_faults(const struct policy_host *host);
 const struct error *
 policy_last_fault(const struct policy_host *host);
 
+struct policy_usage {
+	/* Bytes of its memory that the policy in force has ever taken, of POLICY_MEMORY_BYTES. */
+	uint64_t memory_bytes;
+	/* How often its Lua state has asked for a block so far; a policy in its steady state does not. */
+	uint64_t allocations;
+};
+void
+policy_usage(const struct policy_host *host, struct policy_usage *usage);
+
 /*
  * The callbacks. They never fail: a fault replaces the policy and the call is made again on its successor. A job is known
  * to the host from policy_submit to policy_done; in between it is queued or dispatched.
@@ -92,9 +101,9 @@ policy_last_fault(const struct policy_host *host);
 /* 1 to take the job, 0 to refuse it at once; *retry_after_ms is then the policy's advice, 0 for none. Before policy_submit. */
 int
 policy_admit(struct policy_host *host, const struct view_job *job, double *retry_after_ms);
-/* -1 with RESOURCE_EXHAUSTED when there is no memory to note the job: it is then not submitted. */
+/* Sets job->slot. -1 with RESOURCE_EXHAUSTED when there is no memory to note the job: it is then not submitted. */
 int
-policy_submit(struct policy_host *host, const struct view_job *job);
+policy_submit(struct policy_host *host, struct view_job *job);
 /* 1 with *verdict filled and legal (job queued, device exists and is idle, …): the job is dispatched. 0 for none now. */
 int
 policy_dispatch(struct policy_host *host, struct policy_verdict *verdict);

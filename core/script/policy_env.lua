@@ -52,6 +52,20 @@ function node.residency(model, device)
   return raw.residency[model.id * raw.device_stride + device.id]
 end
 
+-- Lists in `into` the models that have something on the device, in order of id; returns how many. What lies behind
+-- them in the list is old.
+function node.resident(device, into)
+  local models, residency, stride, at = node.models, raw.residency, raw.device_stride, device.id
+  local count = 0
+  for id = 0, raw.model_count - 1 do
+    if residency[id * stride + at].groups > 0 and models[id] then
+      count = count + 1
+      into[count] = models[id]
+    end
+  end
+  return count
+end
+
 function node.name(view)
   return view.name ~= nil and ffi.string(view.name) or nil
 end

@@ -75,6 +75,11 @@ struct view_job {
 	/* The models that it runs, model_count of them; none for operators on tensors alone. */
 	const struct view_model *const *models;
 	uint32_t model_count;
+	/*
+	 * The policy host's: a small number from 1, its own until the job is done, then used again. A policy's tables are
+	 * better indexed by it than by id: they stay arrays.
+	 */
+	uint32_t slot;
 	/* Device that it must run on since its tensors are there; -1: any. */
 	int32_t bound_device;
 	int32_t priority;

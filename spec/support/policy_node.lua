@@ -142,6 +142,12 @@ function host_type:fault()
   return ffi.string(C.policy_last_fault(self.raw).message)
 end
 
+function host_type:allocations()
+  local usage = ffi.new "struct policy_usage"
+  C.policy_usage(self.raw, usage)
+  return tonumber(usage.allocations)
+end
+
 -- Make a job and submit it; returns it.
 function host_type:submit(fields)
   local job = self.node:job(fields)
