@@ -148,8 +148,9 @@ function M.connect(address, timeout)
   return connect_tcp(address, host, port, deadline)
 end
 
--- Send data, a string, or so many bytes of it, which may be a pointer: true. While the peer takes nothing but has something to say, drain() is
--- called, so that two sides that both write do not wait for each other. On any failure the socket is of no further use.
+-- Send data, a string, or so many bytes of it, which may be a pointer: true. While the peer takes nothing but has
+-- something to say, drain() is called, so that two sides that both write do not wait for each other. On any failure the
+-- socket is of no further use.
 function Socket:send(data, bytes, deadline, drain)
   local at = ffi.cast("const char *", data)
   bytes = bytes or #data
