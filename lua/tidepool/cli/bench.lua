@@ -1,11 +1,13 @@
 -- Each measurement is a module of tidepool.bench with summary, options and run, as a command has.
-local names = { "coldstart" }
+local names = { "coldstart", "rpc" }
 
 local function module(name) return require("tidepool.bench." .. name) end
 
 return {
   summary = "Measure this program on this machine, with nodes of its own.",
-  examples = { "tidepool bench coldstart", "tidepool bench coldstart --samples 500 --json" },
+  examples = {
+    "tidepool bench coldstart", "tidepool bench coldstart --samples 500 --json", "tidepool bench rpc --seconds 5",
+  },
   options = function(parser)
     parser:command_target "measurement"
     for _, name in ipairs(names) do
