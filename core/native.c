@@ -4,6 +4,8 @@
 #include <lua.h>
 
 #include "base/embedded.h"
+#include "base/error.h"
+#include "model/model.h"
 
 /* native.embedded(name): the text of a built-in file; nil when there is none. */
 static int
@@ -17,13 +19,82 @@ embedded(lua_State *L)
 	return 1;
 }
 
+static void
+set_number(lua_State *L, const char *key, double number)
+{
+	lua_pushnumber(L, number);
+	lua_setfield(L, -2, key);
+}
+
+static void
+set_string(lua_State *L, const char *key, const char *text)
+{
+	lua_pushstring(L, text);
+	lua_setfield(L, -2, key);
+}
+
+/* Push {{name, datatype, shape}, …}; open dimensions are -1. */
+static void
+push_ports(lua_State *L, const struct model_port *ports, uint32_t count)
+{
+	lua_createtable(L, (int)count, 0);
+	for (uint32_t i = 0; i < count; i++) {
+		lua_createtable(L, 0, 3);
+		set_string(L, "name", ports[i].name);
+		set_string(L, "datatype", data_type_name(ports[i].type.data_type));
+		lua_createtable(L, (int)ports[i].type.rank, 0);
+		for (uint32_t d = 0; d < ports[i].type.rank; d++) {
+			lua_pushnumber(L, (double)ports[i].type.dims[d]);
+			lua_rawseti(L, -2, (int)d + 1);
+		}
+		lua_setfield(L, -2, "shape");
+		lua_rawseti(L, -2, (int)i + 1);
+	}
+}
+
+static void
+push_model(lua_State *L, const struct model *model)
+{
+	const struct model_info *info = model_info(model);
+	lua_createtable(L, 0, 8);
+	set_string(L, "hash", info->hash);
+	set_number(L, "nodes", info->node_count);
+	set_number(L, "opset", info->opset);
+	set_number(L, "parameter_bytes", (double)info->parameter_bytes);
+	set_number(L, "image_bytes", (double)model_image(model)->bytes);
+	set_number(L, "groups", model_image(model)->group_count);
+	push_ports(L, info->inputs, info->input_count);
+	lua_setfield(L, -2, "inputs");
+	push_ports(L, info->outputs, info->output_count);
+	lua_setfield(L, -2, "outputs");
+}
+
+/* native.import(path): what the ONNX file holds, imported as a node with the host device would; or nil and why not. */
+static int
+import(lua_State *L)
+{
+	static const struct model_options options = { .kind = DEVICE_KIND_HOST, .threads = 1 };
+	struct model *model = model_open(luaL_checkstring(L, 1), &options);
+	if (model == NULL) {
+		lua_pushnil(L);
+		lua_pushfstring(L, "%s: %s", error_code_name(error_last()->code),
+				error_last()->message);
+		return 2;
+	}
+	push_model(L, model);
+	model_unref(model);
+	return 1;
+}
+
 int
 luaopen_tidepool_native(lua_State *L)
 {
-	lua_createtable(L, 0, 2);
+	lua_createtable(L, 0, 3);
 	lua_pushliteral(L, TIDEPOOL_VERSION);
 	lua_setfield(L, -2, "version");
 	lua_pushcfunction(L, embedded);
 	lua_setfield(L, -2, "embedded");
+	lua_pushcfunction(L, import);
+	lua_setfield(L, -2, "import");
 	return 1;
 }

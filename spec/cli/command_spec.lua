@@ -1,4 +1,5 @@
 -- The program as a shell sees it, without a node: status, standard output, standard error.
+local builder = require "models.zoo.builder"
 local json = require "tidepool.json"
 
 local PROGRAM = "build/dev/tidepool"
@@ -17,8 +18,8 @@ local function run(arguments, environment)
   return printed, complaint, tonumber(status)
 end
 
-local commands = { "serve", "deploy", "remove", "invoke", "functions", "logs", "models", "policy", "status", "bench",
-  "fetch", "version" }
+local commands = { "serve", "deploy", "remove", "invoke", "functions", "logs", "models", "policy", "status",
+  "import", "bench", "fetch", "version" }
 
 describe("tidepool", function()
   it("lists every command with a line", function()
@@ -68,7 +69,7 @@ describe("tidepool", function()
 
   it("ends with 1 when a file is missing", function()
     for _, arguments in ipairs { "deploy /nowhere", "invoke f -f /nowhere", "policy load /nowhere", "fetch /nowhere",
-      "serve --config /nowhere" } do
+      "import /nowhere", "serve --config /nowhere" } do
       local text, message, status = run(arguments)
       assert.same({ "", 1 }, { text, status }, arguments)
       assert.matches("^tidepool: .*nowhere", message)
@@ -80,6 +81,27 @@ describe("tidepool", function()
     local text = run "version --json"
     assert.matches("^%d+%.%d+%.%d+$", json.decode(text).version)
     assert.matches("^tidepool " .. json.decode(text).version, (run "version"))
+  end)
+
+  it("describes an ONNX file", function()
+    local path = os.tmpname()
+    local net = builder.new("small", 1)
+    net:output(net:linear(net:input("x", "FP32", { "n", 4 }), 4, 3), "y", { "n", 3 })
+    net:write(path)
+    local model = json.decode((run("import " .. path .. " --json")))
+    assert.same({ { name = "x", datatype = "FP32", shape = { -1, 4 } } }, model.inputs)
+    assert.same({ { name = "y", datatype = "FP32", shape = { -1, 3 } } }, model.outputs)
+    assert.is_true(model.parameter_bytes >= 4 * 3 * 4)
+    local text, _, status = run("import " .. path)
+    assert.equal(0, status)
+    assert.matches("\nx +FP32 +%[%?, 4%]\n", text)
+    os.remove(path)
+  end)
+
+  it("says why a file is no model", function()
+    local text, message, status = run "import README.md"
+    assert.same({ "", 1 }, { text, status })
+    assert.matches("^tidepool: INVALID_ARGUMENT: README.md: ", message)
   end)
 
   it("checks a configuration", function()

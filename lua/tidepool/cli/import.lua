@@ -14,8 +14,8 @@ end
 
 local function to_text(model)
   return table.concat({
-    ("%d nodes, opset %d, %s of parameters in %d groups, hash %s"):format(model.nodes, model.opset,
-      output.bytes(model.parameter_bytes), model.groups, model.hash),
+    ("%d nodes, opset %d, %s of parameters; packed %s in %d groups; hash %s"):format(model.nodes, model.opset,
+      output.bytes(model.parameter_bytes), output.bytes(model.image_bytes), model.groups, model.hash),
     describe_ports("INPUT", model.inputs),
     describe_ports("OUTPUT", model.outputs),
   }, "\n\n")
@@ -27,7 +27,7 @@ return {
   options = function(parser) parser:argument("file", "The ONNX file.") end,
   run = function(options)
     local model, message = native.import(options.file)
-    if not model then failure.raise("%s: %s", options.file, message) end
+    if not model then failure.raise("%s", message) end
     return model, to_text
   end,
 }
