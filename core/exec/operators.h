@@ -9,6 +9,7 @@
 #define OPERATOR_FAMILIES(X) \
 	X(cast) \
 	X(conv) \
+	X(deconv) \
 	X(elementwise) \
 	X(generate) \
 	X(integer) \
