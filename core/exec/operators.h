@@ -22,6 +22,7 @@
 	X(reduce) \
 	X(remap) \
 	X(reorder) \
+	X(resize) \
 	X(scatter) \
 	X(select) \
 	X(shape) \
