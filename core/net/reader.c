@@ -204,21 +204,11 @@ reader_map(struct reader *reader, const char *field, uint32_t *pairs)
 int
 reader_any(struct reader *reader, struct slice *value)
 {
-	struct reader ahead = *reader;
-	/* One value, and the values within it; a token takes a byte at the least, so this cannot overflow. */
-	for (uint64_t left = 1; left > 0; left--) {
-		struct token token;
-		if (peek(&ahead, "value", &token) != 0)
-			return -1;
-		if (token.kind == TOKEN_INVALID)
-			return error_set(ERR_INVALID_ARGUMENT,
-					 "value: byte 0xc1 is no MessagePack");
-		take(&ahead, &token);
-		if (token.children > available(&ahead))
-			return error_set(ERR_INVALID_ARGUMENT, "value: the message ends too early");
-		left += token.children;
-	}
-	*value = (struct slice){ .data = reader->at, .bytes = (size_t)(ahead.at - reader->at) };
-	reader->at = ahead.at;
+	size_t bytes = token_span(reader->at, available(reader));
+	if (bytes == 0)
+		return error_set(ERR_INVALID_ARGUMENT,
+				 "value: the message ends too early, or holds byte 0xc1");
+	*value = (struct slice){ .data = reader->at, .bytes = bytes };
+	reader->at += bytes;
 	return 0;
 }

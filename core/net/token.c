@@ -79,8 +79,8 @@ sign_extend(uint64_t value, unsigned bytes)
 	return (uint64_t)((int64_t)(value << shift) >> shift);
 }
 
-_Bool
-token_read(const unsigned char *at, size_t available, struct token *token)
+static inline bool
+read_token(const unsigned char *at, size_t available, struct token *token)
 {
 	if (available == 0)
 		return false;
@@ -110,6 +110,31 @@ token_read(const unsigned char *at, size_t available, struct token *token)
 		break;
 	}
 	return true;
+}
+
+_Bool
+token_read(const unsigned char *at, size_t available, struct token *token)
+{
+	return read_token(at, available, token);
+}
+
+size_t
+token_span(const unsigned char *at, size_t available)
+{
+	const unsigned char *start = at;
+	/* One value, and the values within it; each takes a byte at the least, so this cannot overflow. */
+	for (uint64_t left = 1; left > 0; left--) {
+		struct token token;
+		if (!read_token(at, available, &token) || token.kind == TOKEN_INVALID)
+			return 0;
+		available -= token.header;
+		if (token.payload > available || token.children > available)
+			return 0;
+		at += token.header + token.payload;
+		available -= token.payload;
+		left += token.children;
+	}
+	return (size_t)(at - start);
 }
 
 const char *

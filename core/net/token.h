@@ -39,6 +39,10 @@ struct token {
 _Bool
 token_read(const unsigned char *at, size_t available, struct token *token);
 
+/* Bytes of the one value at `at`, with all that is in it; 0 when it is cut off, or holds byte 0xc1. */
+size_t
+token_span(const unsigned char *at, size_t available);
+
 /* "an integer", "a map": for messages about a value of the wrong kind. */
 const char *
 token_kind_name(enum token_kind kind);
