@@ -53,14 +53,10 @@ return {
     parser:option("--samples", "Functions to call."):argname "N":convert(tonumber):default "100"
   end,
   run = function(options)
-    local started = node.start()
-    local ok, result = pcall(function()
-      local connection = started:connect()
-      local first, second = measure(connection, options.samples)
+    local result = node.with(nil, function(started)
+      local first, second = measure(started:connect(), options.samples)
       return { first_us = first, second_us = second, worker_bytes = memory_of_workers(started) }
     end)
-    started:stop()
-    if not ok then error(result, 0) end
     return result, to_text
   end,
 }

@@ -54,6 +54,17 @@ function Node:is_running()
   return stat ~= nil and not stat:find "%) Z "
 end
 
+--- Start a node, call f with it, and end it whatever happens; what f gives.
+function Started.with(config, f)
+  local started = Started.start(config)
+  local ok, result = xpcall(f, function(raised)
+    return failure.is(raised) and raised or debug.traceback(tostring(raised), 2)
+  end, started)
+  started:stop()
+  if not ok then error(result, 0) end
+  return result
+end
+
 function Node:connect() return assert(client.connect(self.address)) end
 
 -- Process ids of the node and all processes under it, zygote and workers.

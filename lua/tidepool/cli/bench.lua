@@ -1,12 +1,15 @@
 -- Each measurement is a module of tidepool.bench with summary, options and run, as a command has.
-local names = { "coldstart", "rpc" }
+local names = { "rpc", "coldstart", "model", "swap" }
 
 local function module(name) return require("tidepool.bench." .. name) end
 
 return {
   summary = "Measure this program on this machine, with nodes of its own.",
   examples = {
-    "tidepool bench coldstart", "tidepool bench coldstart --samples 500 --json", "tidepool bench rpc --seconds 5",
+    "tidepool bench rpc --seconds 5",
+    "tidepool bench coldstart --samples 500 --json",
+    "tidepool bench model resnet50.onnx",
+    "tidepool bench swap a.onnx b.onnx c.onnx --memory 256M --link-rate 12G",
   },
   options = function(parser)
     parser:command_target "measurement"

@@ -2,6 +2,9 @@
 local json = require "tidepool.json"
 local values = require "tidepool.cli.values"
 
+-- Elements of a list of numbers that are shown.
+local FLAT_MAX = 16
+
 local output = {}
 
 --- One JSON value on a line of standard output.
@@ -54,13 +57,21 @@ function output.duration(microseconds)
   return ("%.1f s"):format(microseconds / 1e6)
 end
 
---- A result of any shape, to be read by people: strings as they are, the rest as indented JSON.
+-- JSON of something short, or of a list of numbers and the like, which is cut when it is long.
+local function one_line(item)
+  if type(item) ~= "table" or #item <= FLAT_MAX then return assert(json.encode(item)) end
+  local start = {}
+  for index = 1, FLAT_MAX do start[index] = item[index] end
+  return assert(json.encode(start)):gsub("%]$", (",… %d in all]"):format(#item))
+end
+
+--- A result of any shape, to be read by people: strings as they are, the rest as indented JSON, long lists cut.
 function output.value(value)
   if type(value) == "string" and values.is_text(value) then return value end
   local lines = {}
   local function write(item, indent, prefix, suffix)
     if type(item) ~= "table" or next(item) == nil or values.is_flat(item) then
-      lines[#lines + 1] = indent .. prefix .. assert(json.encode(item)) .. suffix
+      lines[#lines + 1] = indent .. prefix .. one_line(item) .. suffix
       return
     end
     local is_array, keys = #item > 0, {}

@@ -4,9 +4,6 @@ local json = require "tidepool.json"
 
 local values = {}
 
--- Most elements that are worth printing on one line.
-local FLAT_MAX = 16
-
 --- True for UTF-8 without control characters other than tabs and line ends.
 function values.is_text(bytes)
   local at = 1
@@ -76,9 +73,9 @@ function values.from_json(value)
   return copy
 end
 
---- True for a short list of numbers, which prints best on one line.
+--- True for a list of numbers, strings and the like, which prints best on one line.
 function values.is_flat(list)
-  if #list == 0 or #list > FLAT_MAX then return false end
+  if #list == 0 then return false end
   for _, item in pairs(list) do
     if type(item) == "table" then return false end
   end

@@ -1,0 +1,73 @@
+--- A model to be measured: an ONNX file deployed as a function without a handler, and inputs for it.
+local client = require "tidepool.client"
+local failure = require "tidepool.cli.failure"
+local files = require "tidepool.cli.files"
+local native = require "tidepool.native"
+local socket = require "tidepool.client.socket"
+
+local Subject = {}
+Subject.__index = Subject
+
+local subject = {}
+
+-- Numbers of a fixed sequence, so that each run asks the same: fractions for floats, 0 and 1 for whole numbers, which
+-- may be indices into tables of any size.
+local function fill(count, is_float)
+  local data, state = {}, 1
+  for index = 1, count do
+    state = (state * 16807) % 2147483647
+    data[index] = is_float and state / 2147483647 - 0.5 or state % 2
+  end
+  return data
+end
+
+local function make_input(port, open)
+  local shape, count = {}, 1
+  for axis, dim in ipairs(port.shape) do
+    shape[axis] = dim < 0 and open or dim
+    count = count * shape[axis]
+  end
+  local is_float = port.datatype:find "^FP" or port.datatype == "BF16"
+  return client.tensor(port.datatype, shape, fill(count, is_float))
+end
+
+--- Describe the file; open is what open dimensions are set to.
+function subject.new(path, open)
+  local model, message = native.import(path)
+  if not model then failure.raise("%s", message) end
+  local inputs = {}
+  for _, port in ipairs(model.inputs) do inputs[port.name] = make_input(port, open) end
+  return setmetatable({
+    name = files.base_name(path):gsub("%.onnx$", ""),
+    path = files.absolute(path),
+    bytes = model.image_bytes,
+    groups = model.groups,
+    inputs = inputs,
+  }, Subject)
+end
+
+function Subject:deploy(connection)
+  local _, message = connection:call("function.deploy", {
+    name = self.name, chunk = self.name .. ".lua", source = "return { models = { net = 'net.onnx' } }",
+    models = { net = { path = self.path } },
+  })
+  if message then failure.raise("%s: %s", self.name, message) end
+end
+
+--- One call: microseconds, and its outputs.
+function Subject:call(connection)
+  local before = socket.now()
+  local outputs, message = connection:invoke(self.name, self.inputs)
+  if message then failure.raise("%s: %s", self.name, message) end
+  return (socket.now() - before) * 1e6, outputs
+end
+
+--- Whether two calls gave the same bytes.
+function subject.same(outputs, others)
+  for name, tensor in pairs(outputs) do
+    if not others[name] or others[name].data ~= tensor.data then return false end
+  end
+  return true
+end
+
+return subject
