@@ -4,6 +4,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "exec/step.h"
 
@@ -226,4 +227,26 @@ program_run_now(const struct program *program, const struct program_binding *bin
 	struct device_launch launch = { .run = run_segment, .work = &run };
 	report_types(program, binding);
 	return stream_run_now(stream, &launch);
+}
+
+struct program_step
+program_step(const struct program *program, uint32_t step)
+{
+	const struct step *from = &program->steps[step];
+	return (struct program_step){ from->name, from->op_type, from->kernel.flops };
+}
+
+int
+program_profile(const struct program *program, const struct program_binding *binding, uint64_t *ns)
+{
+	for (uint32_t i = 0; i < program->info.step_count; i++) {
+		struct segment one = { .first_step = i, .end_step = i + 1 };
+		struct segment_run run = { program, binding, &one };
+		struct device_launch launch = { .run = run_segment, .work = &run };
+		uint64_t start = clock_now();
+		if (run_segment(&launch, NULL) != 0)
+			return -1;
+		ns[i] = clock_now() - start;
+	}
+	return 0;
 }

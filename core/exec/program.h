@@ -58,6 +58,20 @@ program_run_now(const struct program *program, const struct program_binding *bin
 		struct device_stream *stream, struct arena *arena)
 	__attribute__((warn_unused_result));
 
+/* A step, for people: the node it was made of, its operator, and its multiply-adds times two. */
+struct program_step {
+	const char *name;
+	const char *op_type;
+	uint64_t flops;
+};
+struct program_step
+program_step(const struct program *program, uint32_t step);
+
+/* Run at once on the calling thread, taking the time of every step: ns has step_count entries. For measuring. */
+int
+program_profile(const struct program *program, const struct program_binding *binding, uint64_t *ns)
+	__attribute__((warn_unused_result));
+
 /* Programs are counted; any thread. */
 struct program *
 program_ref(struct program *program);

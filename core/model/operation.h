@@ -1,6 +1,7 @@
 /*
  * Operations: single ONNX operators called by name on tensors (a handler's y:softmax(-1)), compiled to programs without
- * parameters and cached by operator, attributes and input types. Any thread.
+ * parameters and cached by operator, attributes, input types and known values. A program's inputs are those without a
+ * known value, in order. Any thread.
  */
 #pragma once
 
