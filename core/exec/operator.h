@@ -73,8 +73,9 @@ enum operator_flags {
 	OPERATOR_VIEW = 1 << 0,
 	/* run may be given the same address for output 0 and a dead input of the same size. */
 	OPERATOR_IN_PLACE = 1 << 1,
-	/* Does what node->posts say to output 0. */
+	/* Does what node->posts say to output 0; the second: only posts of one operand. */
 	OPERATOR_POSTS = 1 << 2,
+	OPERATOR_UNARY_POSTS = 1 << 6,
 	/* Two runs on the same inputs may differ (RandomNormal), so it is not folded. */
 	OPERATOR_IMPURE = 1 << 3,
 	/* Outputs' shapes depend on the data of all inputs: infer needs all of them known (NonZero). */

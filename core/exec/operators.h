@@ -23,6 +23,7 @@
 	X(remap) \
 	X(reorder) \
 	X(resize) \
+	X(scale) \
 	X(scatter) \
 	X(select) \
 	X(shape) \

@@ -17,3 +17,7 @@ passes_run_untyped(struct graph *graph);
 /* Run the passes on a graph all of whose values have types. */
 int
 passes_run_typed(struct graph *graph);
+
+pass_f pass_batch_norm;
+pass_f pass_identity;
+pass_f pass_posts;

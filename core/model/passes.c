@@ -3,10 +3,13 @@
 #include <stddef.h>
 
 static pass_f *const untyped[] = {
+	pass_identity,
+	pass_batch_norm,
 	NULL,
 };
 
 static pass_f *const typed[] = {
+	pass_posts,
 	NULL,
 };
 

@@ -1,0 +1,166 @@
+/*
+ * Batch normalisation by stored statistics is one factor and one summand a channel: into the weights and the bias of the
+ * convolution before it, else a Scale node.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "model/match.h"
+#include "model/pass.h"
+
+/* y = x * factors[c] + summands[c] */
+struct affine {
+	int64_t channels;
+	float *factors;
+	float *summands;
+};
+
+/* The node's scale, bias, mean and variance as an affine function; false when they are no constants or it trains. */
+static bool
+read_affine(const struct match *match, const struct node *node, struct affine *affine,
+	    struct arena *scratch)
+{
+	const struct constant *inputs[4];
+	for (uint32_t i = 0; i < 4; i++) {
+		inputs[i] = match_floats(match, node, i + 1);
+		if (inputs[i] == NULL || inputs[i]->type.rank != 1 ||
+		    inputs[i]->type.dims[0] != inputs[0]->type.dims[0])
+			return false;
+	}
+	if (node_int(node, "training_mode", 0) != 0)
+		return false;
+	affine->channels = inputs[0]->type.dims[0];
+	affine->factors = arena_calloc(scratch, (size_t)affine->channels, sizeof(float));
+	affine->summands = arena_calloc(scratch, (size_t)affine->channels, sizeof(float));
+	if (affine->factors == NULL || affine->summands == NULL)
+		return false;
+	float epsilon = node_float(node, "epsilon", 1e-5f);
+	const float *scale = inputs[0]->data, *bias = inputs[1]->data;
+	const float *mean = inputs[2]->data, *variance = inputs[3]->data;
+	for (int64_t c = 0; c < affine->channels; c++) {
+		double factor = scale[c] / sqrt((double)variance[c] + epsilon);
+		affine->factors[c] = (float)factor;
+		affine->summands[c] = (float)(bias[c] - mean[c] * factor);
+	}
+	return true;
+}
+
+/* New weights: each output channel's times its factor. The value, or -1. */
+static int32_t
+scale_weights(struct graph *graph, const struct constant *weights, const struct affine *affine)
+{
+	void *data;
+	int32_t value = match_add_constant(graph, "weights", DATA_TYPE_FLOAT, weights->type.rank,
+					   weights->type.dims, &data);
+	if (value < 0)
+		return -1;
+	int64_t each = tensor_elements(&weights->type) / affine->channels;
+	const float *from = weights->data;
+	float *to = data;
+	for (int64_t c = 0; c < affine->channels; c++)
+		for (int64_t i = 0; i < each; i++)
+			to[c * each + i] = from[c * each + i] * affine->factors[c];
+	return value;
+}
+
+/* New bias; bias may be NULL. */
+static int32_t
+scale_bias(struct graph *graph, const struct constant *bias, const struct affine *affine)
+{
+	void *data;
+	int32_t value =
+		match_add_constant(graph, "bias", DATA_TYPE_FLOAT, 1, &affine->channels, &data);
+	if (value < 0)
+		return -1;
+	for (int64_t c = 0; c < affine->channels; c++) {
+		float old = bias != NULL ? ((const float *)bias->data)[c] : 0;
+		((float *)data)[c] = old * affine->factors[c] + affine->summands[c];
+	}
+	return value;
+}
+
+/* The convolution takes the affine function in and makes output itself. */
+static int
+fold_into(struct graph *graph, struct node *conv, const struct constant *weights,
+	  const struct constant *bias, const struct affine *affine, int32_t output)
+{
+	int32_t *inputs = arena_alloc(graph->arena, 3 * sizeof(inputs[0]));
+	if (inputs == NULL)
+		return -1;
+	inputs[0] = conv->inputs[0];
+	inputs[1] = scale_weights(graph, weights, affine);
+	inputs[2] = scale_bias(graph, bias, affine);
+	if (inputs[1] < 0 || inputs[2] < 0)
+		return -1;
+	conv->inputs = inputs;
+	conv->input_count = 3;
+	conv->outputs[0] = output;
+	return 0;
+}
+
+/* 1: folded into the convolution that makes the node's input; 0: there is none; -1: no memory. */
+static int
+fold_batch_norm(struct match *match, struct node *node, const struct affine *affine)
+{
+	struct node *conv = match_sole_producer(match, node, 0, "Conv");
+	if (conv == NULL)
+		return 0;
+	const struct constant *weights = match_floats(match, conv, 1);
+	const struct constant *bias = match_floats(match, conv, 2);
+	bool has_bias = conv->input_count > 2 && conv->inputs[2] >= 0;
+	if (weights == NULL || weights->type.rank < 3 ||
+	    weights->type.dims[0] != affine->channels || (has_bias && bias == NULL))
+		return 0;
+	int32_t output = node->outputs[0];
+	if (fold_into(match->graph, conv, weights, bias, affine, output) != 0)
+		return -1;
+	match->producers[output] = (int32_t)(conv - match->graph->nodes);
+	node->op_type = NULL;
+	return 1;
+}
+
+/* In the node's place: Scale(x, factors, summands). */
+static int
+make_scale(struct graph *graph, struct node *node, const struct affine *affine)
+{
+	void *factors, *summands;
+	int32_t *inputs = arena_alloc(graph->arena, 3 * sizeof(inputs[0]));
+	if (inputs == NULL)
+		return -1;
+	inputs[0] = node->inputs[0];
+	inputs[1] = match_add_constant(graph, "factors", DATA_TYPE_FLOAT, 1, &affine->channels,
+				       &factors);
+	inputs[2] = match_add_constant(graph, "summands", DATA_TYPE_FLOAT, 1, &affine->channels,
+				       &summands);
+	if (inputs[1] < 0 || inputs[2] < 0)
+		return -1;
+	memcpy(factors, affine->factors, (size_t)affine->channels * sizeof(float));
+	memcpy(summands, affine->summands, (size_t)affine->channels * sizeof(float));
+	node->inputs = inputs;
+	node->input_count = 3;
+	node->output_count = 1;
+	node->op_type = "Scale";
+	node->domain = "tidepool";
+	node->opset = 1;
+	node->op = operator_find(node);
+	return node->op != NULL ? 0 : -1;
+}
+
+int
+pass_batch_norm(struct graph *graph, struct arena *scratch)
+{
+	struct match match;
+	if (match_create(&match, graph, scratch) != 0)
+		return -1;
+	for (uint32_t i = 0; i < graph->node_count; i++) {
+		struct node *node = &graph->nodes[i];
+		struct affine affine;
+		if (!match_is(node, "BatchNormalization") ||
+		    !read_affine(&match, node, &affine, scratch))
+			continue;
+		int folded = fold_batch_norm(&match, node, &affine);
+		if (folded < 0 || (folded == 0 && make_scale(graph, node, &affine) != 0))
+			return -1;
+	}
+	return 0;
+}
