@@ -12,7 +12,8 @@ end
 
 -- What stock.py prints: the decoded answer. Debian's Python, since that is whose msgpack it is.
 local function python(address, method, params)
-  local handle = io.popen(("/usr/bin/python3 spec/support/stock.py '%s' '%s' '%s' 2>&1"):format(address, method, params))
+  local command = "/usr/bin/python3 spec/support/stock.py '%s' '%s' '%s' 2>&1"
+  local handle = io.popen(command:format(address, method, params))
   local text = handle:read "*a"
   handle:close()
   local answer = json.decode(text)

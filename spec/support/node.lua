@@ -88,7 +88,9 @@ function Node:log() return read_file(self.folder .. "/log") end
 local function run(self)
   local deadline = socket.now() + PATIENCE
   self.output = ""
-  self.process = io.popen(("%s serve --config %s 2>>%s & pid=$!; echo pid=$pid; wait $pid; echo status=$?"):format(
+  -- The shell's own word about a process that was killed is not wanted.
+  local command = "{ %s serve --config %s 2>>%s & pid=$!; echo pid=$pid; wait $pid; echo status=$?; } 2>/dev/null"
+  self.process = io.popen(command:format(
     quoted(program()), self.folder .. "/node.lua", self.folder .. "/log"))
   self.fd = ffi.C.fileno(self.process)
   local pid = self:read_line("^pid=", deadline)
