@@ -167,13 +167,27 @@ refuse_input(struct connection *connection)
 	connection_close(connection);
 }
 
+/*
+ * A frame is an array. Other bytes come from a peer that speaks something else, of which each could be a value: one error
+ * is enough.
+ */
+static int
+check_start(unsigned char first)
+{
+	if ((first & 0xf0) == 0x90 || first == 0xdc || first == 0xdd)
+		return 0;
+	return error_set(ERR_INVALID_ARGUMENT,
+			 "frame: begins with byte 0x%02x, a message is a MessagePack array", first);
+}
+
 /* The next whole frame of the input; false when there is none. */
 static bool
 next_frame(struct connection *connection, struct slice *frame)
 {
 	size_t bytes;
 	frame->data = connection->input->data + connection->begin;
-	if (framer_scan(&connection->framer, frame->data, connection->end - connection->begin,
+	if (check_start(frame->data[0]) != 0 ||
+	    framer_scan(&connection->framer, frame->data, connection->end - connection->begin,
 			&bytes) != 0) {
 		refuse_input(connection);
 		return false;

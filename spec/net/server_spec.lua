@@ -171,9 +171,15 @@ describe("server", function()
       refused("\x94\x00\x07\xc1", "0xc1", 7)
     end)
 
+    it("what is no array, with one error for all of it", function()
+      start()
+      refused("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "begins with byte 0x47, a message is a MessagePack array")
+      refused(("\x00"):rep(100000), "begins with byte 0x00")
+    end)
+
     it("frames over the limit of bytes or depth", function()
       start { frame_bytes = 1000, depth = 4 }
-      refused("\xc6\x00\x0f\x00\x00", "limit of 1000 bytes")
+      refused("\x91\xc6\x00\x0f\x00\x00", "limit of 1000 bytes")
       refused(msgpack.encode { 0, 9, "hi", { ("x"):rep(1000) } }, "limit of 1000 bytes", 9)
       refused(("\x91"):rep(10), "nested deeper than the limit of 4")
     end)
