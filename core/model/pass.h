@@ -18,6 +18,9 @@ passes_run_untyped(struct graph *graph);
 int
 passes_run_typed(struct graph *graph);
 
+pass_f pass_activation;
 pass_f pass_batch_norm;
 pass_f pass_identity;
+pass_f pass_layer_norm;
 pass_f pass_posts;
+pass_f pass_power;

@@ -4,11 +4,14 @@
 
 static pass_f *const untyped[] = {
 	pass_identity,
+	pass_activation,
 	pass_batch_norm,
 	NULL,
 };
 
 static pass_f *const typed[] = {
+	pass_layer_norm,
+	pass_power,
 	pass_posts,
 	NULL,
 };
