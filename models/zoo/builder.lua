@@ -1,5 +1,5 @@
--- Builds ONNX files of known architectures with seeded weights, for benchmarks and specs: we and the peer we compare with
--- load the same file. Weights are written as they are made, so a model of 1.3 GB needs no such memory here.
+-- Builds ONNX files of known architectures with seeded weights, for benchmarks and specs: we and the peer we compare
+-- with load the same file. Weights are written as they are made, so a model of 1.3 GB needs no such memory here.
 --
 --   local b = builder.new("tiny", 7)                       -- name, seed
 --   local x = b:input("image", "FP32", { "n", 3, 224, 224 })  -- a string is an open dimension

@@ -52,12 +52,13 @@ local function module_c(b, x, from)
 end
 
 return function(b)
-  local x, channels = b:input("image", "FP32", { "n", 3, 299, 299 }), nil
+  local x = b:input("image", "FP32", { "n", 3, 299, 299 })
   x = conv(b, x, 3, 32, { kernel = 3, stride = 2 })
   x = conv(b, conv(b, x, 32, 32, { kernel = 3 }), 32, 64, { kernel = 3, pad = 1 })
   x = b:max_pool(x, { kernel = 3, stride = 2 })
   x = conv(b, conv(b, x, 64, 80, { kernel = 1 }), 80, 192, { kernel = 3 })
-  x, channels = b:max_pool(x, { kernel = 3, stride = 2 }), 192
+  local channels = 192
+  x = b:max_pool(x, { kernel = 3, stride = 2 })
   for _, pool in ipairs { 32, 64, 64 } do x, channels = module_a(b, x, channels, pool) end
   x, channels = reduce_a(b, x, channels)
   for _, width in ipairs { 128, 160, 160, 192 } do x, channels = module_b(b, x, channels, width) end
