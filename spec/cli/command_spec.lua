@@ -1,22 +1,9 @@
 -- The program as a shell sees it, without a node: status, standard output, standard error.
 local builder = require "models.zoo.builder"
 local json = require "tidepool.json"
+local shell = require "spec.support.shell"
 
-local PROGRAM = "build/dev/tidepool"
-
--- Runs the command line; standard output, standard error, exit status.
-local function run(arguments, environment)
-  local errors = os.tmpname()
-  local pipe = io.popen(("%s %s %s 2>%s; echo $?"):format(environment or "", PROGRAM, arguments, errors))
-  local text = pipe:read "*a"
-  pipe:close()
-  local file = io.open(errors)
-  local complaint = file:read "*a"
-  file:close()
-  os.remove(errors)
-  local printed, status = text:match "^(.-)(%d+)\n$"
-  return printed, complaint, tonumber(status)
-end
+local run = shell.run
 
 local commands = { "serve", "deploy", "remove", "invoke", "functions", "logs", "models", "policy", "status",
   "import", "bench", "fetch", "version" }

@@ -15,7 +15,7 @@ local function load_policy(options)
   local name = options.name or files.base_name(options.file):gsub("%.lua$", "")
   local source = read_source(options.file)
   return session.call(options, "policy.load", { name = name, source = source }),
-    function() return "policy " .. name .. " is in force" end
+    function(current) return ("policy %s is in force"):format(current.name) end
 end
 
 return {
