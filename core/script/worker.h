@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "script/call.h"
 
 struct uv_loop_s;
 struct worker_host;
@@ -20,76 +21,10 @@ struct worker_script;
 /* One request inside a worker, from worker_invoke until its reply, error or cancel. */
 struct worker_request;
 
-enum call_kind {
-	/* A tensor that the handler made: `handle` names it, its bytes lie in the worker's heap. */
-	CALL_TENSOR = 1,
-	/* Run model `index` of the script's models on `inputs`; `outputs` name the results. */
-	CALL_MODEL = 2,
-	/* Run one ONNX operator on `inputs`. */
-	CALL_OPERATION = 3,
-	/* Bring the tensor `handle` back to the handler; it waits for that. */
-	CALL_GET = 4,
-	/* The handler has no more use for `handle`. */
-	CALL_FREE = 5,
-};
-
-enum {
-	CALL_TENSORS_MAX = 16,
-	CALL_RANK_MAX = 8,
-	CALL_ATTRIBUTES_MAX = 8,
-	CALL_NAME_BYTES = 32,
-	CALL_VALUES_MAX = 16,
-	/* Most calls of one batch. */
-	CALL_BATCH_MAX = 4096,
-};
-
-/* Numbers as ONNX's (exec/tensor.h enum data_type). */
-struct call_tensor {
-	uint32_t data_type;
-	uint32_t rank;
-	int64_t dims[CALL_RANK_MAX];
-};
-
-enum call_attribute_kind {
-	CALL_ATTRIBUTE_INT = 1,
-	CALL_ATTRIBUTE_FLOAT = 2,
-	CALL_ATTRIBUTE_INTS = 3,
-	CALL_ATTRIBUTE_STRING = 4,
-};
-
-struct call_attribute {
-	char name[CALL_NAME_BYTES];
-	uint32_t kind;
-	uint32_t count;
-	union {
-		int64_t ints[CALL_VALUES_MAX];
-		float floats[CALL_VALUES_MAX];
-		char string[CALL_NAME_BYTES];
-	} as;
-};
-
-/* One call, checked: enums in range, handles known to the request, counts within their arrays, data within the heap. */
-struct call {
-	enum call_kind kind;
-	uint32_t handle;
-	/* CALL_TENSOR: type, and bytes in the worker's heap (the worker may change them at any time: copy, do not re-read). */
-	struct call_tensor type;
-	const void *data;
-	size_t bytes;
-	/* CALL_MODEL */
-	uint32_t model;
-	/* CALL_MODEL and CALL_OPERATION */
-	uint32_t input_count;
-	uint32_t inputs[CALL_TENSORS_MAX];
-	uint32_t output_count;
-	uint32_t outputs[CALL_TENSORS_MAX];
-	/* CALL_OPERATION: ONNX operator of the default domain. */
-	char op_type[CALL_NAME_BYTES];
-	uint32_t attribute_count;
-	struct call_attribute attributes[CALL_ATTRIBUTES_MAX];
-};
-
-/* The calls of one request up to its first wait, in order. They stay in place until worker_batch_done. */
+/*
+ * The calls of one request up to its first wait, in order. Batch, calls and the data that they point to stay in place until
+ * worker_batch_done, which is due exactly once for every batch: also when the request was cancelled or has failed meanwhile.
+ */
 struct call_batch {
 	struct worker_request *request;
 	uint32_t count;
@@ -127,6 +62,17 @@ struct worker_options {
 	uint64_t idle_ms;
 };
 
+enum {
+	WORKER_TIMEOUT_MS_DEFAULT = 30000,
+	WORKER_MEMORY_BYTES_DEFAULT = 256 << 20,
+	/* Least that a script can be given: the library itself needs some. */
+	WORKER_MEMORY_BYTES_MIN = 8 << 20,
+	WORKER_CONCURRENCY_DEFAULT = 64,
+	WORKER_CONCURRENCY_MAX = 100,
+	/* Requests of one script that wait for a place in a worker; more are refused. */
+	WORKER_QUEUE_MAX = 4096,
+};
+
 struct worker_script_options {
 	/* Function name, generation and source; copied. chunk is what tracebacks show ("models/filetype/function.lua"). */
 	const char *name;
@@ -144,7 +90,7 @@ struct worker_script_options {
 	const char *const *file_names;
 	const void *const *file_data;
 	const size_t *file_bytes;
-	/* Limits; 0: the default. */
+	/* Limits; 0: the default of the enum above. */
 	uint64_t timeout_ms;
 	uint64_t memory_bytes;
 	uint32_t concurrency;
@@ -179,10 +125,20 @@ worker_zygote_start(void);
 void
 worker_zygote_stop(void);
 
+/*
+ * What keeps workers apart from the machine, as far as the kernel grants it: "seccomp no_new_privs rlimits uid pid mount
+ * net ipc". What is missing there is not in force.
+ */
+const char *
+worker_isolation(void);
+
 /* NULL with the error set. */
 struct worker_host *
 worker_host_new(const struct worker_options *options);
-/* Kills all workers; requests in them get no event. */
+/*
+ * Kills all workers and frees all scripts, once the loop has run and batches that are out are done; requests and manifests
+ * asked for get no event.
+ */
 void
 worker_host_delete(struct worker_host *host);
 
@@ -213,21 +169,26 @@ struct worker_request *
 worker_invoke(struct worker_script *script, const void *payload, size_t bytes, uint64_t deadline,
 	      void *owner);
 
-/* The client has gone or the deadline has passed: no more events for it; the handler is told, then its result dropped. */
+/*
+ * The client has gone or the deadline has passed: no more events for it; the handler is told, then its result dropped. A
+ * batch of it that is out still wants its worker_batch_done.
+ */
 void
 worker_cancel(struct worker_request *request);
 
 /*
  * The batch ran: results for its CALL_GETs in order, copied into the worker's heap; or error, which the handler gets where
- * it waits. The batch is gone after it.
+ * it waits. The batch is gone after it. For a request that is gone, only that: results and error are not looked at.
  */
 void
 worker_batch_done(const struct call_batch *batch, const struct call_result *results, uint32_t count,
 		  const struct error *error);
 
 struct worker_stats {
+	/* Workers now, and requests in them or waiting for one. */
 	uint32_t workers;
 	uint32_t requests;
+	/* Workers started so far, and of these ended by other means than ours. */
 	uint64_t started;
 	uint64_t crashed;
 };

@@ -1,0 +1,302 @@
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "script/worker_host.h"
+
+/* --- handles -------------------------------------------------------------------------------------------------------- */
+
+static bool
+is_live(const struct worker_request *request, uint32_t handle)
+{
+	return handle != 0 && handle <= request->handle_count &&
+	       (request->live[handle / 64] >> handle % 64 & 1) != 0;
+}
+
+static int
+check_live(const struct worker_request *request, uint32_t handle)
+{
+	if (is_live(request, handle))
+		return 0;
+	return error_set(ERR_INVALID_ARGUMENT, "call: handle %u is not the request's", handle);
+}
+
+static int
+grow_live(struct worker_request *request, uint32_t handle)
+{
+	uint32_t word = handle / 64;
+	if (word < request->live_room)
+		return 0;
+	uint32_t room = request->live_room == 0 ? 2 : request->live_room * 2;
+	uint64_t *live = realloc(request->live, room * sizeof(*live));
+	if (live == NULL)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "no memory for handles");
+	request->live = live;
+	request->live_room = room;
+	return 0;
+}
+
+/* Handles are named in order, so that one number says which there are. */
+static int
+define(struct worker_request *request, uint32_t handle)
+{
+	if (handle != request->handle_count + 1)
+		return error_set(ERR_INVALID_ARGUMENT, "call: handle %u where %u is due", handle,
+				 request->handle_count + 1);
+	if (handle > WORKER_HANDLES_MAX)
+		return error_set(ERR_RESOURCE_EXHAUSTED,
+				 "call: more than %d tensors in one request", WORKER_HANDLES_MAX);
+	if (grow_live(request, handle) != 0)
+		return -1;
+	if (handle == 1 || handle % 64 == 0)
+		request->live[handle / 64] = 0;
+	request->live[handle / 64] |= UINT64_C(1) << handle % 64;
+	request->handle_count = handle;
+	return 0;
+}
+
+/* --- calls ---------------------------------------------------------------------------------------------------------- */
+
+static int
+grow_calls(struct worker_request *request)
+{
+	if (request->batch.count < request->call_room)
+		return 0;
+	if (request->call_room == CALL_BATCH_MAX)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "call: more than %d in one batch",
+				 CALL_BATCH_MAX);
+	uint32_t room = request->call_room == 0 ? 4 : request->call_room * 4;
+	struct call *calls = realloc(request->calls, room * sizeof(*calls));
+	if (calls == NULL)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "no memory for %u calls", room);
+	request->calls = calls;
+	request->call_room = room;
+	return 0;
+}
+
+/* Point the call at its data: the copy that we keep, or the worker's heap. */
+static int
+place_data(struct worker_request *request, struct call *call, const struct record_payload *payload)
+{
+	const struct worker_process *process = request->process;
+	if (payload->offset == RECORD_HERE) {
+		void *copy = arena_alloc(&request->arena, call->bytes + 1);
+		if (copy == NULL)
+			return -1;
+		memcpy(copy, call->data, call->bytes);
+		call->data = copy;
+		return 0;
+	}
+	if (payload->bytes > process->layout.heap_bytes ||
+	    payload->offset > process->layout.heap_bytes - payload->bytes)
+		return error_set(ERR_INVALID_ARGUMENT, "call: data lies outside the heap");
+	call->data = process->shared + process->layout.worker_heap + payload->offset;
+	return 0;
+}
+
+static int
+check_model(const struct worker_request *request, const struct call *call)
+{
+	const struct worker_script *script = request->script;
+	if (call->model >= script->model_count)
+		return error_set(ERR_INVALID_ARGUMENT, "call: model %u of %u", call->model,
+				 script->model_count);
+	if (call->output_count != script->model_outputs[call->model])
+		return error_set(ERR_INVALID_ARGUMENT, "call: %u outputs of a model with %u",
+				 call->output_count, script->model_outputs[call->model]);
+	return 0;
+}
+
+/* Everything about a call that depends on its request. */
+static int
+check_call(struct worker_request *request, struct call *call, const struct record_payload *payload)
+{
+	for (uint32_t i = 0; i < call->input_count; i++)
+		if (check_live(request, call->inputs[i]) != 0)
+			return -1;
+	for (uint32_t i = 0; i < call->output_count; i++)
+		if (define(request, call->outputs[i]) != 0)
+			return -1;
+	switch (call->kind) {
+	case CALL_TENSOR:
+		return define(request, call->handle) == 0 ? place_data(request, call, payload) : -1;
+	case CALL_MODEL:
+		return check_model(request, call);
+	case CALL_OPERATION:
+		return 0;
+	case CALL_GET:
+		return check_live(request, call->handle);
+	case CALL_FREE:
+		if (check_live(request, call->handle) != 0)
+			return -1;
+		request->live[call->handle / 64] &= ~(UINT64_C(1) << call->handle % 64);
+		return 0;
+	}
+	return error_set(ERR_INVALID_ARGUMENT, "call: kind %d", call->kind);
+}
+
+int
+worker_batch_add(struct worker_request *request, const struct record_call *record)
+{
+	struct record_payload payload;
+	if (request->batch_out)
+		return error_set(ERR_INVALID_ARGUMENT, "a call while a batch is out");
+	if (grow_calls(request) != 0)
+		return -1;
+	struct call *call = &request->calls[request->batch.count];
+	if (record_read_call(record, call, &payload) != 0 ||
+	    check_call(request, call, &payload) != 0)
+		return -1;
+	request->batch.count++;
+	return 0;
+}
+
+int
+worker_batch_send(struct worker_request *request)
+{
+	const struct worker_options *options = &request->script->host->options;
+	if (request->batch_out || request->batch.count == 0)
+		return error_set(ERR_INVALID_ARGUMENT, "a batch %s",
+				 request->batch_out ? "while one is out" : "without a call");
+	request->batch.request = request;
+	request->batch.calls = request->calls;
+	request->batch_out = true;
+	request->process->batches_out++;
+	options->events.batch(options->context, request->owner, &request->batch);
+	return 0;
+}
+
+/* --- results -------------------------------------------------------------------------------------------------------- */
+
+static void
+send_error(struct worker_request *request, const struct error *error)
+{
+	size_t bytes = strnlen(error->message, WORKER_INLINE_MAX);
+	struct record_result *record = worker_process_reserve(
+		request->process, RECORD_RESULT, request->number, sizeof(*record) + bytes);
+	if (record == NULL)
+		return;
+	record->code = error->code;
+	record->count = 0;
+	record->payload = (struct record_payload){ RECORD_HERE, bytes };
+	memcpy(record + 1, error->message, bytes);
+	worker_process_send(request->process);
+}
+
+void
+worker_batch_refuse(struct worker_request *request, const struct error *error)
+{
+	if (request->process->state < PROCESS_KILLED)
+		send_error(request, error);
+}
+
+static size_t
+round_unit(size_t bytes)
+{
+	return (bytes + RING_UNIT - 1) & ~(size_t)(RING_UNIT - 1);
+}
+
+/* Bytes that lie with the description of a result, the rest of it being in the heap. */
+static size_t
+result_here(const struct call_result *result)
+{
+	return result->bytes <= RECORD_TENSOR_MAX ? round_unit(result->bytes) : 0;
+}
+
+/* Put the large results into the core's heap, their offsets into `offsets`. Nothing stays there on failure. */
+static int
+place_results(struct worker_process *process, const struct call_result *results, uint32_t count,
+	      size_t *offsets)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		offsets[i] = RECORD_HERE;
+		if (results[i].bytes <= RECORD_TENSOR_MAX)
+			continue;
+		if (pages_alloc(&process->heap, results[i].bytes, &offsets[i]) != 0) {
+			while (i-- > 0)
+				if (offsets[i] != RECORD_HERE)
+					pages_free(&process->heap, offsets[i]);
+			return -1;
+		}
+		memcpy(process->shared + process->layout.core_heap + offsets[i], results[i].data,
+		       results[i].bytes);
+	}
+	return 0;
+}
+
+static void
+write_results(unsigned char *at, const struct call_result *results, uint32_t count,
+	      const size_t *offsets)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct record_tensor tensor = { .handle = results[i].handle,
+						.type = results[i].type,
+						.data = { offsets[i], results[i].bytes } };
+		memcpy(at, &tensor, sizeof(tensor));
+		at += sizeof(tensor);
+		if (offsets[i] == RECORD_HERE && results[i].bytes > 0)
+			memcpy(at, results[i].data, results[i].bytes);
+		at += result_here(&results[i]);
+	}
+}
+
+/* Where `bytes` of payload go: behind the record (offset RECORD_HERE), or into the heap. */
+static int
+place_list(struct worker_process *process, size_t bytes, size_t *offset)
+{
+	*offset = RECORD_HERE;
+	return bytes <= WORKER_INLINE_MAX ? 0 : pages_alloc(&process->heap, bytes, offset);
+}
+
+static int
+send_results(struct worker_request *request, const struct call_result *results, uint32_t count)
+{
+	struct worker_process *process = request->process;
+	size_t *offsets = arena_alloc(&request->arena, (count + 1) * sizeof(*offsets));
+	size_t bytes = 0, place;
+	for (uint32_t i = 0; i < count; i++)
+		bytes += sizeof(struct record_tensor) + result_here(&results[i]);
+	if (offsets == NULL || place_list(process, bytes, &place) != 0)
+		return -1;
+	if (place_results(process, results, count, offsets) != 0) {
+		if (place != RECORD_HERE)
+			pages_free(&process->heap, place);
+		return -1;
+	}
+	struct record_result *record =
+		worker_process_reserve(process, RECORD_RESULT, request->number,
+				       sizeof(*record) + (place == RECORD_HERE ? bytes : 0));
+	if (record == NULL)
+		return 0;
+	record->code = ERR_OK;
+	record->count = count;
+	record->payload = (struct record_payload){ place, bytes };
+	write_results(place == RECORD_HERE ? (unsigned char *)(record + 1)
+					   : process->shared + process->layout.core_heap + place,
+		      results, count, offsets);
+	worker_process_send(process);
+	return 0;
+}
+
+void
+worker_batch_done(const struct call_batch *batch, const struct call_result *results, uint32_t count,
+		  const struct error *error)
+{
+	struct worker_request *request = batch->request;
+	struct worker_process *process = request->process;
+	assert(request->batch_out);
+	request->batch_out = false;
+	request->batch.count = 0;
+	process->batches_out--;
+	if (request->state == REQUEST_ENDED) {
+		worker_request_free(request);
+	} else if (request->state == REQUEST_RUNNING && process->state < PROCESS_KILLED) {
+		if (error != NULL)
+			send_error(request, error);
+		else if (send_results(request, results, count) != 0)
+			send_error(request, error_last());
+		if (request->arena.used > 0)
+			arena_reset(&request->arena);
+	}
+	worker_process_settle(process);
+}

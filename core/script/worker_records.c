@@ -1,0 +1,297 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "script/worker_host.h"
+
+/* Scratch memory larger than this is not kept. */
+enum { SCRATCH_KEPT = 1 << 20 };
+
+/* A record, copied out of the ring. */
+union copied {
+	struct ring_record header;
+	struct record_text text;
+	struct record_call call;
+	struct record_release release;
+	unsigned char bytes[RING_RECORD_MAX];
+};
+
+/* What a handler of a record returns: -1 with the error set is a breach, which ends the worker. */
+typedef int
+record_f(struct worker_process *process, const union copied *record);
+
+static struct worker_request *
+find_request(struct worker_process *process, uint32_t number)
+{
+	uint32_t slot = (number & 0xff) - 1;
+	if (slot >= WORKER_CONCURRENCY_MAX || process->slots[slot] == NULL ||
+	    process->slots[slot]->number != number) {
+		error_set(ERR_INVALID_ARGUMENT, "request %u is not in this worker", number);
+		return NULL;
+	}
+	return process->slots[slot];
+}
+
+static int
+grow_scratch(struct worker_host *host, size_t bytes)
+{
+	if (bytes <= host->scratch_bytes)
+		return 0;
+	free(host->scratch);
+	host->scratch = malloc(bytes);
+	host->scratch_bytes = host->scratch == NULL ? 0 : bytes;
+	if (host->scratch == NULL)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "no memory for %zu bytes of a reply",
+				 bytes);
+	return 0;
+}
+
+static void
+trim_scratch(struct worker_host *host)
+{
+	if (host->scratch_bytes <= SCRATCH_KEPT)
+		return;
+	free(host->scratch);
+	host->scratch = NULL;
+	host->scratch_bytes = 0;
+}
+
+/* The payload of a copied record, in memory that the worker cannot change. */
+static int
+payload_of(struct worker_process *process, const struct record_text *text, const void **data,
+	   size_t *bytes)
+{
+	const struct record_payload *payload = &text->payload;
+	*bytes = payload->bytes;
+	if (text->record.bytes < sizeof(*text))
+		return error_set(ERR_INVALID_ARGUMENT, "record: shorter than its fixed part");
+	if (payload->offset == RECORD_HERE) {
+		*data = text + 1;
+		if (payload->bytes <= text->record.bytes - sizeof(*text))
+			return 0;
+		return error_set(ERR_INVALID_ARGUMENT, "payload: goes beyond its record");
+	}
+	if (payload->bytes > process->layout.heap_bytes ||
+	    payload->offset > process->layout.heap_bytes - payload->bytes)
+		return error_set(ERR_INVALID_ARGUMENT, "payload: lies outside the heap");
+	if (payload->bytes > WORKER_REPLY_MAX)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "payload: %zu bytes, at most %d", *bytes,
+				 WORKER_REPLY_MAX);
+	if (grow_scratch(process->host, *bytes) != 0)
+		return -1;
+	memcpy(process->host->scratch,
+	       process->shared + process->layout.worker_heap + payload->offset, *bytes);
+	*data = process->host->scratch;
+	return 0;
+}
+
+/* A request has ended: give its place to the next, or end a worker that drains. */
+static void
+after_request(struct worker_process *process)
+{
+	if (process->request_count == 0)
+		process->kill_at = 0;
+	if (process->state == PROCESS_DRAINING && process->request_count == 0)
+		worker_process_kill(process, NULL);
+	if (!list_is_empty(&process->script->queue))
+		worker_queue_run(process->script);
+}
+
+/* --- records -------------------------------------------------------------------------------------------------------- */
+
+static int
+on_ready(struct worker_process *process, const union copied *record)
+{
+	if (process->state != PROCESS_LOADING)
+		return error_set(ERR_INVALID_ARGUMENT, "ready twice");
+	process->state = PROCESS_READY;
+	worker_process_count_busy(process);
+	return 0;
+}
+
+static int
+on_manifest(struct worker_process *process, const union copied *record)
+{
+	const void *data;
+	size_t bytes;
+	if (payload_of(process, &record->text, &data, &bytes) != 0)
+		return -1;
+	struct worker_manifest *manifest = worker_manifest_decode(data, bytes);
+	worker_manifest_finish(process->script, manifest, error_last());
+	return 0;
+}
+
+static int
+on_call(struct worker_process *process, const union copied *record)
+{
+	struct worker_request *request = find_request(process, record->header.request);
+	if (request == NULL)
+		return -1;
+	return request->state == REQUEST_DROPPED ? 0 : worker_batch_add(request, &record->call);
+}
+
+static int
+on_batch(struct worker_process *process, const union copied *record)
+{
+	struct worker_request *request = find_request(process, record->header.request);
+	if (request == NULL)
+		return -1;
+	if (request->state != REQUEST_DROPPED)
+		return worker_batch_send(request);
+	struct error gone = { .code = ERR_CANCELLED, .message = "the request was cancelled" };
+	worker_batch_refuse(request, &gone);
+	return 0;
+}
+
+static int
+on_reply(struct worker_process *process, const union copied *record)
+{
+	const struct worker_options *options = &process->host->options;
+	struct worker_request *request = find_request(process, record->header.request);
+	const void *data;
+	size_t bytes;
+	if (request == NULL || payload_of(process, &record->text, &data, &bytes) != 0 ||
+	    value_check(data, bytes) != 0)
+		return -1;
+	if (request->batch_out && request->state != REQUEST_DROPPED)
+		return error_set(ERR_INVALID_ARGUMENT, "a reply while a batch is out");
+	if (request->state != REQUEST_DROPPED)
+		options->events.reply(options->context, request->owner, data, bytes);
+	trim_scratch(process->host);
+	worker_request_end(request);
+	after_request(process);
+	return 0;
+}
+
+/* The worker's error as ours; a code that is none is UNKNOWN. */
+static struct error
+read_error(const struct record_text *text, const char *message, size_t bytes)
+{
+	struct error error = { .code = ERR_UNKNOWN, .file = __FILE__, .line = __LINE__ };
+	if (text->code != ERR_OK && text->code <= ERR_UNAUTHENTICATED)
+		error.code = (enum error_code)text->code;
+	if (bytes >= sizeof(error.message))
+		bytes = sizeof(error.message) - 1;
+	memcpy(error.message, message, bytes);
+	/* What a client gets is text, whatever bytes a handler raised. */
+	for (size_t i = 0; i < bytes; i++)
+		if ((unsigned char)error.message[i] < ' ' && error.message[i] != '\n' &&
+		    error.message[i] != '\t')
+			error.message[i] = '?';
+	return error;
+}
+
+/* The script could not be loaded: nothing that was given to this worker, or waits for one, can run. */
+static void
+fail_script(struct worker_process *process, const struct error *error)
+{
+	struct worker_script *script = worker_script_ref(process->script);
+	worker_manifest_finish(script, NULL, error);
+	worker_process_kill(process, error);
+	worker_queue_fail(script, error);
+	worker_script_unref(script);
+}
+
+static int
+on_failed(struct worker_process *process, const union copied *record)
+{
+	const void *data;
+	size_t bytes;
+	if (payload_of(process, &record->text, &data, &bytes) != 0)
+		return -1;
+	struct error error = read_error(&record->text, data, bytes);
+	if (record->header.request == 0) {
+		fail_script(process, &error);
+		return 0;
+	}
+	struct worker_request *request = find_request(process, record->header.request);
+	if (request == NULL)
+		return -1;
+	if ((record->header.flags & RECORD_SPENT) != 0 && process->state == PROCESS_READY) {
+		process->state = PROCESS_DRAINING;
+		process->script->crashed++;
+	}
+	if (request->state != REQUEST_DROPPED) {
+		const struct worker_options *options = &process->host->options;
+		request->state = REQUEST_DROPPED;
+		options->events.failed(options->context, request->owner, &error);
+	}
+	worker_request_end(request);
+	after_request(process);
+	return 0;
+}
+
+static int
+on_log(struct worker_process *process, const union copied *record)
+{
+	const struct worker_options *options = &process->host->options;
+	const void *data;
+	size_t bytes;
+	if (payload_of(process, &record->text, &data, &bytes) != 0)
+		return -1;
+	if (options->events.log != NULL)
+		options->events.log(options->context, process->script, data, bytes);
+	return 0;
+}
+
+static int
+on_release(struct worker_process *process, const union copied *record)
+{
+	if (record->header.bytes < sizeof(record->release))
+		return error_set(ERR_INVALID_ARGUMENT, "record: shorter than its fixed part");
+	/* The start block stays; the worker reads files from it. */
+	if (record->release.offset == 0)
+		return error_set(ERR_INVALID_ARGUMENT, "release: offset 0");
+	if (pages_free(&process->heap, record->release.offset) != 0)
+		return -1;
+	if (!list_is_empty(&process->script->queue))
+		worker_queue_run(process->script);
+	return 0;
+}
+
+static record_f *const handlers[] = {
+	[RECORD_READY] = on_ready, [RECORD_MANIFEST] = on_manifest, [RECORD_CALL] = on_call,
+	[RECORD_BATCH] = on_batch, [RECORD_REPLY] = on_reply,       [RECORD_FAILED] = on_failed,
+	[RECORD_LOG] = on_log,     [RECORD_RELEASE] = on_release,
+};
+
+static int
+handle(struct worker_process *process, const union copied *record)
+{
+	uint16_t kind = record->header.kind;
+	if (kind >= sizeof(handlers) / sizeof(*handlers) || handlers[kind] == NULL)
+		return error_set(ERR_INVALID_ARGUMENT, "record: kind %u", kind);
+	return handlers[kind](process, record);
+}
+
+/* What it says makes no sense: it is broken or hostile, and is ended. */
+static void
+breach(struct worker_process *process)
+{
+	struct error why = *error_last();
+	error_set(ERR_UNAVAILABLE,
+		  "function \"%s\": its worker broke the protocol and was ended: %s",
+		  process->script->name, why.message);
+	worker_process_kill(process, error_last());
+}
+
+bool
+worker_records_read(struct worker_process *process)
+{
+	_Alignas(16) union copied record;
+	int got = 0;
+	for (int i = 0; i < WORKER_RECORDS_A_TURN; i++) {
+		got = ring_read(&process->reader, &record);
+		if (got > 0)
+			got = handle(process, &record) == 0 ? 1 : -1;
+		if (got <= 0 || process->state >= PROCESS_KILLED)
+			break;
+	}
+	if (got < 0)
+		breach(process);
+	if (process->state >= PROCESS_KILLED)
+		return false;
+	if (ring_release(&process->reader))
+		worker_process_send(process);
+	return got > 0;
+}

@@ -1,0 +1,219 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "script/child.h"
+#include "script/zygote.h"
+
+/* A worker that was forked and not yet seen to end. */
+struct offspring {
+	uint32_t id;
+	pid_t pid;
+};
+
+/* The zygote's whole state; it has one thread. */
+static struct {
+	int socket;
+	int signals;
+	struct offspring *workers;
+	size_t count;
+	size_t room;
+} self;
+
+static void
+say_hello(int status, const char *format, const char *first, const char *second)
+{
+	struct zygote_hello hello = { .status = status };
+	snprintf(hello.text, sizeof(hello.text), format, first, second);
+	send(self.socket, &hello, sizeof(hello), MSG_NOSIGNAL);
+	if (status != 0)
+		_exit(1);
+}
+
+/* --- shedding what the parent had ----------------------------------------------------------------------------------- */
+
+/* Only the socket, a null standard input and output, and standard error stay. */
+static void
+shed_files(int socket)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	dup2(socket, STDERR_FILENO + 1);
+	self.socket = STDERR_FILENO + 1;
+	syscall(SYS_close_range, STDERR_FILENO + 2, ~0u, 0);
+}
+
+/* All signals as they were born, but for the death of children, which is read from a file. */
+static void
+take_signals(void)
+{
+	sigset_t set;
+	for (int number = 1; number < NSIG; number++)
+		signal(number, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+	self.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* A terminal's ^C is for the node, which then ends us. */
+	setsid();
+}
+
+/* An empty read-only root, where a mount namespace of our own allows it. */
+static bool
+empty_root(void)
+{
+	static const char folder[] = "/tmp";
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+	    mount("none", folder, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k") != 0 ||
+	    chdir(folder) != 0 || syscall(SYS_pivot_root, ".", ".") != 0)
+		return false;
+	return umount2(".", MNT_DETACH) == 0 &&
+	       mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+		     NULL) == 0 &&
+	       chdir("/") == 0;
+}
+
+/* --- workers -------------------------------------------------------------------------------------------------------- */
+
+static void
+report(uint32_t id, int status)
+{
+	struct zygote_exit exit = { .id = id, .status = status };
+	while (send(self.socket, &exit, sizeof(exit), MSG_NOSIGNAL) < 0)
+		if (errno != EINTR)
+			_exit(0);
+}
+
+static bool
+make_room(void)
+{
+	if (self.count < self.room)
+		return true;
+	size_t room = self.room == 0 ? 64 : self.room * 2;
+	struct offspring *workers = realloc(self.workers, room * sizeof(*workers));
+	if (workers == NULL)
+		return false;
+	self.workers = workers;
+	self.room = room;
+	return true;
+}
+
+static void
+spawn(const struct zygote_spawn *order, const int *fds)
+{
+	pid_t pid = make_room() ? fork() : -1;
+	if (pid == 0)
+		child_main(order, fds);
+	if (pid < 0)
+		report(order->id, -1);
+	else
+		self.workers[self.count++] = (struct offspring){ order->id, pid };
+	for (int i = 0; i < ZYGOTE_FDS; i++)
+		close(fds[i]);
+}
+
+static void
+kill_worker(uint32_t id)
+{
+	for (size_t i = 0; i < self.count; i++)
+		if (self.workers[i].id == id)
+			kill(self.workers[i].pid, SIGKILL);
+}
+
+/* Not reaped before it is looked up, so the number cannot stand for another process. */
+static void
+forget(pid_t pid, int status)
+{
+	for (size_t i = 0; i < self.count; i++) {
+		if (self.workers[i].pid != pid)
+			continue;
+		report(self.workers[i].id, status);
+		self.workers[i] = self.workers[--self.count];
+		return;
+	}
+}
+
+static void
+reap(void)
+{
+	struct signalfd_siginfo info;
+	int status;
+	pid_t pid;
+	while (read(self.signals, &info, sizeof(info)) > 0)
+		continue;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		forget(pid, status);
+}
+
+/* --- commands ------------------------------------------------------------------------------------------------------- */
+
+static void
+obey(const struct zygote_command *command, const int *fds)
+{
+	if (command->verb == ZYGOTE_SPAWN)
+		spawn(&command->spawn, fds);
+	else if (command->verb == ZYGOTE_KILL)
+		kill_worker(command->id);
+}
+
+/* One command; ends the zygote when the core has gone. */
+static void
+receive(void)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(ZYGOTE_FDS * sizeof(int))];
+	struct zygote_command command;
+	int fds[ZYGOTE_FDS] = { -1, -1, -1 };
+	struct iovec piece = { &command, sizeof(command) };
+	struct msghdr message = { .msg_iov = &piece,
+				  .msg_iovlen = 1,
+				  .msg_control = control,
+				  .msg_controllen = sizeof(control) };
+	ssize_t got = recvmsg(self.socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got != sizeof(command))
+		_exit(0);
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	if (header != NULL && header->cmsg_type == SCM_RIGHTS &&
+	    header->cmsg_len == CMSG_LEN(sizeof(fds)))
+		memcpy(fds, CMSG_DATA(header), sizeof(fds));
+	obey(&command, fds);
+}
+
+void
+zygote_main(int socket, const char *isolation)
+{
+	prctl(PR_SET_NAME, "tidepool-zygote");
+	shed_files(socket);
+	take_signals();
+	if (child_prepare() != 0)
+		say_hello(-1, "%s%s", error_last()->message, "");
+	if (strstr(isolation, "mount") != NULL && !empty_root())
+		say_hello(-1, "an empty root: %s%s", strerror(errno), "");
+	say_hello(0, "%s %s", child_isolation(), isolation);
+	struct pollfd polls[] = { { .fd = self.socket, .events = POLLIN },
+				  { .fd = self.signals, .events = POLLIN } };
+	for (;;) {
+		poll(polls, 2, -1);
+		if (polls[0].revents != 0)
+			receive();
+		if (polls[1].revents != 0)
+			reap();
+	}
+}
