@@ -1,6 +1,8 @@
 -- MessagePack for LuaJIT, over FFI buffers. Little-endian hosts, as the wire's tensors are.
 --
 --   encode(value) -> string              raises on what has no MessagePack form
+--   encode_raw(value, on_foreign) -> pointer, bytes: the same, to be copied before the next call of encode;
+--                                 on_foreign(value) gives what goes out for userdata and cdata that have no form
 --   decode(data, bytes, offset, on_bin)  -> value, offset after it; raises on bytes that are malformed or cut off
 --
 -- Lua to MessagePack: whole numbers that a double holds exactly become integers, the others float64; int64_t and
@@ -196,7 +198,16 @@ local function put_number(value)
   end
 end
 
-local function put_cdata(value)
+-- Gives what is encoded in place of a value that has no form; nil: there is no such help.
+local foreign_hook
+local put
+
+local function put_foreign(value, depth)
+  if not foreign_hook then error("msgpack: cannot encode " .. tostring(value), 0) end
+  return put(foreign_hook(value), depth)
+end
+
+local function put_cdata(value, depth)
   if istype(int64_type, value) then
     if value >= -EXACT and value <= EXACT then return put_whole(tonumber(value)) end
     number.i64 = value
@@ -206,7 +217,7 @@ local function put_cdata(value)
     number.u64 = value
     put_64(0xcf)
   else
-    error("msgpack: cannot encode " .. tostring(value), 0)
+    put_foreign(value, depth)
   end
 end
 
@@ -220,8 +231,6 @@ local function shape_of(t)
   end
   return count, sequence and count == length
 end
-
-local put
 
 local function put_array(t, length, depth)
   if length < 16 then
@@ -269,7 +278,9 @@ function put(value, depth)
   elseif kind == "nil" then
     put_byte(0xc0)
   elseif kind == "cdata" then
-    put_cdata(value)
+    put_cdata(value, depth)
+  elseif kind == "userdata" then
+    put_foreign(value, depth)
   else
     error("msgpack: cannot encode a " .. kind, 0)
   end
@@ -292,6 +303,19 @@ function M.encode(value)
   at = 0
   put(value, 1)
   return take()
+end
+
+function M.encode_raw(value, on_foreign)
+  at = 0
+  if room > KEPT then
+    room = 4096
+    out = bytes_type(room)
+  end
+  foreign_hook = on_foreign
+  local ok, problem = pcall(put, value, 1)
+  foreign_hook = nil
+  if not ok then error(problem, 0) end
+  return out, at
 end
 
 -- The array of `count` values, nils among them kept: a request's params, a message's envelope.

@@ -1,0 +1,125 @@
+-- The contract of a function's file: what the table that it returns may hold. check() raises "FILE: field: what is
+-- wrong"; manifest() gives what the core wants to know of it.
+local M = {}
+
+local function quote(value)
+  if type(value) == "string" then return ("'%s'"):format(value) end
+  if type(value) == "number" or type(value) == "boolean" or value == nil then return tostring(value) end
+  return "a " .. type(value)
+end
+
+local function wrong(chunk, field, must, value)
+  error(("%s: %s: must be %s, is %s"):format(chunk, field, must, quote(value)), 0)
+end
+
+local function is_positive(value)
+  return type(value) == "number" and value > 0 and value < 1e15
+end
+
+local function check_fields(chunk, prefix, declared, known)
+  for key in pairs(declared) do
+    if type(key) ~= "string" or not known[key] then
+      local names = {}
+      for name in pairs(known) do names[#names + 1] = name end
+      table.sort(names)
+      error(("%s: %s%s: no such field; there are %s"):format(
+        chunk, prefix, type(key) == "string" and key or quote(key), table.concat(names, ", ")), 0)
+    end
+  end
+end
+
+-- A table of local names to files or deployed models.
+local function check_names(chunk, field, value)
+  if type(value) ~= "table" then wrong(chunk, field, "a table of names to files", value) end
+  for name, source in pairs(value) do
+    if type(name) ~= "string" or not name:find "^[%a_][%w_]*$" then
+      wrong(chunk, field, "a table whose keys are Lua names", name)
+    end
+    if type(source) ~= "string" or source == "" then wrong(chunk, field .. "." .. name, "the name of a file", source) end
+  end
+end
+
+local function check_slo(chunk, slo)
+  if type(slo) ~= "table" then wrong(chunk, "slo", "a table of percentile and ms", slo) end
+  check_fields(chunk, "slo.", slo, { percentile = true, ms = true })
+  if not is_positive(slo.ms) then wrong(chunk, "slo.ms", "a positive number", slo.ms) end
+  local percentile = slo.percentile
+  if percentile ~= nil and (not is_positive(percentile) or percentile >= 100) then
+    wrong(chunk, "slo.percentile", "a number between 0 and 100", percentile)
+  end
+end
+
+local limit_names = { timeout_ms = true, memory_mb = true, concurrency = true }
+
+local function check_limits(chunk, limits)
+  if type(limits) ~= "table" then wrong(chunk, "limits", "a table", limits) end
+  check_fields(chunk, "limits.", limits, limit_names)
+  for name in pairs(limit_names) do
+    local value = limits[name]
+    if value ~= nil and not is_positive(value) then wrong(chunk, "limits." .. name, "a positive number", value) end
+  end
+  local concurrency = limits.concurrency
+  if concurrency and (concurrency ~= math.floor(concurrency) or concurrency > 100) then
+    wrong(chunk, "limits.concurrency", "a whole number from 1 to 100", concurrency)
+  end
+  if limits.memory_mb and limits.memory_mb < 8 then
+    wrong(chunk, "limits.memory_mb", "at least 8", limits.memory_mb)
+  end
+end
+
+local known = {
+  name = true, description = true, models = true, files = true, slo = true, limits = true, handler = true,
+  setup = true,
+}
+
+local function check_function(chunk, field, value)
+  if value ~= nil and type(value) ~= "function" then wrong(chunk, field, "a function", value) end
+end
+
+local function check_text(chunk, field, value)
+  if value ~= nil and (type(value) ~= "string" or value == "" or value:find "%z") then
+    wrong(chunk, field, "a string", value)
+  end
+end
+
+-- declared: what the file returned.
+function M.check(chunk, declared)
+  if type(declared) ~= "table" then error(("%s: must return a table, returns %s"):format(chunk, quote(declared)), 0) end
+  check_fields(chunk, "", declared, known)
+  check_text(chunk, "name", declared.name)
+  check_text(chunk, "description", declared.description)
+  if declared.models ~= nil then check_names(chunk, "models", declared.models) end
+  if declared.files ~= nil then check_names(chunk, "files", declared.files) end
+  if declared.slo ~= nil then check_slo(chunk, declared.slo) end
+  if declared.limits ~= nil then check_limits(chunk, declared.limits) end
+  check_function(chunk, "handler", declared.handler)
+  check_function(chunk, "setup", declared.setup)
+  if declared.handler == nil and next(declared.models or {}) == nil then
+    error(("%s: handler: missing, and there is no model to run without one"):format(chunk), 0)
+  end
+end
+
+-- Pairs in the order of their names, so that the same file always says the same.
+local function sorted_pairs(map)
+  local list = {}
+  for name, source in pairs(map or {}) do list[#list + 1] = { name, source } end
+  table.sort(list, function(a, b) return a[1] < b[1] end)
+  return list
+end
+
+function M.manifest(declared)
+  local slo, limits = declared.slo or {}, declared.limits or {}
+  return {
+    name = declared.name,
+    handler = declared.handler ~= nil,
+    models = sorted_pairs(declared.models),
+    files = sorted_pairs(declared.files),
+    percentile = slo.percentile,
+    ms = slo.ms,
+    timeout_ms = limits.timeout_ms and math.ceil(limits.timeout_ms),
+    memory_bytes = limits.memory_mb and math.floor(limits.memory_mb * 2 ^ 20),
+    concurrency = limits.concurrency,
+  }
+end
+
+return M

@@ -1,0 +1,284 @@
+-- The runtime of a worker: core/script/child_lua.c loads it once, in the zygote, and calls these functions in the workers
+-- that are forked from there. It loads the script, runs each request as a coroutine, and sends what becomes of it.
+local ffi = require "ffi"
+local C = require "tidepool.worker.native"
+local contract = require "tidepool.worker.contract"
+local failure = require "tidepool.worker.failure"
+local msgpack = require "tidepool.msgpack"
+local sandbox = require "tidepool.worker.sandbox"
+local tensor = require "tidepool.tensor"
+local tide = require "tidepool"
+
+local coroutine_resume, coroutine_yield, traceback = coroutine.resume, coroutine.yield, debug.traceback
+local setmetatable, xpcall, error = setmetatable, xpcall, error
+
+local WAIT, DONE = sandbox.WAIT, {}
+
+tide.log = sandbox.log
+tide.msgpack = { encode = msgpack.encode, decode = msgpack.decode }
+
+-- Raise an error with a code that the client gets: tide.error("NOT_FOUND", "no such label").
+function tide.error(code, message) error(failure.new(code, message), 0) end
+
+sandbox.offer("tidepool", tide)
+
+-- The function's script, once it is loaded: what it declares, and what its handler is given as ctx.
+local handler
+local context_prototype = {}
+local context_meta = { __index = context_prototype }
+local with_tracebacks = false
+
+-- Requests under way by number: { id, co, deadline, and what tidepool.tensor keeps there }.
+local requests = {}
+-- Coroutines that wait for their next request.
+local idle = {}
+local current
+
+--- errors --------------------------------------------------------------------------------------------------------------
+
+-- For xpcall: keeps what was raised, and the traceback when clients may see it.
+local function explain(problem)
+  if failure.is(problem) then return problem end
+  if type(problem) ~= "string" or problem == failure.NO_MEMORY then return problem end
+  return with_tracebacks and traceback(problem, 2) or problem
+end
+
+local function send_failure(id, problem)
+  local code, text = failure.parts(problem)
+  C.child_failed(id, code, text, #text, problem == failure.NO_MEMORY)
+end
+
+--- replies -------------------------------------------------------------------------------------------------------------
+
+local json_null = tide.json.null
+
+-- What goes out for tensors and JSON's null. A device tensor is brought back first.
+local function wire_form(value)
+  if tensor.is_host(value) then return tensor.wire(value) end
+  if tensor.is_device(value) then return tensor.wire((tensor.get(value))) end
+  if value == json_null then return nil end
+  error("the reply holds " .. tostring(value) .. ", which has no MessagePack form", 0)
+end
+
+-- Device tensors of a reply, however deep, so that one wait brings all of them.
+local function find_tensors(value, found, depth)
+  if tensor.is_device(value) then
+    found[#found + 1] = value
+  elseif type(value) == "table" and depth < 64 then
+    for _, inner in pairs(value) do find_tensors(inner, found, depth + 1) end
+  end
+  return found
+end
+
+-- The reply with host tensors in the place of device tensors; the handler's own tables stay as they are.
+local function replace_tensors(value, hosts, depth)
+  if tensor.is_device(value) then return hosts[value] end
+  if type(value) ~= "table" or depth >= 64 then return value end
+  local copied = setmetatable({}, getmetatable(value))
+  for key, inner in pairs(value) do copied[key] = replace_tensors(inner, hosts, depth + 1) end
+  return copied
+end
+
+local function bring_back(result)
+  local found = find_tensors(result, {}, 0)
+  local list, hosts = { tensor.get(unpack(found)) }, {}
+  for i = 1, #found do hosts[found[i]] = list[i] end
+  return replace_tensors(result, hosts, 0)
+end
+
+local has_device_tensor
+local function notice(value)
+  if not tensor.is_device(value) then return wire_form(value) end
+  has_device_tensor = true
+  return nil
+end
+
+local function reply(request, result)
+  has_device_tensor = false
+  local data, bytes = msgpack.encode_raw(result, notice)
+  if has_device_tensor then
+    data, bytes = msgpack.encode_raw(bring_back(result), wire_form)
+  end
+  if not C.child_reply(request.id, data, bytes) then
+    error(failure.new("RESOURCE_EXHAUSTED", ("the reply of %d bytes is too large for the worker's memory"):format(bytes)), 0)
+  end
+end
+
+--- running requests ----------------------------------------------------------------------------------------------------
+
+-- Send the batch, and wait for it; used by tidepool.tensor.
+local function wait(request)
+  C.child_batch(request.id)
+  request.unsent = false
+  coroutine_yield(WAIT)
+  local problem = request.problem
+  if problem then
+    request.problem = nil
+    error(problem, 0)
+  end
+  return request.tensors, request.tensor_count
+end
+
+local function attempt(request, payload, bytes)
+  local result = handler(setmetatable({}, context_meta), (msgpack.decode(payload, bytes)))
+  -- Calls that nobody waited for run all the same, and their errors are the request's.
+  if request.unsent then wait(request) end
+  reply(request, result)
+end
+
+local function finish(request)
+  tensor.returned(request)
+  requests[request.id] = nil
+end
+
+-- A coroutine that serves one request after another.
+local function serve(request, payload, bytes)
+  while true do
+    local ok, problem = xpcall(attempt, explain, request, payload, bytes)
+    if not ok then send_failure(request.id, problem) end
+    finish(request)
+    request, payload, bytes = coroutine_yield(DONE)
+  end
+end
+
+-- Run a request's coroutine until it waits or is done.
+local function step(request, ...)
+  local co = request.co
+  current, sandbox.outermost = request, co
+  tensor.enter(request)
+  C.child_running(request.id)
+  local ok, signal = coroutine_resume(co, ...)
+  C.child_running(0)
+  current = nil
+  tensor.leave()
+  if signal == DONE then
+    idle[#idle + 1] = co
+  elseif not ok then
+    -- Memory ran out where nothing could be caught.
+    send_failure(request.id, signal)
+    finish(request)
+  end
+end
+
+local M = {}
+
+function M.invoke(id, deadline, payload, bytes)
+  local count = #idle
+  local co = idle[count]
+  if co then
+    idle[count] = nil
+  else
+    co = coroutine.create(serve)
+  end
+  local request = { id = id, co = co, deadline = deadline, wait = wait }
+  requests[id] = request
+  step(request, request, payload, bytes)
+end
+
+local function resume(request)
+  tensor.returned(request)
+  step(request)
+end
+
+local tensor_pointer = ffi.typeof "struct child_tensor *"
+
+function M.result(id, tensors, count)
+  local request = requests[id]
+  if not request then
+    tensor.discard(ffi.cast(tensor_pointer, tensors), count)
+    return
+  end
+  request.tensors, request.tensor_count = ffi.cast(tensor_pointer, tensors), count
+  resume(request)
+end
+
+function M.failure(id, code, message)
+  local request = requests[id]
+  if not request then return end
+  request.problem = failure.of_number(code, message)
+  resume(request)
+end
+
+-- A request that waits is told at once; one that runs has been interrupted by nobody, so there is nothing to tell.
+function M.cancel(id)
+  local request = requests[id]
+  if not request then return end
+  request.problem = failure.new("CANCELLED", "the request was cancelled")
+  -- The core reads the batch no more, or copies first: what was lent may go.
+  resume(request)
+end
+
+--- loading the script --------------------------------------------------------------------------------------------------
+
+-- ctx.models: a function for each model.
+local function make_models(list)
+  local models = {}
+  for i, pair in ipairs(list) do
+    local name, outputs = pair[1], pair[2]
+    models[name] = function(...) return tensor.run_model(i - 1, name, outputs, { ... }) end
+  end
+  return setmetatable(models, {
+    __index = function(_, name) error(("ctx.models.%s: the function declares no such model"):format(tostring(name)), 2) end,
+  })
+end
+
+-- ctx.files: contents as strings, each made when it is asked for.
+local function make_files(list)
+  local spans = {}
+  for _, pair in ipairs(list) do spans[pair[1]] = pair[2] end
+  return setmetatable({}, {
+    __index = function(files, name)
+      local span = spans[name]
+      if not span then error(("ctx.files.%s: the function declares no such file"):format(tostring(name)), 2) end
+      local text = ffi.string(span.data, span.bytes)
+      rawset(files, name, text)
+      return text
+    end,
+  })
+end
+
+-- Milliseconds until the client's deadline; nil when it has none.
+function context_prototype.remaining()
+  if current.deadline == 0 then return nil end
+  return (current.deadline - tonumber(C.clock_now())) / 1e6
+end
+
+local function run_script(block)
+  local source = ffi.string(block.source.data, block.source.bytes)
+  local chunk, problem = load(source, "@" .. block.chunk, "t", sandbox.new())
+  if not chunk then error(problem, 0) end
+  local declared = chunk()
+  contract.check(block.chunk, declared)
+  return declared
+end
+
+local function prepare(block)
+  with_tracebacks = block.tracebacks
+  sandbox.seed()
+  local declared = run_script(block)
+  if block.manifest then
+    local data, bytes = msgpack.encode_raw(contract.manifest(declared))
+    if not C.child_manifest(data, bytes) then error "the manifest is too large" end
+    return
+  end
+  handler = declared.handler
+  context_prototype.models, context_prototype.files = make_models(block.models), make_files(block.files)
+  if not handler then error(block.chunk .. ": handler: missing", 0) end
+  if declared.setup then declared.setup(setmetatable({}, context_meta)) end
+end
+
+-- A script that cannot be loaded is the author's error, whatever it raised.
+local function load_failure(problem)
+  local code, text = failure.parts(problem)
+  if code == 2 then code = 3 end
+  C.child_failed(0, code, text, #text, false)
+end
+
+function M.start(data, bytes)
+  local block = msgpack.decode(data, bytes, 0, function(start, length) return { data = start, bytes = length } end)
+  local ok, problem = xpcall(prepare, explain, block)
+  if not ok then return load_failure(problem) end
+  C.child_ready()
+end
+
+return M
