@@ -26,6 +26,12 @@ clock_set_virtual(uint64_t start)
 }
 
 void
+clock_set_real(void)
+{
+	is_virtual = false;
+}
+
+void
 clock_advance(uint64_t to)
 {
 	assert(is_virtual && to >= virtual_now);

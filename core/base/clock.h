@@ -15,6 +15,10 @@ clock_now(void);
 void
 clock_set_virtual(uint64_t start);
 
+/* Back to CLOCK_MONOTONIC, for specs that are through with virtual time. */
+void
+clock_set_real(void);
+
 /* Move virtual time to `to` ns; asserts that time is virtual and does not go back. */
 void
 clock_advance(uint64_t to);

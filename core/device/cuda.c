@@ -357,6 +357,7 @@ cuda_close(struct device *base)
 static const struct device_ops cuda_ops = {
 	.close = cuda_close,
 	.has_peer = cuda_has_peer,
+	.peer_rate = generic_peer_rate,
 	.health = cuda_health,
 	.stream_new = cuda_stream_new,
 	.event_new = cuda_event_new,

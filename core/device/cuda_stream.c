@@ -410,4 +410,5 @@ const struct stream_ops cuda_stream_ops = {
 	.launch = cuda_launch,
 	.notify = cuda_notify,
 	.run_now = generic_run_now,
+	.drain = generic_drain,
 };

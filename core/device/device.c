@@ -14,13 +14,6 @@ cuda_open(const struct device_options *options)
 	return module_open("cuda", options);
 }
 
-static struct device *
-sim_open(const struct device_options *options)
-{
-	error_set(ERR_UNAVAILABLE, "device kind sim: this build has no simulated device");
-	return NULL;
-}
-
 /* The kinds: name and opener, by enum device_kind. */
 static const struct {
 	const char *name;
@@ -95,6 +88,13 @@ device_has_peer(const struct device *device, const struct device *peer)
 	const struct device *to = device->target;
 	const struct device *from = peer->target;
 	return to != from && to->ops == from->ops && to->ops->has_peer(to, from);
+}
+
+uint64_t
+device_peer_rate(const struct device *device, const struct device *peer)
+{
+	const struct device *to = device->target;
+	return device_has_peer(device, peer) ? to->ops->peer_rate(to, peer->target) : 0;
 }
 
 int
@@ -261,6 +261,7 @@ stream_synchronize(struct device_stream *stream)
 	atomic_init(&sync.state, SYNC_OPEN);
 	if (stream_notify(stream, sync_done, &sync) != 0)
 		return -1;
+	stream->ops->drain(stream);
 	uint32_t open = SYNC_OPEN;
 	atomic_compare_exchange_strong(&sync.state, &open, SYNC_SLEEPS);
 	while (atomic_load(&sync.state) != SYNC_DONE)
@@ -308,6 +309,14 @@ generic_has_peer(const struct device *device, const struct device *peer)
 	return false;
 }
 
+uint64_t
+generic_peer_rate(const struct device *device, const struct device *peer)
+{
+	uint64_t to = device->properties.peer_rate;
+	uint64_t from = peer->properties.peer_rate;
+	return to < from ? to : from;
+}
+
 int
 generic_health(struct device *device)
 {
@@ -338,4 +347,9 @@ generic_run_now(struct device_stream *stream, const struct device_launch *launch
 {
 	return error_set(ERR_UNIMPLEMENTED, "%s runs nothing on the caller's thread",
 			 stream->device->properties.name);
+}
+
+void
+generic_drain(struct device_stream *stream)
+{
 }

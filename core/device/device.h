@@ -44,6 +44,10 @@ struct device_options {
 	uint64_t link_rate;
 	/* host, sim: devices with the same switch share one link of link_rate; DEVICE_NO_SWITCH for none. */
 	int switch_id;
+	/* sim: what the devices of a switch share when that is more than link_rate, bytes/s; 0: link_rate. */
+	uint64_t switch_rate;
+	/* sim: what the first copy on an idle stream waits before it flows. */
+	uint64_t copy_latency_ns;
 	/* host, sim: rate of a copy from a peer device, bytes/s; 0: peers are not connected. */
 	uint64_t peer_rate;
 	/* host: how long a stream's thread looks for work before it sleeps; 0: 20 us. */
@@ -116,6 +120,10 @@ device_kind_from_name(const char *name);
 /* True when device can copy from peer by stream_copy_peer. */
 bool
 device_has_peer(const struct device *device, const struct device *peer);
+
+/* Nominal rate of a copy from peer, bytes/s; 0 when it is not known, or there is no such copy. */
+uint64_t
+device_peer_rate(const struct device *device, const struct device *peer);
 
 /* Take bytes of device memory, aligned to 2 MiB. For the pool, once at start. May block. RESOURCE_EXHAUSTED. */
 int

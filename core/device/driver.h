@@ -12,6 +12,8 @@ struct device_ops {
 	void (*close)(struct device *device);
 	/* Asked only for two different devices of the same kind. */
 	bool (*has_peer)(const struct device *device, const struct device *peer);
+	/* Asked only where has_peer said yes. */
+	uint64_t (*peer_rate)(const struct device *device, const struct device *peer);
 	int (*health)(struct device *device);
 	/* Fills in the head by device_stream_create. */
 	struct device_stream *(*stream_new)(struct device *device, enum stream_kind kind);
@@ -43,6 +45,8 @@ struct stream_ops {
 	int (*notify)(struct device_stream *stream, stream_done_f *done, void *context);
 	/* Asked only where the properties say runs_inline. */
 	int (*run_now)(struct device_stream *stream, const struct device_launch *launch);
+	/* Called by a thread that is about to wait for all that was put. */
+	void (*drain)(struct device_stream *stream);
 };
 
 struct event_ops {
@@ -95,6 +99,10 @@ device_stream_create(struct device_stream *stream, struct device *device, enum s
 bool
 generic_has_peer(const struct device *device, const struct device *peer);
 
+/* The smaller of both devices' peer_rate. */
+uint64_t
+generic_peer_rate(const struct device *device, const struct device *peer);
+
 /* A device that is never lost. */
 int
 generic_health(struct device *device);
@@ -112,10 +120,16 @@ generic_copy_peer(struct device_stream *stream, void *to, struct device *peer, c
 int
 generic_run_now(struct device_stream *stream, const struct device_launch *launch);
 
+/* Streams that go on by themselves. */
+void
+generic_drain(struct device_stream *stream);
+
 /* --- openers, one a kind ------------------------------------------------------------------------------------------- */
 
 struct device *
 host_open(const struct device_options *options);
+struct device *
+sim_open(const struct device_options *options);
 
 /*
  * As device_open, by the module tidepool-KIND.so: UNAVAILABLE with the loader's reason when there is none. For kinds whose

@@ -118,6 +118,7 @@ fault_stream_new(struct device *device, enum stream_kind kind)
 static const struct device_ops fault_ops = {
 	.close = fault_close,
 	.has_peer = generic_has_peer,
+	.peer_rate = generic_peer_rate,
 	.health = fault_health,
 	.stream_new = fault_stream_new,
 	.event_new = fault_event_new,
@@ -343,6 +344,13 @@ fault_run_now(struct device_stream *stream, const struct device_launch *launch)
 	return stream_run_now(inner_stream(stream), launch);
 }
 
+static void
+fault_drain(struct device_stream *stream)
+{
+	struct device_stream *inner = inner_stream(stream);
+	inner->ops->drain(inner);
+}
+
 static const struct stream_ops fault_stream_ops = {
 	.delete = fault_stream_delete,
 	.copy_in = fault_copy_in,
@@ -353,6 +361,7 @@ static const struct stream_ops fault_stream_ops = {
 	.launch = fault_launch,
 	.notify = fault_notify,
 	.run_now = fault_run_now,
+	.drain = fault_drain,
 };
 
 /* --- making ------------------------------------------------------------------------------------------------------ */

@@ -292,4 +292,5 @@ const struct stream_ops host_stream_ops = {
 	.launch = host_launch,
 	.notify = host_notify,
 	.run_now = host_run_now,
+	.drain = generic_drain,
 };

@@ -52,6 +52,12 @@ function node.residency(model, device)
   return raw.residency[model.id * raw.device_stride + device.id]
 end
 
+-- Bytes/s of a copy to the device from that peer; 0 when they are not connected, or it is not known.
+function node.peer_rate(device, peer)
+  if raw.peer_rates == nil then return 0 end
+  return raw.peer_rates[device.id * raw.device_stride + peer.id]
+end
+
 -- Lists in `into` the models that have something on the device, in order of id; returns how many. What lies behind
 -- them in the list is old.
 function node.resident(device, into)

@@ -116,4 +116,7 @@ struct view_node {
 	/* residency[model id * device_stride + device id]. */
 	uint32_t device_stride;
 	const struct view_residency *residency;
+	/* peer_rates[to's id * device_stride + from's id]: bytes/s of copies between peers; 0 where there are none or it is not
+	 * known. NULL: none anywhere. */
+	const double *peer_rates;
 };
