@@ -1,5 +1,6 @@
 /*
- * A connection from the inside: what server.c and connection.c share. The path uses server.h. Loop thread only.
+ * A connection from the inside: what server.c, connection.c (its life), connection_input.c and connection_output.c share.
+ * The path uses server.h. Loop thread only.
  *
  * States go one way. OPEN: frames in, replies out. DRAINING: nothing more is read or taken in; what is unsent goes out.
  * LINGERING: our side is shut, input is thrown away until the peer's end comes, so that a last reply is not lost to a
@@ -96,15 +97,29 @@ server_unref(struct server *server);
 int
 connection_accept(struct server *server, uv_stream_t *listener, int family)
 	__attribute__((warn_unused_result));
-/* Send what is in the output. */
-void
-connection_send(struct connection *connection);
-/* Go on with frames that wait, and with reading. */
-void
-connection_resume(struct connection *connection);
 /* Close at once; what is unsent is lost. The closed event is called. */
 void
 connection_abort(struct connection *connection);
 /* Close if idle for too long, if the peer takes no replies for as long, or if closing takes too long. */
 void
 connection_sweep(struct connection *connection);
+
+/* Go on with frames that wait, and with reading. */
+void
+connection_resume(struct connection *connection);
+/* Something that may have held the peer up has gone: if nothing else does, connection_resume from the loop. */
+void
+connection_resume_later(struct connection *connection);
+/* Read, or do not, as state and limits say. */
+void
+connection_update_reading(struct connection *connection);
+/* Let go of the input buffer and what is in it. */
+void
+connection_drop_input(struct connection *connection);
+
+/* Send what is in the output, as far as the kernel takes it at once; the rest follows by itself. */
+void
+connection_send(struct connection *connection);
+/* Bytes of replies that the kernel has not taken. */
+size_t
+connection_unsent(const struct connection *connection);

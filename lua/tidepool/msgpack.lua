@@ -318,18 +318,6 @@ function M.encode_raw(value, on_foreign)
   return out, at
 end
 
--- The array of `count` values, nils among them kept: a request's params, a message's envelope.
-function M.encode_array(count, ...)
-  at = 0
-  if count < 16 then
-    put_byte(bor(0x90, count))
-  else
-    put_length(nil, 0xdc, count)
-  end
-  for i = 1, count do put((select(i, ...)), 2) end
-  return take()
-end
-
 -- The decoder's input: bytes from 0 up to `stop`, read at `pos`. `anchor` keeps a string alive while it is read.
 local input, pos, stop, bin_hook
 local anchor -- luacheck: ignore 231

@@ -134,7 +134,7 @@ describe("reader", function()
   end
 
   it("reads values of each kind in turn", function()
-    local s = msgpack.encode_array(8, nil, true, -5, 2 ^ 40, 0.5, "text", { 1 }, { k = 2 })
+    local s = msgpack.encode { msgpack.null, true, -5, 2 ^ 40, 0.5, "text", { 1 }, { k = 2 } }
     local r = reader(s)
     local count, boolean = ffi.new "uint32_t[1]", ffi.new "bool[1]"
     local int, uint = ffi.new "int64_t[1]", ffi.new "uint64_t[1]"
