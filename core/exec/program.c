@@ -78,10 +78,11 @@ cut_segments(struct program *program)
 		uint32_t needed = program->steps[i].groups;
 		if (segment == NULL || needed > groups) {
 			segment = &program->segments[program->segment_count++];
-			*segment = (struct segment){ i, i, groups, needed };
+			*segment = (struct segment){ i, i, groups, needed, 0 };
 			groups = needed;
 		}
 		segment->end_step = i + 1;
+		segment->duration_ns += program->steps[i].duration_ns;
 	}
 	program->info.group_count = groups;
 }
@@ -190,6 +191,7 @@ join_segments(const struct program *program, uint32_t first,
 			if (group_ready[i] != NULL)
 				return end;
 		joined->end_step = next->end_step;
+		joined->duration_ns += next->duration_ns;
 		end++;
 	}
 	return end;
@@ -208,7 +210,9 @@ program_submit(const struct program *program, const struct program_binding *bind
 			return -1;
 		uint32_t end = join_segments(program, i, group_ready, segment);
 		*run = (struct segment_run){ program, binding, segment };
-		struct device_launch launch = { .run = run_segment, .work = run };
+		struct device_launch launch = { .run = run_segment,
+						.work = run,
+						.duration_ns = segment->duration_ns };
 		if ((group_ready != NULL &&
 		     wait_for_groups(&program->segments[i], stream, group_ready) != 0) ||
 		    stream_launch(stream, &launch) != 0)

@@ -45,6 +45,8 @@ struct step {
 	size_t scratch;
 	/* Groups 0 … groups - 1 must have arrived before it runs; never less than an earlier step's. */
 	uint32_t groups;
+	/* What a run takes on a simulated device; 0 where programs really run. */
+	uint64_t duration_ns;
 };
 
 /* Steps between two waits: one launch. */
@@ -54,6 +56,8 @@ struct segment {
 	/* Groups that it is the first to need. */
 	uint32_t first_group;
 	uint32_t end_group;
+	/* Of its steps together. */
+	uint64_t duration_ns;
 };
 
 struct program {

@@ -368,3 +368,48 @@ image_build(struct pack *pack, const struct image_key *key, const char *path)
 	free_buffers(pack);
 	return image;
 }
+
+/* Cut bytes into groups of group_bytes. */
+static struct image_group *
+cut_groups(uint64_t bytes, uint64_t group_bytes, uint32_t count)
+{
+	struct image_group *groups = calloc(count, sizeof(*groups));
+	for (uint32_t i = 0; i < count && groups != NULL; i++) {
+		uint64_t left = bytes - i * group_bytes;
+		groups[i] = (struct image_group){ i * group_bytes,
+						  left < group_bytes ? left : group_bytes };
+	}
+	return groups;
+}
+
+struct image *
+image_hollow(uint64_t bytes, uint64_t group_bytes)
+{
+	struct mapped_image *mapped = NULL;
+	if (bytes == 0 || group_bytes == 0) {
+		error_set(ERR_INVALID_ARGUMENT, "image of %llu bytes in groups of %llu",
+			  (unsigned long long)bytes, (unsigned long long)group_bytes);
+		return NULL;
+	}
+	uint32_t count = (uint32_t)((bytes + group_bytes - 1) / group_bytes);
+	struct image_group *groups = cut_groups(bytes, group_bytes, count);
+	if (groups == NULL)
+		error_set(ERR_RESOURCE_EXHAUSTED, "image: no memory");
+	else
+		mapped = new_image(NULL, groups, count);
+	free(groups);
+	if (mapped == NULL)
+		return NULL;
+	mapped->image.bytes = bytes;
+	mapped->mapping_bytes = round_to_page(bytes);
+	void *memory = mmap(NULL, mapped->mapping_bytes, PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (memory == MAP_FAILED) {
+		error_set_errno("image of %zu bytes", mapped->mapping_bytes);
+		image_delete(&mapped->image);
+		return NULL;
+	}
+	mapped->mapping = memory;
+	mapped->image.data = memory;
+	return &mapped->image;
+}

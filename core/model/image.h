@@ -51,6 +51,13 @@ image_build(struct pack *pack, const struct image_key *key, const char *path);
 struct image *
 image_open(struct pack *pack, const struct image_key *key, const char *path);
 
+/*
+ * An image of that size without anything in it: address space that nobody may touch, for simulated devices. Groups are of
+ * group_bytes, but for the last. INVALID_ARGUMENT for 0 bytes.
+ */
+struct image *
+image_hollow(uint64_t bytes, uint64_t group_bytes);
+
 /* NULL: nothing. */
 void
 image_delete(struct image *image);

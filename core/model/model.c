@@ -18,6 +18,7 @@
 #include "model/pack.h"
 #include "model/pass.h"
 #include "model/program_cache.h"
+#include "model/synthetic.h"
 
 enum {
 	/* 16 bytes in hex. */
@@ -210,18 +211,28 @@ model_delete(struct model *model)
 	free(model);
 }
 
-struct model *
-model_open(const char *path, const struct model_options *options)
+/* One with nothing in it yet; what: for the error. */
+static struct model *
+new_model(const char *what)
 {
 	struct model *model = calloc(1, sizeof(*model));
 	if (model == NULL) {
-		error_set(ERR_RESOURCE_EXHAUSTED, "%s: no memory", path);
+		error_set(ERR_RESOURCE_EXHAUSTED, "%s: no memory", what);
 		return NULL;
 	}
 	atomic_init(&model->references, 1);
 	arena_create(&model->arena, 0);
 	pthread_mutex_init(&model->compiling, NULL);
 	program_cache_create(&model->programs);
+	return model;
+}
+
+struct model *
+model_open(const char *path, const struct model_options *options)
+{
+	struct model *model = new_model(path);
+	if (model == NULL)
+		return NULL;
 	model->options.threads = options->threads != 0 ? options->threads : 1;
 	if (import(model, path) != 0 || find_image(model, options) != 0) {
 		error_wrap("%s", path);
@@ -229,6 +240,31 @@ model_open(const char *path, const struct model_options *options)
 		return NULL;
 	}
 	model->info.parameter_bytes = model->image->bytes;
+	return model;
+}
+
+struct model *
+model_new_synthetic(const struct model_synthetic *synthetic)
+{
+	struct model *model = new_model(synthetic->name);
+	if (model == NULL)
+		return NULL;
+	uint64_t group_bytes =
+		synthetic->group_bytes != 0 ? synthetic->group_bytes : MODEL_GROUP_BYTES_DEFAULT;
+	struct program *program = NULL;
+	model->image = image_hollow(synthetic->bytes, group_bytes);
+	if (model->image != NULL)
+		program = synthetic_program(model->image, synthetic->run_ns,
+					    synthetic->workspace_bytes);
+	if (program == NULL) {
+		error_wrap("%s", synthetic->name);
+		model_delete(model);
+		return NULL;
+	}
+	program_cache_add(&model->programs, program);
+	program_unref(program);
+	model->info.parameter_bytes = model->image->bytes;
+	model->info.hash = model->hash;
 	return model;
 }
 

@@ -52,6 +52,25 @@ struct model_info {
 struct model *
 model_open(const char *path, const struct model_options *options);
 
+/* What a synthetic model is like. */
+struct model_synthetic {
+	const char *name;
+	/* Of parameters; and of a group, 0: the default. */
+	uint64_t bytes;
+	uint64_t group_bytes;
+	/* What activations and scratch take on the device. */
+	uint64_t workspace_bytes;
+	/* What a run takes with all groups there. */
+	uint64_t run_ns;
+};
+
+/*
+ * A model for simulated devices: no inputs or outputs, parameters of that size, and one program, each of whose steps needs
+ * one more group and takes the group's share of run_ns. INVALID_ARGUMENT, RESOURCE_EXHAUSTED.
+ */
+struct model *
+model_new_synthetic(const struct model_synthetic *synthetic);
+
 struct model *
 model_ref(struct model *model);
 void

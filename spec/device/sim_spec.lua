@@ -175,7 +175,7 @@ describe("sim", function()
     assert.equal(10, ms(C.sim_next()))
   end)
 
-  -- Eight devices on four switches with random copies: the bytes that flow in a given time never exceed a link's, nothing
+  -- Eight devices on four switches with random copies: no link carries more than it can, nothing
   -- is left over, and a second run ends at the same ns.
   it("conserves bytes and repeats itself", function()
     local function run()
