@@ -1,0 +1,92 @@
+/*
+ * Stage accept: connections come and go here, and a frame becomes a request.
+ */
+#include "path/accept.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "path/node.h"
+#include "path/request.h"
+#include "path/schedule.h"
+
+static void
+on_opened(void *context, struct connection *connection)
+{
+	struct node *node = context;
+	struct client *client = calloc(1, sizeof(*client));
+	if (client == NULL) {
+		connection_close(connection);
+		return;
+	}
+	client->node = node;
+	client->connection = connection_ref(connection);
+	/* Whoever may open a Unix socket's file owns the node. */
+	client->authenticated =
+		node->config->token == NULL || strcmp(connection_peer(connection), "unix") == 0;
+	list_create(&client->requests);
+	list_push_back(&node->clients, &client->of_node);
+	connection_set_user(connection, client);
+}
+
+static void
+on_closed(void *context, struct connection *connection)
+{
+	(void)context;
+	struct client *client = connection_user(connection);
+	if (client == NULL)
+		return;
+	connection_set_user(connection, NULL);
+	while (!list_is_empty(&client->requests)) {
+		struct request *request =
+			list_entry(client->requests.next, struct request, of_client);
+		list_remove(&request->of_client);
+		request->client = NULL;
+		request_cancel(request, ERR_CANCELLED, "the client has gone");
+	}
+	list_remove(&client->of_node);
+	connection_unref(client->connection);
+	free(client);
+}
+
+static void
+on_frame(void *context, struct connection *connection, struct slice frame)
+{
+	(void)context;
+	struct client *client = connection_user(connection);
+	if (client == NULL)
+		return;
+	struct request *request = request_new(client, frame);
+	if (request == NULL) {
+		log_error("accept: %s", error_last()->message);
+		connection_close(connection);
+		return;
+	}
+	route_enter(request, ROUTE_accept);
+}
+
+static void
+on_batch_end(void *context)
+{
+	schedule_dispatch(context);
+}
+
+const struct server_events accept_events = {
+	.opened = on_opened,
+	.frame = on_frame,
+	.batch_end = on_batch_end,
+	.closed = on_closed,
+};
+
+int
+path_accept(struct request *request)
+{
+	struct connection *connection = request->client->connection;
+	request->frame_token = connection_hold_frame(connection);
+	connection_request_begun(connection);
+	request->node->requests++;
+	if (request->node->stopping)
+		return error_set(ERR_UNAVAILABLE, "node: shutting down");
+	return ROUTE_NEXT;
+}

@@ -1,0 +1,305 @@
+/*
+ * Stage execute: a job's copies and programs are put on its device's streams, on the device's submit thread; what comes
+ * back is settled on the main loop. A job that runs inline does all of it on the main loop, without a stream.
+ */
+#include "path/execute.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "path/job.h"
+#include "path/models.h"
+#include "path/node.h"
+#include "path/request.h"
+#include "path/schedule.h"
+#include "path/submit.h"
+#include "path/swap.h"
+#include "path/view.h"
+
+/* Addresses of one step's tensors, and where its shapes are written. */
+struct step_memory {
+	struct program_binding binding;
+	struct device_event *const *ready;
+};
+
+static int
+bind_step(struct job *job, struct job_step *step, struct step_memory *memory)
+{
+	const struct program_info *info = program_info(step->program);
+	const struct tensor_slot *slots = job->request->slots;
+	const void **inputs = arena_calloc(&job->arena, step->input_count + 1, sizeof(*inputs));
+	void **outputs = arena_calloc(&job->arena, info->output_count + 1, sizeof(*outputs));
+	struct tensor_type *types =
+		arena_calloc(&job->arena, info->output_count + 1, sizeof(*types));
+	if (inputs == NULL || outputs == NULL || types == NULL)
+		return -1;
+	for (uint32_t i = 0; i < step->input_count; i++)
+		inputs[i] = slots[step->inputs[i]].address;
+	for (uint32_t i = 0; i < step->output_count; i++)
+		outputs[i] = slots[step->outputs[i]].address;
+	memory->binding = (struct program_binding){ .workspace = job->workspace,
+						    .inputs = inputs,
+						    .outputs = outputs,
+						    .output_types = types };
+	step->output_types = types;
+	memory->ready = NULL;
+	if (step->model != NULL) {
+		const struct residency *residency =
+			step->model->residency[job->device->view.id];
+		memory->binding.groups = residency_addresses(residency);
+		memory->ready = residency_events(residency);
+	}
+	return 0;
+}
+
+/* Host memory for the results. */
+static int
+place_fetches(struct job *job)
+{
+	for (uint32_t i = 0; i < job->fetch_count; i++) {
+		struct tensor_slot *slot = &job->request->slots[job->fetches[i].slot];
+		job->fetches[i].host = arena_alloc(&job->arena, slot->bytes + 1);
+		if (job->fetches[i].host == NULL)
+			return -1;
+	}
+	return 0;
+}
+
+static bool
+is_new_on_device(const struct tensor_slot *slot)
+{
+	return slot->host != NULL && slot->address != NULL;
+}
+
+static int
+run_inline(struct job *job)
+{
+	struct request *request = job->request;
+	for (uint32_t i = 0; i < request->slot_count; i++)
+		if (is_new_on_device(&request->slots[i]))
+			memcpy(request->slots[i].address, request->slots[i].host,
+			       request->slots[i].bytes);
+	for (uint32_t k = 0; k < job->step_count; k++) {
+		struct step_memory memory;
+		if (bind_step(job, &job->steps[k], &memory) != 0 ||
+		    program_run_now(job->steps[k].program, &memory.binding, job->device->compute,
+				    &job->arena) != 0)
+			return -1;
+	}
+	for (uint32_t i = 0; i < job->fetch_count; i++)
+		memcpy(job->fetches[i].host, request->slots[job->fetches[i].slot].address,
+		       request->slots[job->fetches[i].slot].bytes);
+	return 0;
+}
+
+static int
+put_loads(struct job *job)
+{
+	for (uint32_t m = 0; m < job->model_count; m++) {
+		if (job->loads[m] == NULL)
+			continue;
+		const struct residency *peer =
+			job->peer == NULL ? NULL : job->models[m]->residency[job->peer->view.id];
+		if (residency_issue_load(job->loads[m], job->device->copy_in, peer) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+put_programs(struct job *job)
+{
+	struct device_stream *compute = job->device->compute;
+	struct request *request = job->request;
+	for (uint32_t i = 0; i < request->slot_count; i++) {
+		struct tensor_slot *slot = &request->slots[i];
+		if (is_new_on_device(slot) &&
+		    stream_copy_in(compute, slot->address, slot->host, slot->bytes) != 0)
+			return -1;
+	}
+	for (uint32_t k = 0; k < job->step_count; k++) {
+		struct step_memory memory;
+		struct program_binding *binding =
+			arena_alloc(&job->arena, sizeof(struct program_binding));
+		if (binding == NULL || bind_step(job, &job->steps[k], &memory) != 0)
+			return -1;
+		*binding = memory.binding;
+		if (program_submit(job->steps[k].program, binding, compute, memory.ready,
+				   &job->arena) != 0)
+			return -1;
+	}
+	for (uint32_t i = 0; i < job->fetch_count; i++) {
+		const struct tensor_slot *slot = &request->slots[job->fetches[i].slot];
+		if (stream_copy_out(compute, job->fetches[i].host, slot->address, slot->bytes) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+int
+path_execute(struct request *request)
+{
+	struct job *job = request->job;
+	if (job->runs_inline) {
+		if (place_fetches(job) != 0 || run_inline(job) != 0)
+			job->outcome = *error_last();
+		execute_finish(job);
+		return ROUTE_WAIT;
+	}
+	if (place_fetches(job) != 0 || put_loads(job) != 0 || put_programs(job) != 0)
+		return -1;
+	return ROUTE_WAIT;
+}
+
+void
+execute_on_submit_thread(struct job *job)
+{
+	struct node_device *device = job->device;
+	struct error error, *failed = NULL;
+	if (route_run_on_device(job->request) == -1) {
+		error = *error_last();
+		failed = &error;
+	}
+	/* What was put runs to its end in any case; the job is over when both streams have passed it. */
+	if (failed != NULL)
+		job->outcome = error;
+	if (job->outstanding == 2 && stream_notify(device->copy_in, submit_copy_done, job) != 0)
+		submit_copy_done(job, error_last());
+	if (stream_notify(device->compute, submit_compute_done, job) != 0)
+		submit_compute_done(job, error_last());
+}
+
+/* Average with a weight of 1/8 for the new value. */
+static uint64_t
+average(uint64_t old, uint64_t new)
+{
+	return old == 0 ? new : old - old / 8 + new / 8;
+}
+
+static void
+measure(struct job *job, uint64_t now)
+{
+	uint64_t taken = now - job->started_at;
+	job->device->busy_ns += taken;
+	job->device->jobs++;
+	for (uint32_t m = 0; m < job->model_count; m++) {
+		struct view_model *view = &job->models[m]->view;
+		view->used_at = now;
+		if (job->outcome.code != ERR_OK || job->model_count != 1)
+			continue;
+		if (job->loads[m] == NULL)
+			view->run_ns = average(view->run_ns, taken);
+		else if (job->pinned[m] == 0)
+			view->load_ns = average(view->load_ns, taken);
+	}
+}
+
+static void
+finish_loads(struct job *job)
+{
+	const struct error *error =
+		job->load_outcome.code == ERR_OK ? NULL : &job->load_outcome;
+	for (uint32_t m = 0; m < job->model_count; m++) {
+		if (job->loads[m] == NULL)
+			continue;
+		residency_finish_load(job->loads[m], error);
+		job->loads[m] = NULL;
+	}
+	/* A run beside a copy that failed computed with what was not there. */
+	if (error != NULL && job->outcome.code == ERR_OK)
+		job->outcome = *error;
+}
+
+/* After a run: types that depended on data are known now, and what was copied in lies on the device. */
+static void
+settle_tensors(struct job *job)
+{
+	struct request *request = job->request;
+	for (uint32_t i = 0; i < request->slot_count; i++)
+		if (request->slots[i].address != NULL)
+			request->slots[i].host = NULL;
+	for (uint32_t k = 0; k < job->step_count; k++) {
+		const struct job_step *step = &job->steps[k];
+		for (uint32_t i = 0; i < step->output_count; i++)
+			if (step->output_types[i].data_type != DATA_TYPE_NONE)
+				request->slots[step->outputs[i]].type = step->output_types[i];
+	}
+}
+
+/* After a failure: none of the tensors that this job placed is there. */
+static void
+forget_tensors(struct job *job)
+{
+	struct request *request = job->request;
+	const char *from = job->extent->address;
+	for (uint32_t i = 0; i < request->slot_count; i++) {
+		struct tensor_slot *slot = &request->slots[i];
+		const char *address = slot->address;
+		if (address == NULL || address < from || address >= from + job->extent->taken)
+			continue;
+		slot->address = NULL;
+		slot->freed = slot->host == NULL;
+	}
+}
+
+static void
+lose_device(struct node_device *device, const char *why)
+{
+	device->lost = true;
+	log_error("device %u is lost: %s", device->view.id, why);
+	node_event(device->node, "device_lost", device_properties(device->device)->name, why);
+}
+
+static void
+leave_device(struct job *job)
+{
+	struct node_device *device = job->device;
+	uint64_t now = clock_now();
+	measure(job, now);
+	finish_loads(job);
+	if (job->outcome.code == ERR_OK)
+		settle_tensors(job);
+	else
+		forget_tensors(job);
+	swap_release(job);
+	device->job = NULL;
+	job->state = JOB_PLACED;
+	if (!device->lost && device_health(device->device) != 0)
+		lose_device(device, error_last()->message);
+	view_device_busy(device, NULL);
+	schedule_unpark(device);
+}
+
+/* A job whose device was lost runs once more elsewhere, if nothing it needs was lost with it. */
+static bool
+can_run_again(const struct job *job)
+{
+	return job->device->lost && job->view.attempt == 0 && job->request->extent_count == 0 &&
+	       !job->request->answered;
+}
+
+void
+execute_finish(struct job *job)
+{
+	struct request *request = job->request;
+	leave_device(job);
+	if (job->outcome.code != ERR_OK && can_run_again(job)) {
+		schedule_again(job);
+		return;
+	}
+	schedule_finish(job, job->outcome.code == ERR_OK ? VIEW_OUTCOME_OK : VIEW_OUTCOME_ERROR);
+	if (request->answered) {
+		request->job = NULL;
+		job_delete(job);
+		request_delete(request);
+	} else if (job->outcome.code != ERR_OK) {
+		error_restore(&job->outcome);
+		request->job = NULL;
+		job_delete(job);
+		route_fail(request);
+	} else {
+		route_resume(request);
+	}
+}

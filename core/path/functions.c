@@ -1,0 +1,204 @@
+#include "path/functions.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "path/decode.h"
+#include "path/models.h"
+#include "path/view.h"
+
+enum { FIRST_ROOM = 64 };
+
+/* The place of that name in the table, or the free place where it would go. */
+static uint32_t
+place_of(const struct node *node, struct slice name)
+{
+	uint32_t mask = node->function_room - 1;
+	uint32_t place = (uint32_t)XXH3_64bits(name.data, name.bytes) & mask;
+	while (node->function_table[place] != NULL &&
+	       !slice_is(name, node->function_table[place]->name))
+		place = (place + 1) & mask;
+	return place;
+}
+
+struct node_function *
+functions_find(struct node *node, struct slice name)
+{
+	return node->function_room == 0 ? NULL : node->function_table[place_of(node, name)];
+}
+
+static void
+function_unref(struct node_function *function)
+{
+	if (--function->references > 0)
+		return;
+	for (uint32_t i = 0; i < FUNCTION_LOG_LINES; i++)
+		free(function->log->lines[i]);
+	free(function->log);
+	free(function);
+}
+
+static struct slice
+name_of(const struct node_function *function)
+{
+	return (struct slice){ (const unsigned char *)function->name, strlen(function->name) };
+}
+
+/* A table of that many places with every function in it; places must exceed the functions. */
+static int
+build_table(struct node *node, uint32_t room)
+{
+	struct node_function **table = calloc(room, sizeof(struct node_function *));
+	if (table == NULL)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "node: no memory for more functions");
+	free(node->function_table);
+	node->function_table = table;
+	node->function_room = room;
+	list_each (link, &node->functions) {
+		struct node_function *function = list_entry(link, struct node_function, of_node);
+		table[place_of(node, name_of(function))] = function;
+	}
+	return 0;
+}
+
+static struct node_function *
+add_function(struct node *node, const char *name)
+{
+	struct node_function *function = calloc(1, sizeof(*function));
+	if (function != NULL)
+		function->log = calloc(1, sizeof(*function->log));
+	if (function == NULL || function->log == NULL) {
+		free(function);
+		error_set(ERR_RESOURCE_EXHAUSTED, "function '%s': no memory", name);
+		return NULL;
+	}
+	snprintf(function->name, sizeof(function->name), "%s", name);
+	function->node = node;
+	function->references = 1;
+	if (view_add_function(node, function) != 0) {
+		free(function->log);
+		free(function);
+		return NULL;
+	}
+	list_push_back(&node->functions, &function->of_node);
+	return function;
+}
+
+struct node_function *
+functions_make(struct node *node, const char *name)
+{
+	struct slice slice = { (const unsigned char *)name, strlen(name) };
+	struct node_function *function = functions_find(node, slice);
+	if (function != NULL)
+		return function;
+	if (node->view.function_count * 2 >= node->function_room &&
+	    build_table(node, node->function_room == 0 ? FIRST_ROOM : node->function_room * 2) != 0)
+		return NULL;
+	function = add_function(node, name);
+	if (function != NULL)
+		node->function_table[place_of(node, slice)] = function;
+	return function;
+}
+
+void
+functions_switch(struct node_function *function, struct generation *generation)
+{
+	struct generation *old = function->current;
+	generation->function = function;
+	function->references++;
+	function->current = generation;
+	function->deployed = generation->number;
+	if (old != NULL)
+		generation_unref(old);
+}
+
+void
+functions_remove(struct node_function *function)
+{
+	struct node *node = function->node;
+	struct generation *last = function->current;
+	view_remove_function(node, function);
+	list_remove(&function->of_node);
+	build_table(node, node->function_room);
+	function->current = NULL;
+	if (last != NULL)
+		generation_unref(last);
+	function_unref(function);
+}
+
+struct generation *
+generation_new(uint32_t model_count)
+{
+	struct generation *generation = calloc(1, sizeof(*generation));
+	if (generation == NULL) {
+		error_set(ERR_RESOURCE_EXHAUSTED, "function: no memory");
+		return NULL;
+	}
+	generation->references = 1;
+	generation->models = calloc(model_count + 1, sizeof(*generation->models));
+	generation->model_names = calloc(model_count + 1, sizeof(*generation->model_names));
+	if (generation->models == NULL || generation->model_names == NULL) {
+		error_set(ERR_RESOURCE_EXHAUSTED, "function: no memory");
+		generation_unref(generation);
+		return NULL;
+	}
+	return generation;
+}
+
+struct generation *
+generation_ref(struct generation *generation)
+{
+	generation->references++;
+	return generation;
+}
+
+void
+generation_unref(struct generation *generation)
+{
+	if (--generation->references > 0)
+		return;
+	if (generation->script != NULL)
+		worker_script_retire(generation->script);
+	for (uint32_t i = 0; i < generation->model_count; i++) {
+		models_unref(generation->models[i]);
+		free(generation->model_names[i]);
+	}
+	if (generation->function != NULL)
+		function_unref(generation->function);
+	free(generation->models);
+	free(generation->model_names);
+	free(generation);
+}
+
+static void
+keep_line(struct log_ring *log, const char *text, size_t length)
+{
+	free(log->lines[log->next]);
+	log->lines[log->next] = strndup(text, length);
+	log->next = (log->next + 1) % FUNCTION_LOG_LINES;
+}
+
+void
+functions_log(struct node *node, const struct worker_script *script, const char *text, size_t length)
+{
+	list_each (link, &node->functions) {
+		struct node_function *function = list_entry(link, struct node_function, of_node);
+		if (function->current != NULL && function->current->script == script) {
+			keep_line(function->log, text, length);
+			return;
+		}
+	}
+}
+
+void
+functions_destroy(struct node *node)
+{
+	list_each_safe(link, &node->functions)
+	{
+		functions_remove(list_entry(link, struct node_function, of_node));
+	}
+	free(node->function_table);
+	node->function_table = NULL;
+	node->function_room = 0;
+}

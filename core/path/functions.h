@@ -1,0 +1,48 @@
+/*
+ * The function registry: deployed functions by name, their generations and what their handlers logged. Main loop.
+ */
+#pragma once
+
+#include "net/message.h"
+#include "path/node.h"
+
+enum { FUNCTION_LOG_LINES = 256 };
+
+/* The last lines of a function's log, oldest first from `next` on. */
+struct log_ring {
+	char *lines[FUNCTION_LOG_LINES];
+	uint32_t next;
+};
+
+/* NULL when no function has that name. */
+struct node_function *
+functions_find(struct node *node, struct slice name);
+
+/* The function of that name, made when it is new (without a generation yet). NULL with RESOURCE_EXHAUSTED. */
+struct node_function *
+functions_make(struct node *node, const char *name);
+
+/* New requests run this generation from now on; the old one ends with its last request. Takes the caller's reference. */
+void
+functions_switch(struct node_function *function, struct generation *generation);
+
+/* Requests that it has are served to their end. */
+void
+functions_remove(struct node_function *function);
+
+/* A generation with room for that many models; references 1. NULL with RESOURCE_EXHAUSTED. */
+struct generation *
+generation_new(uint32_t model_count);
+struct generation *
+generation_ref(struct generation *generation);
+void
+generation_unref(struct generation *generation);
+
+/* Keep a line that a handler of the script logged. */
+void
+functions_log(struct node *node, const struct worker_script *script, const char *text,
+	      size_t length);
+
+/* All functions go; nothing may run. */
+void
+functions_destroy(struct node *node);

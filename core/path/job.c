@@ -1,0 +1,73 @@
+#include "path/job.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "path/node.h"
+#include "path/request.h"
+
+enum { JOB_ARENA_BYTES = 64 << 20 };
+
+struct job *
+job_new(struct request *request, uint32_t steps, uint32_t fetches)
+{
+	struct job *job = calloc(1, sizeof(*job));
+	if (job == NULL) {
+		error_set(ERR_RESOURCE_EXHAUSTED, "job: no memory");
+		return NULL;
+	}
+	arena_create(&job->arena, JOB_ARENA_BYTES);
+	list_create(&job->of_node);
+	list_create(&job->of_parked);
+	job->request = request;
+	job->mail.job = job;
+	job->load_mail.job = job;
+	job->step_count = steps;
+	job->fetch_count = fetches;
+	job->steps = arena_calloc(&job->arena, steps + 1, sizeof(*job->steps));
+	job->fetches = arena_calloc(&job->arena, fetches + 1, sizeof(*job->fetches));
+	if (job->steps == NULL || job->fetches == NULL) {
+		job_delete(job);
+		return NULL;
+	}
+	return job;
+}
+
+void
+job_delete(struct job *job)
+{
+	assert(job->state != JOB_COMPILING && job->state != JOB_ON_DEVICE);
+	for (uint32_t k = 0; k < job->step_count; k++)
+		if (job->steps[k].program != NULL)
+			program_unref(job->steps[k].program);
+	list_remove(&job->of_node);
+	list_remove(&job->of_parked);
+	arena_destroy(&job->arena);
+	free(job);
+}
+
+int
+job_step_create(struct job *job, uint32_t k, uint32_t inputs, uint32_t outputs)
+{
+	struct job_step *step = &job->steps[k];
+	step->input_count = inputs;
+	step->output_count = outputs;
+	step->inputs = arena_calloc(&job->arena, inputs + 1, sizeof(*step->inputs));
+	step->outputs = arena_calloc(&job->arena, outputs + 1, sizeof(*step->outputs));
+	return step->inputs == NULL || step->outputs == NULL ? -1 : 0;
+}
+
+int
+job_step_model(struct job *job, uint32_t k, struct node_model *model)
+{
+	job->steps[k].model = model;
+	for (uint32_t i = 0; i < job->model_count; i++)
+		if (job->models[i] == model)
+			return 0;
+	if (job->model_count == JOB_MODELS_MAX)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "job: runs more than %d models at once",
+				 JOB_MODELS_MAX);
+	job->view_models[job->model_count] = &model->view;
+	job->models[job->model_count++] = model;
+	return 0;
+}

@@ -1,0 +1,145 @@
+/*
+ * A job: the device work that a request needs next: one model run or a chain of runs and operators with the intermediates
+ * left on the device. What policies schedule. Made by path_handle, placed by path_schedule, given memory by path_swap, put
+ * on streams by path_execute, and freed when its completion has come back to the main loop.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/list.h"
+#include "base/mailbox.h"
+#include "exec/program.h"
+#include "exec/tensor.h"
+#include "model/operation.h"
+#include "script/view.h"
+
+struct request;
+struct node_device;
+struct node_model;
+struct extent;
+struct residency_load;
+struct uv_work_s;
+
+enum { JOB_MODELS_MAX = 8 };
+
+enum job_state {
+	/* Being made. */
+	JOB_NEW,
+	/* Its programs are being compiled on a pool thread. */
+	JOB_COMPILING,
+	/* With the policy. */
+	JOB_QUEUED,
+	/* Dispatched, but its device's memory is held by others: goes back to the policy when some is freed. */
+	JOB_PARKED,
+	/* Dispatched: it has memory on its device, or is getting it. */
+	JOB_PLACED,
+	/* Its work is on the device's streams. */
+	JOB_ON_DEVICE,
+};
+
+/* A tensor of a request, named by the handle that the worker (or path_handle) gave it. */
+struct tensor_slot {
+	uint32_t handle;
+	struct tensor_type type;
+	size_t bytes;
+	/* Bytes to be copied to the device by the next job; NULL once they are there. */
+	const void *host;
+	/* Where it lies on request->device; NULL when it is not there. */
+	void *address;
+	/* The handler freed it. */
+	bool freed;
+};
+
+/* Mail that knows its job. */
+struct job_mail {
+	struct mail mail;
+	struct job *job;
+};
+
+/* One program run of a job. Tensors by index into request->slots. */
+struct job_step {
+	/* NULL until it is compiled; a reference of the job's. */
+	struct program *program;
+	/* The model it runs; NULL for an operation. */
+	struct node_model *model;
+	struct operation operation;
+	uint32_t input_count;
+	uint32_t output_count;
+	uint32_t *inputs;
+	uint32_t *outputs;
+	/* Where the run writes its outputs' types; set when it is bound. */
+	struct tensor_type *output_types;
+};
+
+/* A result that goes back to the host. */
+struct job_fetch {
+	uint32_t slot;
+	void *host;
+};
+
+struct job {
+	/* Posted to the submit thread, and back by the compute stream's completion; and by the copy stream's. */
+	struct job_mail mail;
+	struct job_mail load_mail;
+	struct request *request;
+	struct view_job view;
+	const struct view_model *view_models[JOB_MODELS_MAX];
+	enum job_state state;
+	/* In node->jobs while the policy knows it; in device->parked while it is parked. */
+	struct list of_node;
+	struct list of_parked;
+
+	uint32_t step_count;
+	struct job_step *steps;
+	uint32_t fetch_count;
+	struct job_fetch *fetches;
+	/* From when its programs were asked for until it was dispatched, run and done: ns of clock_now. */
+	uint64_t submitted_at;
+	uint64_t started_at;
+	/* The distinct models of the steps. */
+	uint32_t model_count;
+	struct node_model *models[JOB_MODELS_MAX];
+
+	/* From the policy's verdict on. */
+	struct node_device *device;
+	struct node_device *peer;
+	struct residency_load *loads[JOB_MODELS_MAX];
+	/* Workspace, inputs and outputs; the device's scratch extent when borrowed_scratch. */
+	struct extent *extent;
+	bool borrowed_scratch;
+	void *workspace;
+	/* Groups of each model pinned while it runs. */
+	uint32_t pinned[JOB_MODELS_MAX];
+	/* Runs on the main loop's thread: nothing to bring, and so little to do that a hand-over would cost more. */
+	bool runs_inline;
+	/* No request tensor outlives the job. */
+	bool is_last;
+
+	/* Completions outstanding: one for the compute stream, one for the copy stream when it loads. */
+	uint32_t outstanding;
+	/* The first error of any of them; code ERR_OK when there was none. */
+	struct error outcome;
+	struct error load_outcome;
+	/* What the submit thread needs until the job is done. */
+	struct arena arena;
+};
+
+/* An empty job of the request; NULL with RESOURCE_EXHAUSTED. */
+struct job *
+job_new(struct request *request, uint32_t steps, uint32_t fetches);
+
+/* Drops its references; its device work must be over. */
+void
+job_delete(struct job *job);
+
+/* Step k's tensors: arrays of that many slot indices in the request's arena; 0, or -1 with the error set. */
+int
+job_step_create(struct job *job, uint32_t k, uint32_t inputs, uint32_t outputs);
+
+/* Note that step k runs model. RESOURCE_EXHAUSTED over JOB_MODELS_MAX distinct models. */
+int
+job_step_model(struct job *job, uint32_t k, struct node_model *model);

@@ -1,0 +1,205 @@
+/*
+ * Methods about functions: function.deploy, remove, list, stats, logs.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "path/deploy.h"
+#include "path/functions.h"
+#include "path/methods.h"
+#include "path/node.h"
+#include "path/request.h"
+#include "path/state.h"
+
+static void
+deployed(void *context, const char *name, uint32_t generation, const struct error *error)
+{
+	struct request *request = pending_end(context);
+	if (request == NULL)
+		return;
+	if (error != NULL) {
+		error_restore(error);
+		route_fail(request);
+		return;
+	}
+	struct writer *result = request_result(request);
+	if (result == NULL) {
+		route_fail(request);
+		return;
+	}
+	writer_map(result, 2);
+	writer_string(result, "name");
+	writer_string(result, name);
+	writer_string(result, "generation");
+	writer_uint(result, generation);
+	route_enter(request, ROUTE_reply);
+}
+
+static int
+call_deploy(struct request *request)
+{
+	struct slice record;
+	if (methods_parameter(request, 0, "function", &record) != 0)
+		return -1;
+	struct pending *pending = pending_new(request);
+	if (pending == NULL)
+		return -1;
+	if (deploy_begin(request->node, record, false, deployed, pending) != 0) {
+		pending_end(pending);
+		return -1;
+	}
+	return ROUTE_WAIT;
+}
+
+static struct node_function *
+function_of(struct request *request)
+{
+	struct slice name;
+	if (methods_string(request, "name", &name) != 0)
+		return NULL;
+	struct node_function *function = functions_find(request->node, name);
+	if (function == NULL)
+		error_set(ERR_NOT_FOUND, "function '%.*s': not deployed", (int)name.bytes,
+			  (const char *)name.data);
+	return function;
+}
+
+static int
+call_remove(struct request *request)
+{
+	struct node_function *function = function_of(request);
+	if (function == NULL || state_remove(request->node, "functions", function->name) != 0)
+		return -1;
+	struct writer *result = request_result(request);
+	if (result == NULL)
+		return -1;
+	node_event(request->node, "function_removed", function->name, NULL);
+	functions_remove(function);
+	writer_bool(result, true);
+	return ROUTE_REPLY;
+}
+
+static void
+write_pair_double(struct writer *writer, const char *key, double value)
+{
+	writer_string(writer, key);
+	writer_double(writer, value);
+}
+
+static void
+write_pair_uint(struct writer *writer, const char *key, uint64_t value)
+{
+	writer_string(writer, key);
+	writer_uint(writer, value);
+}
+
+static void
+write_workers(struct writer *writer, const struct generation *generation)
+{
+	struct worker_stats stats = { 0 };
+	if (generation->script != NULL)
+		worker_script_stats(generation->script, &stats);
+	writer_string(writer, "handler");
+	writer_bool(writer, generation->script != NULL);
+	write_pair_uint(writer, "workers", stats.workers);
+	write_pair_uint(writer, "requests_in_workers", stats.requests);
+	write_pair_uint(writer, "workers_started", stats.started);
+	write_pair_uint(writer, "workers_crashed", stats.crashed);
+}
+
+static void
+write_models(struct writer *writer, const struct generation *generation)
+{
+	writer_string(writer, "models");
+	writer_map(writer, generation->model_count);
+	for (uint32_t i = 0; i < generation->model_count; i++) {
+		writer_string(writer, generation->model_names[i]);
+		writer_string(writer, generation->models[i]->name);
+	}
+}
+
+static void
+write_function(struct writer *writer, const struct node_function *function)
+{
+	const struct view_function *view = &function->view;
+	writer_map(writer, 18);
+	writer_string(writer, "name");
+	writer_string(writer, function->name);
+	write_pair_uint(writer, "generation", function->current->number);
+	write_workers(writer, function->current);
+	write_models(writer, function->current);
+	write_pair_double(writer, "slo_percentile", view->slo_percentile * 100);
+	write_pair_double(writer, "slo_ms", (double)view->slo_ns / 1e6);
+	write_pair_uint(writer, "requests", view->requests);
+	write_pair_uint(writer, "in_time", view->in_time);
+	write_pair_uint(writer, "errors", function->errors);
+	write_pair_double(writer, "mean_ms", (double)view->mean_ns / 1e6);
+	write_pair_double(writer, "p50_ms",
+			  (double)histogram_quantile(&function->latency, 0.5) / 1e6);
+	write_pair_double(writer, "p98_ms",
+			  (double)histogram_quantile(&function->latency, 0.98) / 1e6);
+	write_pair_double(writer, "p99_ms",
+			  (double)histogram_quantile(&function->latency, 0.99) / 1e6);
+	write_pair_double(writer, "max_ms", (double)function->latency.max / 1e6);
+}
+
+static int
+call_list(struct request *request)
+{
+	struct node *node = request->node;
+	struct writer *result = request_result(request);
+	uint32_t count = 0;
+	if (result == NULL)
+		return -1;
+	list_each (link, &node->functions)
+		count += list_entry(link, struct node_function, of_node)->current != NULL;
+	writer_array(result, count);
+	list_each (link, &node->functions) {
+		struct node_function *function = list_entry(link, struct node_function, of_node);
+		if (function->current != NULL)
+			write_function(result, function);
+	}
+	return ROUTE_REPLY;
+}
+
+static int
+call_stats(struct request *request)
+{
+	struct node_function *function = function_of(request);
+	struct writer *result = function == NULL ? NULL : request_result(request);
+	if (result == NULL)
+		return -1;
+	write_function(result, function);
+	return ROUTE_REPLY;
+}
+
+static int
+call_logs(struct request *request)
+{
+	struct node_function *function = function_of(request);
+	struct writer *result = function == NULL ? NULL : request_result(request);
+	if (result == NULL)
+		return -1;
+	const struct log_ring *log = function->log;
+	uint32_t count = 0;
+	for (uint32_t i = 0; i < FUNCTION_LOG_LINES; i++)
+		count += log->lines[i] != NULL;
+	writer_array(result, count);
+	for (uint32_t i = 0; i < FUNCTION_LOG_LINES; i++) {
+		const char *line = log->lines[(log->next + i) % FUNCTION_LOG_LINES];
+		if (line != NULL)
+			writer_string(result, line);
+	}
+	return ROUTE_REPLY;
+}
+
+const struct method methods_of_functions[] = {
+	{ "function.deploy", "({name?, source, chunk?, models={LOCAL={path|data|hash}}?, files={NAME=bin}?})",
+	  "Make a new generation of a function and switch to it", call_deploy, false },
+	{ "function.remove", "(name)", "Take a function away; its requests under way are served",
+	  call_remove, false },
+	{ "function.list", "()", "All functions with their figures", call_list, false },
+	{ "function.stats", "(name)", "The figures of one function", call_stats, false },
+	{ "function.logs", "(name)", "The last lines that its handler logged", call_logs, false },
+	{ 0 },
+};

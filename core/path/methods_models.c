@@ -1,0 +1,344 @@
+/*
+ * Methods about models: model.load, unload, list.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "path/deploy_record.h"
+#include "path/methods.h"
+#include "path/models.h"
+#include "path/node.h"
+#include "path/request.h"
+#include "path/state.h"
+
+enum { LOADING_ARENA_BYTES = 64 << 10 };
+
+/* A model.load on a pool thread. */
+struct loading {
+	uv_work_t work;
+	struct node *node;
+	struct pending *pending;
+	struct arena arena;
+	char name[NODE_NAME_BYTES];
+	struct model_source source;
+	/* source.data's copy: the request may go before the work is done. */
+	void *data;
+	struct model_opened opened;
+	int status;
+	struct error error;
+};
+
+static void
+loading_free(struct loading *loading)
+{
+	if (loading->opened.model != NULL)
+		model_unref(loading->opened.model);
+	arena_destroy(&loading->arena);
+	free(loading->data);
+	free(loading);
+}
+
+static int
+write_name(const struct loading *loading)
+{
+	struct writer writer;
+	writer_create(&writer);
+	writer_map(&writer, 1);
+	writer_string(&writer, "hash");
+	writer_string(&writer, loading->opened.hash);
+	int status = writer_finish(&writer);
+	if (status == 0)
+		status = state_write(loading->node, "names", loading->name,
+				     (struct slice){ writer.data, writer.bytes });
+	writer_destroy(&writer);
+	return status;
+}
+
+static void
+load(uv_work_t *work)
+{
+	struct loading *loading = work->data;
+	loading->status = models_fetch(loading->node, &loading->source, &loading->opened);
+	if (loading->status == 0 && loading->source.hash == NULL)
+		loading->status = write_name(loading);
+	if (loading->status != 0)
+		loading->error = *error_last();
+}
+
+/* Give the model its name; one of that name before loses it. */
+static struct node_model *
+name_model(struct loading *loading)
+{
+	struct node *node = loading->node;
+	struct slice name = { (const unsigned char *)loading->name, strlen(loading->name) };
+	struct node_model *old = models_find(node, name);
+	struct node_model *model = models_add(node, &loading->opened, loading->name);
+	loading->opened.model = NULL;
+	if (model == NULL || model == old) {
+		if (model != NULL)
+			models_unref(model);
+		return model;
+	}
+	if (model->named) {
+		error_set(ERR_ALREADY_EXISTS, "name: the same model is loaded as '%s'",
+			  model->name);
+		models_unref(model);
+		return NULL;
+	}
+	if (old != NULL) {
+		old->named = false;
+		models_unref(old);
+	}
+	snprintf(model->name, sizeof(model->name), "%s", loading->name);
+	model->named = true;
+	return model;
+}
+
+static void
+write_ports(struct writer *writer, const char *key, const struct model_port *ports, uint32_t count)
+{
+	writer_string(writer, key);
+	writer_array(writer, count);
+	for (uint32_t i = 0; i < count; i++) {
+		writer_map(writer, 3);
+		writer_string(writer, "name");
+		writer_string(writer, ports[i].name);
+		writer_string(writer, "datatype");
+		writer_string(writer, data_type_name(ports[i].type.data_type));
+		writer_string(writer, "shape");
+		writer_array(writer, ports[i].type.rank);
+		for (uint32_t d = 0; d < ports[i].type.rank; d++)
+			writer_int(writer, ports[i].type.dims[d]);
+	}
+}
+
+static const char *
+state_name(const struct residency *residency)
+{
+	static const char *const names[] = { "host", "loading", "partial", "resident", "failed" };
+	return residency == NULL ? names[0] : names[residency_state(residency)];
+}
+
+static void
+write_residency(struct writer *writer, const struct node_model *model)
+{
+	const struct node *node = model->node;
+	writer_string(writer, "devices");
+	writer_array(writer, node->device_count);
+	for (uint32_t d = 0; d < node->device_count; d++) {
+		const struct residency *residency = model->residency[d];
+		writer_map(writer, 3);
+		writer_string(writer, "state");
+		writer_string(writer, state_name(residency));
+		writer_string(writer, "groups");
+		writer_uint(writer, residency == NULL ? 0 : residency_groups(residency));
+		writer_string(writer, "bytes");
+		writer_uint(writer, residency == NULL ? 0 : residency_bytes(residency));
+	}
+}
+
+static void
+write_model(struct writer *writer, const struct node_model *model)
+{
+	const struct model_info *info = model_info(model->model);
+	writer_map(writer, 11);
+	writer_string(writer, "name");
+	writer_string(writer, model->name);
+	writer_string(writer, "hash");
+	writer_string(writer, model->hash);
+	writer_string(writer, "named");
+	writer_bool(writer, model->named);
+	writer_string(writer, "bytes");
+	writer_uint(writer, model->view.bytes);
+	writer_string(writer, "groups");
+	writer_uint(writer, model->view.group_count);
+	writer_string(writer, "users");
+	writer_uint(writer, model->references - (model->named ? 1 : 0));
+	writer_string(writer, "run_us");
+	writer_double(writer, (double)model->view.run_ns / 1e3);
+	writer_string(writer, "load_us");
+	writer_double(writer, (double)model->view.load_ns / 1e3);
+	write_ports(writer, "inputs", info->inputs, info->input_count);
+	write_ports(writer, "outputs", info->outputs, info->output_count);
+	write_residency(writer, model);
+}
+
+static void
+loaded(uv_work_t *work, int cancelled)
+{
+	(void)cancelled;
+	struct loading *loading = work->data;
+	struct request *request = loading->pending == NULL ? NULL : pending_end(loading->pending);
+	struct node_model *model = NULL;
+	if (loading->status == 0)
+		model = name_model(loading);
+	else
+		error_restore(&loading->error);
+	if (request != NULL && model != NULL && request_result(request) != NULL) {
+		write_model(request->result, model);
+		route_enter(request, ROUTE_reply);
+	} else if (request != NULL) {
+		route_fail(request);
+	} else if (model == NULL) {
+		log_error("model '%s': %s", loading->name, error_last()->message);
+	}
+	loading_free(loading);
+}
+
+static struct loading *
+loading_new(struct node *node, struct slice name)
+{
+	struct loading *loading = calloc(1, sizeof(*loading));
+	if (loading == NULL) {
+		error_set(ERR_RESOURCE_EXHAUSTED, "model.load: no memory");
+		return NULL;
+	}
+	loading->node = node;
+	loading->work.data = loading;
+	arena_create(&loading->arena, LOADING_ARENA_BYTES);
+	memcpy(loading->name, name.data, name.bytes);
+	return loading;
+}
+
+static int
+copy_data(struct loading *loading)
+{
+	struct slice *data = &loading->source.data;
+	if (data->data == NULL)
+		return 0;
+	loading->data = malloc(data->bytes + 1);
+	if (loading->data == NULL)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "model.load: no memory");
+	memcpy(loading->data, data->data, data->bytes);
+	data->data = loading->data;
+	return 0;
+}
+
+/* {name, path|data} without its name is what a record calls a source. */
+static int
+read_source(struct request *request, struct loading *loading)
+{
+	struct slice parameter = request->message.params[0], value;
+	static const char *const keys[] = { "path", "data" };
+	struct writer writer;
+	writer_create(&writer);
+	int found[2], status = 0;
+	uint32_t pairs = 0;
+	for (int i = 0; i < 2 && status == 0; i++) {
+		found[i] = methods_field(parameter, keys[i], &value);
+		status = found[i] < 0 ? -1 : 0;
+		pairs += found[i] > 0;
+	}
+	writer_map(&writer, pairs);
+	for (int i = 0; i < 2 && status == 0; i++) {
+		if (found[i] == 0)
+			continue;
+		methods_field(parameter, keys[i], &value);
+		writer_string(&writer, keys[i]);
+		writer_raw(&writer, value.data, value.bytes);
+	}
+	if (status == 0)
+		status = deploy_record_read_source((struct slice){ writer.data, writer.bytes },
+						   "model.load", &loading->source, &loading->arena);
+	if (status == 0)
+		status = copy_data(loading);
+	writer_destroy(&writer);
+	return status;
+}
+
+static int
+call_load(struct request *request)
+{
+	struct slice name;
+	if (methods_string(request, "name", &name) != 0 || state_check_name("name", name) != 0)
+		return -1;
+	struct loading *loading = loading_new(request->node, name);
+	if (loading == NULL)
+		return -1;
+	if (read_source(request, loading) != 0 ||
+	    (loading->pending = pending_new(request)) == NULL) {
+		loading_free(loading);
+		return -1;
+	}
+	uv_queue_work(&request->node->loop, &loading->work, load, loaded);
+	return ROUTE_WAIT;
+}
+
+static int
+call_unload(struct request *request)
+{
+	struct slice name;
+	if (methods_string(request, "name", &name) != 0)
+		return -1;
+	struct node_model *model = models_find(request->node, name);
+	if (model == NULL)
+		return error_set(ERR_NOT_FOUND, "model '%.*s': not loaded", (int)name.bytes,
+				 (const char *)name.data);
+	if (model->references > 1)
+		return error_set(ERR_FAILED_PRECONDITION, "model '%s': %u functions use it",
+				 model->name, model->references - 1);
+	struct writer *result = request_result(request);
+	if (result == NULL || state_remove(request->node, "names", model->name) != 0)
+		return -1;
+	models_unref(model);
+	writer_bool(result, true);
+	return ROUTE_REPLY;
+}
+
+static int
+call_list(struct request *request)
+{
+	struct node *node = request->node;
+	struct writer *result = request_result(request);
+	uint32_t count = 0;
+	if (result == NULL)
+		return -1;
+	list_each (link, &node->models)
+		count++;
+	writer_array(result, count);
+	list_each (link, &node->models)
+		write_model(result, list_entry(link, struct node_model, of_node));
+	return ROUTE_REPLY;
+}
+
+/* A kept name: bring its model back. */
+static void
+restore_one(void *context, const char *name)
+{
+	struct node *node = context;
+	struct slice record, value, hash;
+	struct reader reader;
+	if (state_read(node, "names", name, &record) != 0)
+		return;
+	struct loading *loading =
+		loading_new(node, (struct slice){ (const unsigned char *)name, strlen(name) });
+	if (loading != NULL && methods_field(record, "hash", &value) == 1) {
+		reader_create(&reader, value);
+		if (reader_string(&reader, "hash", &hash) == 0)
+			loading->source.hash = arena_strndup(
+				&loading->arena, (const char *)hash.data, hash.bytes);
+	}
+	free((void *)(uintptr_t)record.data);
+	if (loading == NULL)
+		return;
+	/* Before anything else runs: functions may name these models. */
+	load(&loading->work);
+	loaded(&loading->work, 0);
+}
+
+int
+models_restore(struct node *node)
+{
+	return state_each(node, "names", restore_one, node);
+}
+
+const struct method methods_of_models[] = {
+	{ "model.load", "({name, path|data})", "Import a model that functions can then name",
+	  call_load, false },
+	{ "model.unload", "(name)", "Forget a model that no function uses", call_unload, false },
+	{ "model.list", "()", "All models with inputs, outputs, sizes and residency", call_list,
+	  false },
+	{ 0 },
+};

@@ -1,0 +1,277 @@
+/*
+ * Methods about the node itself and the connection: hello, api_info, cancel, node.status, watch.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "path/decode.h"
+#include "path/methods.h"
+#include "path/node.h"
+#include "path/request.h"
+
+enum { PROTOCOL_VERSION = 1 };
+
+/* Compares in a time that does not tell where they differ. */
+static bool
+same_secret(struct slice given, const char *secret)
+{
+	size_t bytes = strlen(secret);
+	unsigned char difference = given.bytes != bytes;
+	for (size_t i = 0; i < given.bytes; i++)
+		difference |= given.data[i] ^ (unsigned char)secret[i < bytes ? i : bytes];
+	return difference == 0;
+}
+
+static int
+check_token(struct request *request)
+{
+	const char *token = request->node->config->token;
+	struct slice value, given = { 0 };
+	if (request->message.param_count > 0) {
+		int found = methods_field(request->message.params[0], "token", &value);
+		if (found < 0)
+			return -1;
+		struct reader reader;
+		reader_create(&reader, value);
+		if (found == 1 && !reader_nil(&reader) &&
+		    reader_string(&reader, "token", &given) != 0)
+			return -1;
+	}
+	if (token == NULL || request->client->authenticated)
+		return 0;
+	if (given.data == NULL || !same_secret(given, token))
+		return error_set(ERR_UNAUTHENTICATED, "hello: token: %s",
+				 given.data == NULL ? "missing" : "not the node's");
+	request->client->authenticated = true;
+	return 0;
+}
+
+static int
+call_hello(struct request *request)
+{
+	if (check_token(request) != 0)
+		return -1;
+	struct writer *result = request_result(request);
+	if (result == NULL)
+		return -1;
+	writer_map(result, 3);
+	writer_string(result, "server");
+	writer_string(result, "tidepool");
+	writer_string(result, "version");
+	writer_string(result, TIDEPOOL_VERSION);
+	writer_string(result, "protocol");
+	writer_int(result, PROTOCOL_VERSION);
+	return ROUTE_REPLY;
+}
+
+static void
+count_method(void *context, const struct method *method)
+{
+	(void)method;
+	++*(uint32_t *)context;
+}
+
+static void
+write_method(void *context, const struct method *method)
+{
+	struct writer *writer = context;
+	writer_map(writer, 3);
+	writer_string(writer, "name");
+	writer_string(writer, method->name);
+	writer_string(writer, "parameters");
+	writer_string(writer, method->parameters);
+	writer_string(writer, "help");
+	writer_string(writer, method->help);
+}
+
+static void
+write_error_codes(struct writer *writer)
+{
+	uint32_t count = 0;
+#define X(name, number) count++;
+	ERROR_CODES(X)
+#undef X
+	writer_map(writer, count);
+#define X(name, number)                                                                            \
+	writer_string(writer, #name);                                                              \
+	writer_int(writer, number);
+	ERROR_CODES(X)
+#undef X
+}
+
+static int
+call_api_info(struct request *request)
+{
+	uint32_t count = 0;
+	struct writer *result = request_result(request);
+	if (result == NULL)
+		return -1;
+	methods_each(count_method, &count);
+	writer_map(result, 4);
+	writer_string(result, "version");
+	writer_string(result, TIDEPOOL_VERSION);
+	writer_string(result, "protocol");
+	writer_int(result, PROTOCOL_VERSION);
+	writer_string(result, "methods");
+	writer_array(result, count);
+	methods_each(write_method, result);
+	writer_string(result, "errors");
+	write_error_codes(result);
+	return ROUTE_REPLY;
+}
+
+static struct request *
+find_request(struct client *client, int64_t id)
+{
+	list_each (link, &client->requests) {
+		struct request *request = list_entry(link, struct request, of_client);
+		if (request->wants_reply && request->message.id == id && !request->answered)
+			return request;
+	}
+	return NULL;
+}
+
+static int
+call_cancel(struct request *request)
+{
+	struct slice parameter;
+	struct reader reader;
+	int64_t id;
+	if (methods_parameter(request, 0, "id", &parameter) != 0)
+		return -1;
+	reader_create(&reader, parameter);
+	if (reader_int(&reader, "id", &id) != 0)
+		return -1;
+	struct request *found = find_request(request->client, id);
+	struct writer *result = request_result(request);
+	if (result == NULL)
+		return -1;
+	bool is_other = found != NULL && found != request;
+	if (is_other)
+		request_cancel(found, ERR_CANCELLED, "cancelled by the client");
+	writer_bool(result, is_other);
+	return ROUTE_REPLY;
+}
+
+static int
+call_watch(struct request *request)
+{
+	struct writer *result = request_result(request);
+	if (result == NULL)
+		return -1;
+	request->client->watches = true;
+	writer_bool(result, true);
+	return ROUTE_REPLY;
+}
+
+static void
+write_uint(struct writer *writer, const char *key, uint64_t value)
+{
+	writer_string(writer, key);
+	writer_uint(writer, value);
+}
+
+static void
+write_device(struct writer *writer, const struct node_device *device)
+{
+	const struct device_properties *properties = device_properties(device->device);
+	struct pool_stats stats;
+	pool_stats(device->pool, &stats);
+	writer_map(writer, 11);
+	write_uint(writer, "id", device->view.id);
+	writer_string(writer, "kind");
+	writer_string(writer, device_kind_name(properties->kind));
+	writer_string(writer, "name");
+	writer_string(writer, properties->name);
+	writer_string(writer, "state");
+	writer_string(writer, device->lost ? "lost" : device->job != NULL ? "busy" : "idle");
+	write_uint(writer, "memory_bytes", stats.capacity);
+	write_uint(writer, "used_bytes", stats.used);
+	write_uint(writer, "largest_free_bytes", stats.largest_free);
+	write_uint(writer, "extents", stats.extents);
+	write_uint(writer, "jobs", device->jobs);
+	write_uint(writer, "busy_us", device->busy_ns / 1000);
+	writer_string(writer, "switch");
+	writer_int(writer, properties->switch_id);
+}
+
+static void
+write_hop(struct writer *writer, const struct histogram *hop, enum route_stage stage)
+{
+	writer_string(writer, route_stage_name(stage));
+	writer_map(writer, 4);
+	write_uint(writer, "count", hop->count);
+	writer_string(writer, "mean_us");
+	writer_double(writer, (double)histogram_mean(hop) / 1e3);
+	writer_string(writer, "p50_us");
+	writer_double(writer, (double)histogram_quantile(hop, 0.5) / 1e3);
+	writer_string(writer, "p99_us");
+	writer_double(writer, (double)histogram_quantile(hop, 0.99) / 1e3);
+}
+
+static uint32_t
+length(const struct list *list)
+{
+	uint32_t count = 0;
+	list_each (link, list)
+		count++;
+	return count;
+}
+
+static void
+write_isolation(struct writer *writer)
+{
+	char text[256];
+	worker_isolation(text, sizeof(text));
+	writer_string(writer, "isolation");
+	writer_string(writer, text);
+}
+
+static int
+call_status(struct request *request)
+{
+	struct node *node = request->node;
+	struct writer *result = request_result(request);
+	if (result == NULL)
+		return -1;
+	writer_map(result, 13);
+	writer_string(result, "version");
+	writer_string(result, TIDEPOOL_VERSION);
+	write_uint(result, "pid", (uint64_t)getpid());
+	write_uint(result, "uptime_ms", (clock_now() - node->started_at) / 1000000);
+	write_uint(result, "connections", length(&node->clients));
+	write_uint(result, "requests", node->requests);
+	write_uint(result, "errors", node->errors);
+	write_uint(result, "requests_under_way", node->request_count - 1);
+	write_uint(result, "functions", length(&node->functions));
+	write_uint(result, "models", length(&node->models));
+	write_isolation(result);
+	writer_string(result, "policy");
+	writer_string(result, policy_name(node->policy));
+	writer_string(result, "devices");
+	writer_array(result, node->device_count);
+	for (uint32_t i = 0; i < node->device_count; i++)
+		write_device(result, &node->devices[i]);
+	writer_string(result, "path");
+	writer_map(result, ROUTE_reply);
+	for (enum route_stage stage = 0; stage < ROUTE_reply; stage++)
+		write_hop(result, &node->stats.hops[stage], stage);
+	return ROUTE_REPLY;
+}
+
+const struct method methods_of_node[] = {
+	{ "hello", "({token, client}?)", "Say who asks; needed first where the node has a token",
+	  call_hello, true },
+	{ "api_info", "()", "The methods and error codes of this node", call_api_info, true },
+	{ "invoke", "(function, value, {timeout_us, priority, traceparent}?)",
+	  "Call a function; the result is what its handler returns", NULL, false },
+	{ "cancel", "(id)", "Take back the request with that id; true when it was still under way",
+	  call_cancel, false },
+	{ "node.status", "()", "Devices, counts, and the time spent in each stage of the path",
+	  call_status, false },
+	{ "watch", "()", "Send `event` notifications of deploys, models and devices from now on",
+	  call_watch, false },
+	{ 0 },
+};

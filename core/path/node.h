@@ -1,0 +1,198 @@
+/*
+ * The node: everything that one running engine holds, and the main loop it lives on. Main loop's thread, except where a
+ * member says otherwise. Registries own what they hold; requests hold counted references.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/histogram.h"
+#include "base/list.h"
+#include "base/mailbox.h"
+#include "config.h"
+#include "device/device.h"
+#include "device/pool.h"
+#include "model/model.h"
+#include "model/residency.h"
+#include "net/server.h"
+#include "path/route.h"
+#include "script/policy.h"
+#include "script/view.h"
+#include "script/watch.h"
+#include "script/worker.h"
+
+struct job;
+
+enum {
+	NODE_NAME_BYTES = 128,
+	NODE_PATH_BYTES = 4096,
+	/* A content hash in hex, with its NUL. */
+	MODEL_HASH_BYTES = 33,
+	/* Most requests under way at once. */
+	NODE_REQUESTS_MAX = 1 << 16,
+};
+
+/* A connection's side of the path. */
+struct client {
+	struct node *node;
+	struct connection *connection;
+	struct list requests;
+	/* In node->clients. */
+	struct list of_node;
+	bool authenticated;
+	/* Gets `event` notifications. */
+	bool watches;
+};
+
+/* A device with its pool, streams and submit thread. */
+struct node_device {
+	struct view_device view;
+	struct node *node;
+	struct device *device;
+	struct pool *pool;
+	/* Submit thread only. */
+	struct device_stream *compute;
+	struct device_stream *copy_in;
+	/* The submit thread and its work: jobs. */
+	uv_thread_t thread;
+	struct mailbox mailbox;
+	struct sleeper sleeper;
+	/* The job on it, NULL when idle. */
+	struct job *job;
+	/* Memory for jobs that leave nothing behind; grows as needed. */
+	struct extent *scratch;
+	/* Jobs that wait for memory; requests that hold extents between their jobs, and how many of these are parked. */
+	struct list parked;
+	uint32_t holders;
+	uint32_t parked_holders;
+	/* Its submit thread was started. */
+	bool is_running;
+	bool lost;
+	uint64_t jobs;
+	uint64_t busy_ns;
+	uint64_t bytes_in;
+};
+
+/* A model that functions use, by name. Counted: the registry's own reference, and one a generation. */
+struct node_model {
+	struct view_model view;
+	char name[NODE_NAME_BYTES];
+	/* Of its ONNX file; names it in the state folder. */
+	char hash[MODEL_HASH_BYTES];
+	struct node *node;
+	struct model *model;
+	/* By device id; NULL where it never was. */
+	struct residency **residency;
+	uint32_t references;
+	/* Loaded by model.load, not only by a function's deploy. */
+	bool named;
+	struct list of_node;
+};
+
+/* One deployed version of a function. Counted: the function's own reference, and one a request. */
+struct generation {
+	struct node_function *function;
+	uint32_t number;
+	uint32_t references;
+	/* NULL for a function that the core serves. */
+	struct worker_script *script;
+	uint32_t model_count;
+	struct node_model **models;
+	/* Local names (`net`), as in ctx.models.net. */
+	char **model_names;
+	uint64_t timeout_ns;};
+
+/* A deployed function. Counted: the registry's own reference, and one a generation. */
+struct node_function {
+	struct view_function view;
+	char name[NODE_NAME_BYTES];
+	struct node *node;
+	uint32_t references;
+	/* What new requests run; NULL once it was removed. */
+	struct generation *current;
+	/* Generations so far. */
+	uint32_t deployed;
+	uint64_t errors;
+	struct histogram latency;
+	/* The last lines that its handler logged. */
+	struct log_ring *log;
+	struct list of_node;
+};
+
+struct node {
+	const struct config *config;
+	/* What models and operations are compiled for. */
+	struct model_options model_options;
+	char cache_folder[NODE_PATH_BYTES];
+	uv_loop_t loop;
+	/* Runs after the loop's callbacks: dispatches. */
+	uv_check_t check;
+	struct server *server;
+	struct worker_host *workers;
+	struct policy_host *policy;
+	struct watch *policy_watch;
+	struct list clients;
+
+	/* Jobs submitted to the policy and not done. */
+	struct list jobs;
+	/* Requests with a deadline; looked through by the tick. */
+	struct list deadlines;
+	uv_timer_t tick;
+	/* Dispatch once the frames of this read are all taken in. */
+	bool wants_dispatch;
+	bool in_dispatch;
+
+	uint32_t device_count;
+	struct node_device *devices;
+	/* Completions from device threads. */
+	struct mailbox completions;
+	uv_async_t completions_async;
+
+	struct list models;
+	struct list functions;
+	/* Name → function; open addressing, capacity a power of two. */
+	struct node_function **function_table;
+	uint32_t function_room;
+
+	/* What the policy sees (view.c keeps it). */
+	struct view_node view;
+	const struct view_device **view_devices;
+	const struct view_model **view_models;
+	const struct view_function **view_functions;
+	struct view_residency *view_residency;
+	uint32_t view_model_room;
+	uint32_t view_function_room;
+
+	/* Deploys that wait; the first is under way. */
+	struct list deploys;
+	/* Functions of the state folder that are still on their way, and that failed. */
+	uint32_t restoring;
+	uint32_t restore_failures;
+	/* Freed requests for reuse. */
+	struct list idle_requests;
+	uint32_t idle_request_count;
+	uint32_t request_count;
+	uint64_t next_job_id;
+
+	struct route_stats stats;
+	uint64_t requests;
+	uint64_t errors;
+	uint64_t started_at;
+	bool stopping;
+	uv_signal_t sigint;
+	uv_signal_t sigterm;
+};
+
+/* Serve until SIGINT or SIGTERM. Returns the process's exit code; what goes wrong at start is logged. */
+int
+node_serve(const struct config *config);
+
+/* Take in nothing more and let the loop end. Main loop. */
+void
+node_stop(struct node *node);
+
+/* Tell watching clients: `[2, "event", [{kind=…, name=…, detail=…}]]`. detail may be NULL. */
+void
+node_event(struct node *node, const char *kind, const char *name, const char *detail);

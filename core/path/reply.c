@@ -1,0 +1,77 @@
+/*
+ * Stage reply: the result or the error goes to the client, the books are closed, and the request ends.
+ */
+#include "base/clock.h"
+#include "path/functions.h"
+#include "path/job.h"
+#include "path/node.h"
+#include "path/request.h"
+
+/* `{retry_after_ms=…}` for clients that were turned away. */
+static void
+write_error(struct request *request, struct writer *output)
+{
+	static const struct error no_memory = { .code = ERR_RESOURCE_EXHAUSTED,
+						.message = "reply: no memory" };
+	const struct error *error = request->error != NULL ? request->error : &no_memory;
+	struct writer details;
+	if (request->retry_after_ms == 0) {
+		writer_error(output, request->message.id, error, NULL);
+		return;
+	}
+	writer_create(&details);
+	writer_map(&details, 1);
+	writer_string(&details, "retry_after_ms");
+	writer_uint(&details, request->retry_after_ms);
+	writer_error(output, request->message.id, error,
+		     &(struct slice){ details.data, details.bytes });
+	writer_destroy(&details);
+}
+
+static void
+send(struct request *request)
+{
+	struct connection *connection = request->client->connection;
+	struct writer *output = connection_output(connection);
+	if (output == NULL)
+		return;
+	if (request->error == NULL && request->result != NULL &&
+	    writer_finish(request->result) == 0) {
+		writer_reply(output, request->message.id);
+		writer_raw(output, request->result->data, request->result->bytes);
+	} else {
+		write_error(request, output);
+	}
+	connection_flush(connection);
+}
+
+static void
+count(struct request *request)
+{
+	struct node_function *function = request->generation->function;
+	uint64_t taken = clock_now() - request->stamps[ROUTE_accept];
+	bool ok = request->error == NULL;
+	histogram_add(&function->latency, taken);
+	function->view.requests++;
+	function->view.mean_ns = histogram_mean(&function->latency);
+	function->view.in_time +=
+		ok && (function->view.slo_ns == 0 || taken <= function->view.slo_ns);
+	function->errors += !ok;
+}
+
+int
+path_reply(struct request *request)
+{
+	request->node->errors += request->error != NULL;
+	if (request->generation != NULL)
+		count(request);
+	if (request->client != NULL && request->wants_reply)
+		send(request);
+	if (request->client != NULL)
+		connection_request_ended(request->client->connection);
+	list_remove(&request->of_deadlines);
+	request->answered = true;
+	if (request->job == NULL)
+		request_delete(request);
+	return ROUTE_WAIT;
+}

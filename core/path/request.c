@@ -1,0 +1,144 @@
+#include "path/request.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "path/functions.h"
+#include "path/job.h"
+#include "path/methods.h"
+#include "path/node.h"
+#include "path/schedule.h"
+#include "path/tensors.h"
+
+enum {
+	/* A request's own bookkeeping; tensors' data is not in it. */
+	REQUEST_ARENA_BYTES = 64 << 20,
+	/* Freed requests that are kept, each with an arena chunk. */
+	IDLE_REQUESTS_MAX = 1024,
+};
+
+static struct request *
+take_idle(struct node *node)
+{
+	struct list *link = list_pop_front(&node->idle_requests);
+	if (link == NULL)
+		return NULL;
+	node->idle_request_count--;
+	return list_entry(link, struct request, of_client);
+}
+
+struct request *
+request_new(struct client *client, struct slice frame)
+{
+	struct node *node = client->node;
+	struct request *request = take_idle(node);
+	struct arena arena;
+	if (request == NULL) {
+		request = malloc(sizeof(*request));
+		if (request == NULL) {
+			error_set(ERR_RESOURCE_EXHAUSTED, "request: no memory");
+			return NULL;
+		}
+		arena_create(&arena, REQUEST_ARENA_BYTES);
+	} else {
+		arena = request->arena;
+	}
+	*request = (struct request){ .node = node,
+				     .client = client,
+				     .arena = arena,
+				     .frame = frame,
+				     .device = -1 };
+	list_push_back(&client->requests, &request->of_client);
+	list_create(&request->of_deadlines);
+	node->request_count++;
+	return request;
+}
+
+static void
+free_or_keep(struct request *request)
+{
+	struct node *node = request->node;
+	if (node->idle_request_count >= IDLE_REQUESTS_MAX) {
+		arena_destroy(&request->arena);
+		free(request);
+		return;
+	}
+	arena_reset(&request->arena);
+	list_push_front(&node->idle_requests, &request->of_client);
+	node->idle_request_count++;
+}
+
+void
+request_delete(struct request *request)
+{
+	struct node *node = request->node;
+	assert(request->job == NULL);
+	list_remove(&request->of_client);
+	list_remove(&request->of_deadlines);
+	tensors_release(request);
+	if (request->pending != NULL)
+		request->pending->request = NULL;
+	if (request->frame_token != NULL)
+		connection_release_frame(request->frame_token);
+	if (request->generation != NULL)
+		generation_unref(request->generation);
+	if (request->result != NULL) {
+		writer_destroy(request->result);
+		free(request->result);
+	}
+	free(request->error);
+	node->request_count--;
+	free_or_keep(request);
+}
+
+void
+request_fail(struct request *request)
+{
+	if (request->error != NULL)
+		return;
+	request->error = malloc(sizeof(*request->error));
+	if (request->error != NULL)
+		*request->error = *error_last();
+}
+
+struct writer *
+request_result(struct request *request)
+{
+	if (request->result == NULL) {
+		request->result = malloc(sizeof(*request->result));
+		if (request->result == NULL) {
+			error_set(ERR_RESOURCE_EXHAUSTED, "reply: no memory");
+			return NULL;
+		}
+		writer_create(request->result);
+	}
+	return request->result;
+}
+
+void
+request_set_deadline(struct request *request, uint64_t deadline)
+{
+	request->deadline = deadline;
+	list_push_back(&request->node->deadlines, &request->of_deadlines);
+}
+
+void
+request_cancel(struct request *request, enum error_code code, const char *why)
+{
+	if (request->answered)
+		return;
+	free(request->error);
+	request->error = NULL;
+	error_set(code, "%s", why);
+	request_fail(request);
+	if (request->worker != NULL) {
+		worker_cancel(request->worker);
+		request->worker = NULL;
+	}
+	if (request->job != NULL && 
+	    (request->job->state == JOB_QUEUED || request->job->state == JOB_PARKED))
+		schedule_withdraw(request->job);
+	route_enter(request, ROUTE_reply);
+}

@@ -1,0 +1,118 @@
+/*
+ * A request: one client call on its way along the path. It is made when its frame arrives, walks the stages of route.c, and
+ * is freed once its reply is written and nothing on a device refers to it. Main loop's thread, but for the device stage.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/list.h"
+#include "net/message.h"
+#include "net/server.h"
+#include "path/route.h"
+
+struct node;
+struct client;
+struct generation;
+struct job;
+struct tensor_slot;
+struct extent;
+struct worker_request;
+struct call_batch;
+struct pending;
+
+/* Where path_handle stands with a request. */
+enum handle_state {
+	/* Not begun. */
+	HANDLE_NEW,
+	/* In a worker. */
+	HANDLE_RUNNING,
+	/* The worker sent calls, which make the next job. */
+	HANDLE_BATCH,
+	/* The job is done; its results go back. */
+	HANDLE_RESULTS,
+	/* The worker replied or failed; it knows the request no longer. */
+	HANDLE_DONE,
+};
+
+struct request {
+	struct node *node;
+	/* Who asked; NULL once the connection is gone (the reply is dropped). */
+	struct client *client;
+	/* In client->requests. */
+	struct list of_client;
+	/* In node->deadlines while there is one. */
+	struct list of_deadlines;
+	struct arena arena;
+
+	/* The frame, held in the connection's buffer until the reply is written. */
+	void *frame_token;
+	struct slice frame;
+	struct message message;
+	/* Notifications get no reply. */
+	bool wants_reply;
+
+	/* invoke: the function's generation (counted) and the value for its handler. */
+	struct generation *generation;
+	struct slice value;
+	/* ns of clock_now; 0 for none. */
+	uint64_t deadline;
+	int32_t priority;
+
+	enum handle_state handle;
+	struct worker_request *worker;
+	const struct call_batch *batch;
+	/* Tensors that live on a device or wait to go there, by handle; and the device that holds them, -1: none. */
+	struct tensor_slot *slots;
+	uint32_t slot_count;
+	uint32_t slot_room;
+	int32_t device;
+	/* Extents of finished jobs whose tensors are still named. */
+	struct extent **extents;
+	uint32_t extent_count;
+	uint32_t extent_room;
+
+	/* A management method that finishes later (methods.h). */
+	struct pending *pending;
+	/* The job under way, NULL between jobs. */
+	struct job *job;
+
+	/* The reply: one MessagePack value in a writer of its own, or the error. */
+	struct writer *result;
+	struct error *error;
+	/* For RESOURCE_EXHAUSTED from admission: when to try again. */
+	uint64_t retry_after_ms;
+	/* Its reply is written, but a job of it is not over: it is deleted when that is. */
+	bool answered;
+
+	enum route_stage stage;
+	/* ns of clock_now at which each stage was entered last; 0: never. */
+	uint64_t stamps[ROUTE_STAGES];
+};
+
+/* A request for the frame that client has just sent; its arena is empty. NULL with RESOURCE_EXHAUSTED. */
+struct request *
+request_new(struct client *client, struct slice frame);
+
+/* Frees everything it holds: frame, slots, extents, job, generation. */
+void
+request_delete(struct request *request);
+
+/* Keep the calling thread's error as the request's outcome, unless it has one. */
+void
+request_fail(struct request *request);
+
+/* The result's writer, made at the first call. */
+struct writer *
+request_result(struct request *request);
+
+/* Give the request a deadline, ns of clock_now. */
+void
+request_set_deadline(struct request *request, uint64_t deadline);
+
+/* Take the request back: its outcome becomes that error. Jobs on a device run to their end before it is freed. */
+void
+request_cancel(struct request *request, enum error_code code, const char *why);

@@ -1,0 +1,285 @@
+#include "path/schedule.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "path/job.h"
+#include "path/node.h"
+#include "path/request.h"
+#include "path/view.h"
+
+/* A compilation on a pool thread. */
+struct compilation {
+	uv_work_t work;
+	struct job *job;
+	struct error error;
+	int status;
+};
+
+static struct program *
+find_program(const struct job_step *step)
+{
+	if (step->model == NULL)
+		return operation_find(&step->operation);
+	return model_find_program(step->model->model, step->operation.inputs,
+				  step->operation.input_count);
+}
+
+static struct program *
+compile_program(struct job *job, const struct job_step *step)
+{
+	if (step->model == NULL)
+		return operation_compile(&step->operation, &job->request->node->model_options);
+	return model_compile(step->model->model, step->operation.inputs,
+			     step->operation.input_count);
+}
+
+/* The types that flow into a step, known once the steps before it have programs. */
+static int
+gather_types(struct job *job, struct job_step *step)
+{
+	struct tensor_type *types =
+		arena_calloc(&job->arena, step->input_count + 1, sizeof(*types));
+	if (types == NULL)
+		return -1;
+	for (uint32_t i = 0; i < step->input_count; i++)
+		types[i] = job->request->slots[step->inputs[i]].type;
+	step->operation.inputs = types;
+	step->operation.input_count = step->input_count;
+	return 0;
+}
+
+static int
+spread_types(struct job *job, const struct job_step *step)
+{
+	const struct program_info *info = program_info(step->program);
+	if (info->output_count < step->output_count)
+		return error_set(ERR_INVALID_ARGUMENT, "%s: has %u outputs, %u were asked for",
+				 step->model != NULL ? step->model->name : step->operation.op_type,
+				 info->output_count, step->output_count);
+	for (uint32_t i = 0; i < step->output_count; i++) {
+		struct tensor_slot *slot = &job->request->slots[step->outputs[i]];
+		slot->type = info->outputs[i];
+		slot->bytes = tensor_bytes(&slot->type);
+	}
+	return 0;
+}
+
+/* Find every step's program; 1 when all are there, 0 when one has to be compiled, -1 on error. */
+static int
+find_programs(struct job *job)
+{
+	for (uint32_t k = 0; k < job->step_count; k++) {
+		struct job_step *step = &job->steps[k];
+		if (step->program == NULL && gather_types(job, step) != 0)
+			return -1;
+		if (step->program == NULL)
+			step->program = find_program(step);
+		if (step->program == NULL)
+			return 0;
+		if (spread_types(job, step) != 0)
+			return -1;
+	}
+	return 1;
+}
+
+/* Pool thread: the main loop leaves a job alone while its state is JOB_COMPILING. */
+static void
+compile_programs(uv_work_t *work)
+{
+	struct compilation *compilation = work->data;
+	struct job *job = compilation->job;
+	for (uint32_t k = 0; k < job->step_count && compilation->status == 0; k++) {
+		struct job_step *step = &job->steps[k];
+		if (step->program == NULL && (compilation->status = gather_types(job, step)) == 0) {
+			step->program = compile_program(job, step);
+			compilation->status = step->program == NULL ? -1 : 0;
+		}
+		if (compilation->status == 0)
+			compilation->status = spread_types(job, step);
+	}
+	if (compilation->status != 0)
+		compilation->error = *error_last();
+}
+
+static void
+submit_to_policy(struct job *job)
+{
+	struct node *node = job->request->node;
+	view_job_fill(job);
+	job->state = JOB_QUEUED;
+	job->submitted_at = clock_now();
+	list_push_back(&node->jobs, &job->of_node);
+	view_job_counted(node, job, 1);
+	policy_submit(node->policy, &job->view);
+	schedule_want_dispatch(node);
+}
+
+static void
+compiled(uv_work_t *work, int cancelled)
+{
+	(void)cancelled;
+	struct compilation *compilation = work->data;
+	struct job *job = compilation->job;
+	struct request *request = job->request;
+	job->state = JOB_NEW;
+	if (request->answered) {
+		request->job = NULL;
+		job_delete(job);
+		request_delete(request);
+	} else if (compilation->status != 0) {
+		error_restore(&compilation->error);
+		request->job = NULL;
+		job_delete(job);
+		route_fail(request);
+	} else {
+		submit_to_policy(job);
+	}
+	free(compilation);
+}
+
+static int
+compile_aside(struct job *job)
+{
+	struct compilation *compilation = calloc(1, sizeof(*compilation));
+	if (compilation == NULL)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "compilation: no memory");
+	compilation->work.data = compilation;
+	compilation->job = job;
+	job->state = JOB_COMPILING;
+	int status = uv_queue_work(&job->request->node->loop, &compilation->work, compile_programs,
+				   compiled);
+	assert(status == 0);
+	(void)status;
+	return 0;
+}
+
+static int
+drop_job(struct request *request)
+{
+	struct job *job = request->job;
+	request->job = NULL;
+	job_delete(job);
+	return -1;
+}
+
+int
+path_schedule(struct request *request)
+{
+	struct job *job = request->job;
+	int found = find_programs(job);
+	if (found == -1)
+		return drop_job(request);
+	if (found == 0)
+		return compile_aside(job) == 0 ? ROUTE_WAIT : drop_job(request);
+	submit_to_policy(job);
+	return ROUTE_WAIT;
+}
+
+void
+schedule_want_dispatch(struct node *node)
+{
+	node->wants_dispatch = true;
+}
+
+static struct job *
+job_of_view(const struct view_job *view)
+{
+	return (struct job *)((char *)(uintptr_t)view - offsetof(struct job, view));
+}
+
+void
+schedule_dispatch(struct node *node)
+{
+	if (!node->wants_dispatch || node->in_dispatch)
+		return;
+	node->in_dispatch = true;
+	node->wants_dispatch = false;
+	struct policy_verdict verdict;
+	node->view.now = clock_now();
+	while (policy_dispatch(node->policy, &verdict) == 1) {
+		struct job *job = job_of_view(verdict.job);
+		job->device = &node->devices[verdict.device];
+		job->peer = verdict.source == VIEW_SOURCE_PEER ? &node->devices[verdict.peer] : NULL;
+		job->state = JOB_PLACED;
+		route_resume(job->request);
+		node->view.now = clock_now();
+	}
+	node->in_dispatch = false;
+}
+
+static bool
+holds_memory(const struct job *job)
+{
+	return job->request->extent_count > 0;
+}
+
+/* Leave the list of parked jobs. */
+static void
+unpark(struct job *job)
+{
+	list_remove(&job->of_parked);
+	job->device->parked_holders -= holds_memory(job);
+	job->device = NULL;
+	job->state = JOB_QUEUED;
+	job->request->stage = ROUTE_schedule;
+}
+
+void
+schedule_withdraw(struct job *job)
+{
+	if (job->state == JOB_PARKED)
+		unpark(job);
+	schedule_finish(job, VIEW_OUTCOME_CANCELLED);
+	job->request->job = NULL;
+	job_delete(job);
+}
+
+int
+schedule_park(struct job *job)
+{
+	struct node_device *device = job->device;
+	uint32_t others = device->holders - (holds_memory(job) ? 1 : 0);
+	if (device->job == NULL && others <= device->parked_holders)
+		return error_wrap("device %u: no memory for the job", device->view.id);
+	list_push_back(&device->parked, &job->of_parked);
+	device->parked_holders += holds_memory(job);
+	job->state = JOB_PARKED;
+	return 0;
+}
+
+void
+schedule_unpark(struct node_device *device)
+{
+	while (!list_is_empty(&device->parked)) {
+		struct job *job = list_entry(device->parked.next, struct job, of_parked);
+		unpark(job);
+		policy_requeue(device->node->policy, &job->view);
+	}
+	schedule_want_dispatch(device->node);
+}
+
+void
+schedule_finish(struct job *job, enum view_outcome outcome)
+{
+	struct node *node = job->request->node;
+	policy_done(node->policy, &job->view, outcome);
+	view_job_counted(node, job, -1);
+	list_remove(&job->of_node);
+	job->state = JOB_NEW;
+	schedule_want_dispatch(node);
+}
+
+void
+schedule_again(struct job *job)
+{
+	job->view.attempt++;
+	job->outcome = job->load_outcome = (struct error){ .code = ERR_OK };
+	job->device = job->peer = NULL;
+	job->request->device = -1;
+	job->state = JOB_QUEUED;
+	job->request->stage = ROUTE_schedule;
+	policy_requeue(job->request->node->policy, &job->view);
+	schedule_want_dispatch(job->request->node);
+}

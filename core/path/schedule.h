@@ -1,0 +1,41 @@
+/*
+ * Stage schedule: a job's programs are looked up or compiled, then the policy decides when and where it runs. Main loop.
+ */
+#pragma once
+
+#include "script/view.h"
+
+struct job;
+struct node;
+struct node_device;
+
+/* Ask the policy for verdicts until it has none, and send each job on its way. */
+void
+schedule_dispatch(struct node *node);
+
+/* As schedule_dispatch, at the end of this turn of the loop. */
+void
+schedule_want_dispatch(struct node *node);
+
+/* Take a queued job back from the policy; it is deleted and its request has none. */
+void
+schedule_withdraw(struct job *job);
+
+/*
+ * A dispatched job cannot have its memory now: it waits until some is freed on its device. RESOURCE_EXHAUSTED when nobody
+ * is left who would free any.
+ */
+int
+schedule_park(struct job *job);
+
+/* Memory was freed on the device: its parked jobs go back to the policy. */
+void
+schedule_unpark(struct node_device *device);
+
+/* The job is over: the policy is told, and knows it no longer. The job itself stays. */
+void
+schedule_finish(struct job *job, enum view_outcome outcome);
+
+/* The job's device was lost: queue it once more. */
+void
+schedule_again(struct job *job);

@@ -1,0 +1,184 @@
+#include "path/state.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/file.h"
+#include "path/models.h"
+#include "path/node.h"
+
+static const char suffix[] = ".mp";
+
+int
+state_open(const struct node *node)
+{
+	static const char *const folders[] = { "functions", "models", "names", "cache" };
+	char path[STATE_PATH_BYTES];
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", node->config->state, folders[i]);
+		if (file_make_folder(path) != 0)
+			return error_wrap("state");
+	}
+	return 0;
+}
+
+static void
+model_path(const struct node *node, const char *hash, char *path)
+{
+	snprintf(path, STATE_PATH_BYTES, "%s/models/%s.onnx", node->config->state, hash);
+}
+
+int
+state_model_path(const struct node *node, const char *hash, char *path)
+{
+	model_path(node, hash, path);
+	if (access(path, R_OK) != 0)
+		return error_set(ERR_NOT_FOUND, "model %s: not in the state folder", hash);
+	return 0;
+}
+
+static void
+hash_text(XXH128_hash_t hash, char text[MODEL_HASH_BYTES])
+{
+	snprintf(text, MODEL_HASH_BYTES, "%016llx%016llx", (unsigned long long)hash.high64,
+		 (unsigned long long)hash.low64);
+}
+
+static int
+hash_file(const char *path, char hash[MODEL_HASH_BYTES])
+{
+	static const size_t chunk = 1 << 20;
+	FILE *file = fopen(path, "rb");
+	if (file == NULL)
+		return error_set_errno("%s", path);
+	XXH3_state_t *state = XXH3_createState();
+	char *buffer = malloc(chunk);
+	int status = state == NULL || buffer == NULL
+			     ? error_set(ERR_RESOURCE_EXHAUSTED, "%s: no memory to read it", path)
+			     : 0;
+	if (status == 0) {
+		XXH3_128bits_reset(state);
+		for (size_t count; (count = fread(buffer, 1, chunk, file)) > 0;)
+			XXH3_128bits_update(state, buffer, count);
+		hash_text(XXH3_128bits_digest(state), hash);
+		if (ferror(file))
+			status = error_set_errno("%s", path);
+	}
+	XXH3_freeState(state);
+	free(buffer);
+	fclose(file);
+	return status;
+}
+
+int
+state_store_model_file(const struct node *node, const char *from, char *hash)
+{
+	char path[STATE_PATH_BYTES];
+	if (hash_file(from, hash) != 0)
+		return -1;
+	model_path(node, hash, path);
+	return access(path, R_OK) == 0 ? 0 : file_copy(from, path);
+}
+
+int
+state_store_model(const struct node *node, struct slice data, char *hash)
+{
+	char path[STATE_PATH_BYTES];
+	hash_text(XXH3_128bits(data.data, data.bytes), hash);
+	model_path(node, hash, path);
+	return access(path, R_OK) == 0 ? 0 : file_write(path, data.data, data.bytes);
+}
+
+void
+state_remove_model(const struct node *node, const char *hash)
+{
+	char path[STATE_PATH_BYTES];
+	model_path(node, hash, path);
+	file_remove(path);
+}
+
+static void
+record_path(const struct node *node, const char *folder, const char *name,
+	    char path[STATE_PATH_BYTES])
+{
+	snprintf(path, STATE_PATH_BYTES, "%s/%s%s%s%s", node->config->state,
+		 folder == NULL ? "" : folder, folder == NULL ? "" : "/", name, suffix);
+}
+
+int
+state_write(const struct node *node, const char *folder, const char *name, struct slice record)
+{
+	char path[STATE_PATH_BYTES];
+	record_path(node, folder, name, path);
+	return file_write(path, record.data, record.bytes);
+}
+
+int
+state_read(const struct node *node, const char *folder, const char *name, struct slice *record)
+{
+	char path[STATE_PATH_BYTES];
+	record_path(node, folder, name, path);
+	record->data = file_read(path, STATE_RECORD_BYTES, &record->bytes);
+	return record->data == NULL ? -1 : 0;
+}
+
+int
+state_remove(const struct node *node, const char *folder, const char *name)
+{
+	char path[STATE_PATH_BYTES];
+	record_path(node, folder, name, path);
+	return file_remove(path);
+}
+
+struct each {
+	void (*visit)(void *context, const char *name);
+	void *context;
+	const char *suffix;
+};
+
+static void
+visit_file(void *context, const char *file)
+{
+	struct each *each = context;
+	char name[NODE_NAME_BYTES];
+	snprintf(name, sizeof(name), "%.*s", (int)(strlen(file) - strlen(each->suffix)), file);
+	each->visit(each->context, name);
+}
+
+int
+state_each(const struct node *node, const char *folder,
+	   void (*visit)(void *context, const char *name), void *context)
+{
+	char path[STATE_PATH_BYTES];
+	struct each each = { visit, context, suffix };
+	snprintf(path, sizeof(path), "%s/%s", node->config->state, folder);
+	return file_each(path, suffix, visit_file, &each);
+}
+
+int
+state_each_model(const struct node *node, void (*visit)(void *context, const char *hash),
+		 void *context)
+{
+	char path[STATE_PATH_BYTES];
+	struct each each = { visit, context, ".onnx" };
+	snprintf(path, sizeof(path), "%s/models", node->config->state);
+	return file_each(path, each.suffix, visit_file, &each);
+}
+
+int
+state_check_name(const char *field, struct slice name)
+{
+	bool good = name.bytes > 0 && name.bytes < NODE_NAME_BYTES && name.data[0] != '.';
+	for (size_t i = 0; i < name.bytes && good; i++)
+		good = isalnum(name.data[i]) || strchr("._-", name.data[i]) != NULL;
+	if (good)
+		return 0;
+	return error_set(ERR_INVALID_ARGUMENT,
+			 "%s: '%.*s' is no name: 1 to %d letters, digits, '.', '_' or '-'", field,
+			 (int)(name.bytes < 64 ? name.bytes : 64), (const char *)name.data,
+			 NODE_NAME_BYTES - 1);
+}

@@ -1,0 +1,60 @@
+/*
+ * The state folder: what was deployed, there again after a restart or kill -9. Every file is written whole (temporary file,
+ * fsync, rename).
+ *
+ *     functions/NAME.mp   a deploy record (deploy.h), MessagePack
+ *     models/HASH.onnx    models by content
+ *     names/NAME.mp       what model.load named: the hash
+ *     policy.mp           {name, source, config} of the policy in force
+ *     cache/              packed images (model_open's)
+ */
+#pragma once
+
+#include "net/message.h"
+
+struct node;
+struct model_source;
+
+enum {
+	STATE_PATH_BYTES = 4096,
+	/* Largest deploy record. */
+	STATE_RECORD_BYTES = 256 << 20,
+};
+
+/* Make the folders; 0 or -1. */
+int
+state_open(const struct node *node);
+
+/* Pool threads. Path of models/HASH.onnx; NOT_FOUND when it is not there. */
+int
+state_model_path(const struct node *node, const char *hash, char *path);
+/* Bring a file, or bytes, in as models/HASH.onnx; hash is MODEL_HASH_BYTES long. */
+int
+state_store_model_file(const struct node *node, const char *from, char *hash);
+int
+state_store_model(const struct node *node, struct slice data, char *hash);
+void
+state_remove_model(const struct node *node, const char *hash);
+
+/* Call visit with the hash of every model in the folder. */
+int
+state_each_model(const struct node *node, void (*visit)(void *context, const char *hash),
+		 void *context);
+
+/* Write, read and remove one record of a folder ("functions", "names"; NULL: the state folder itself). */
+int
+state_write(const struct node *node, const char *folder, const char *name, struct slice record);
+/* *record's data is malloc'd, the caller's. */
+int
+state_read(const struct node *node, const char *folder, const char *name, struct slice *record);
+int
+state_remove(const struct node *node, const char *folder, const char *name);
+
+/* Call visit with the name of every record of the folder. */
+int
+state_each(const struct node *node, const char *folder,
+	   void (*visit)(void *context, const char *name), void *context);
+
+/* True for names that can be records: letters, digits, '.', '_' and '-', not starting with '.', up to 127 bytes. */
+int
+state_check_name(const char *field, struct slice name);

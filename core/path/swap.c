@@ -1,0 +1,221 @@
+#include "path/swap.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "path/job.h"
+#include "path/models.h"
+#include "path/node.h"
+#include "path/request.h"
+#include "path/schedule.h"
+#include "path/tensors.h"
+#include "path/view.h"
+
+enum {
+	TENSOR_ALIGNMENT = 64,
+	/* Jobs with no more floating-point operations than this run inline. */
+	INLINE_FLOPS = 200 * 1000,
+	/* Jobs that take no more than this much scratch share one standing extent. */
+	SCRATCH_BYTES = 64 << 20,
+};
+
+static size_t
+align_up(size_t bytes)
+{
+	return (bytes + TENSOR_ALIGNMENT - 1) & ~(size_t)(TENSOR_ALIGNMENT - 1);
+}
+
+/* Bytes that the job's new tensors and its largest workspace need. */
+static size_t
+job_bytes(const struct job *job)
+{
+	const struct request *request = job->request;
+	size_t workspace = 0, bytes = 0;
+	for (uint32_t k = 0; k < job->step_count; k++) {
+		size_t needed = program_info(job->steps[k].program)->workspace_bytes;
+		workspace = needed > workspace ? needed : workspace;
+	}
+	for (uint32_t i = 0; i < request->slot_count; i++)
+		if (request->slots[i].address == NULL)
+			bytes += align_up(request->slots[i].bytes);
+	return bytes + align_up(workspace) + TENSOR_ALIGNMENT;
+}
+
+/* Trim what the policy names until at least bytes came free; 0 when it names nothing that helps. */
+static uint64_t
+evict(struct node_device *device, uint64_t bytes)
+{
+	struct policy_eviction evictions[POLICY_EVICTIONS_MAX];
+	struct node *node = device->node;
+	uint64_t freed = 0;
+	uint32_t count = policy_evict(node->policy, device->view.id, bytes, evictions);
+	for (uint32_t i = 0; i < count; i++)
+		freed += models_trim(node, evictions[i].model->id, device, evictions[i].keep);
+	return freed;
+}
+
+static struct extent *
+take_extent(struct node_device *device, size_t bytes, const void *owner)
+{
+	struct extent *extent;
+	while ((extent = pool_alloc(device->pool, bytes, owner)) == NULL)
+		if (evict(device, bytes) == 0)
+			return NULL;
+	return extent;
+}
+
+/* The device's standing extent, made or grown to hold bytes. */
+static struct extent *
+take_scratch(struct node_device *device, size_t bytes)
+{
+	if (device->scratch != NULL && device->scratch->taken >= bytes)
+		return device->scratch;
+	if (device->scratch != NULL)
+		pool_free(device->pool, device->scratch);
+	device->scratch = take_extent(device, bytes, device);
+	return device->scratch;
+}
+
+static int
+take_memory(struct job *job)
+{
+	size_t bytes = job_bytes(job);
+	job->borrowed_scratch = job->is_last && bytes <= SCRATCH_BYTES;
+	job->extent = job->borrowed_scratch ? take_scratch(job->device, bytes)
+					    : take_extent(job->device, bytes, job->request);
+	return job->extent == NULL ? -1 : 0;
+}
+
+/* Lay the job's tensors out in its extent, then the workspace. */
+static void
+place_tensors(struct job *job)
+{
+	struct request *request = job->request;
+	char *at = job->extent->address;
+	for (uint32_t i = 0; i < request->slot_count; i++) {
+		struct tensor_slot *slot = &request->slots[i];
+		if (slot->address != NULL)
+			continue;
+		slot->address = at;
+		at += align_up(slot->bytes);
+	}
+	job->workspace = at;
+}
+
+/* Pin what is there of a model and begin to load the rest. */
+static int
+bring_model(struct job *job, uint32_t m)
+{
+	struct node_device *device = job->device;
+	struct node_model *model = job->models[m];
+	struct residency *residency = models_residency(model, device);
+	if (residency == NULL)
+		return -1;
+	uint32_t all = model_image(model->model)->group_count;
+	job->pinned[m] = residency_groups(residency);
+	residency_pin(residency, job->pinned[m]);
+	if (job->pinned[m] == all)
+		return 0;
+	uint64_t needed = 0;
+	while ((job->loads[m] = residency_begin_load(residency, all, &needed)) == NULL)
+		if (evict(device, needed) == 0)
+			return -1;
+	return 0;
+}
+
+static void
+release_model(struct job *job, uint32_t m)
+{
+	struct residency *residency = models_residency(job->models[m], job->device);
+	if (residency != NULL)
+		residency_unpin(residency, job->pinned[m]);
+	job->pinned[m] = 0;
+	view_residency_changed(job->models[m], job->device);
+}
+
+static int
+bring_models(struct job *job)
+{
+	for (uint32_t m = 0; m < job->model_count; m++)
+		if (bring_model(job, m) != 0)
+			return -1;
+	return 0;
+}
+
+/* Nothing of the job has reached the device: undo what path_swap did. */
+static void
+give_back(struct job *job)
+{
+	for (uint32_t m = 0; m < job->model_count; m++) {
+		if (job->loads[m] != NULL) {
+			error_set(ERR_ABORTED, "load: not begun");
+			residency_finish_load(job->loads[m], error_last());
+			job->loads[m] = NULL;
+		}
+		release_model(job, m);
+	}
+	if (job->extent != NULL && !job->borrowed_scratch)
+		pool_free(job->device->pool, job->extent);
+	job->extent = NULL;
+	view_device_memory(job->device);
+}
+
+void
+swap_release(struct job *job)
+{
+	for (uint32_t m = 0; m < job->model_count; m++)
+		release_model(job, m);
+	if (job->extent != NULL && !job->borrowed_scratch &&
+	    tensors_keep_extent(job->request, job->extent) != 0)
+		pool_free(job->device->pool, job->extent);
+	job->extent = NULL;
+	view_device_memory(job->device);
+}
+
+static bool
+may_run_inline(const struct job *job)
+{
+	if (!device_properties(job->device->device)->runs_inline)
+		return false;
+	uint64_t flops = 0;
+	for (uint32_t m = 0; m < job->model_count; m++)
+		if (job->loads[m] != NULL)
+			return false;
+	for (uint32_t k = 0; k < job->step_count; k++) {
+		const struct program_info *info = program_info(job->steps[k].program);
+		if (!info->runs_inline)
+			return false;
+		flops += info->flops;
+	}
+	return flops <= INLINE_FLOPS;
+}
+
+int
+path_swap(struct request *request)
+{
+	struct job *job = request->job;
+	struct node_device *device = job->device;
+	if (take_memory(job) != 0 || bring_models(job) != 0) {
+		struct error why = *error_last();
+		give_back(job);
+		error_restore(&why);
+		if (why.code == ERR_RESOURCE_EXHAUSTED && schedule_park(job) == 0)
+			return ROUTE_WAIT;
+		schedule_finish(job, VIEW_OUTCOME_ERROR);
+		return -1;
+	}
+	request->device = (int32_t)device->view.id;
+	place_tensors(job);
+	job->runs_inline = may_run_inline(job);
+	device->job = job;
+	job->started_at = clock_now();
+	job->state = job->runs_inline ? JOB_PLACED : JOB_ON_DEVICE;
+	job->outstanding = 1;
+	for (uint32_t m = 0; m < job->model_count; m++)
+		if (job->loads[m] != NULL)
+			job->outstanding = 2;
+	view_device_busy(device, job);
+	for (uint32_t m = 0; m < job->model_count; m++)
+		view_residency_changed(job->models[m], device);
+	return ROUTE_NEXT;
+}

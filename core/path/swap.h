@@ -1,0 +1,11 @@
+/*
+ * Stage swap: a placed job gets its memory on its device: an extent for its tensors, and the groups of its models that are
+ * missing, evicting what the policy names. Main loop; the copies themselves are issued by path_execute.
+ */
+#pragma once
+
+struct job;
+
+/* Give back what path_swap took: pins, and the extent unless tensors that are still named lie in it. */
+void
+swap_release(struct job *job);

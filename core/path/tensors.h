@@ -1,0 +1,24 @@
+/*
+ * A request's tensors: named by handles, known by type, waiting on the host or lying on the request's device. Main loop.
+ */
+#pragma once
+
+#include "path/job.h"
+
+struct request;
+
+/* The slot of that handle, freed ones left out; NULL when there is none. */
+struct tensor_slot *
+tensors_find(struct request *request, uint32_t handle);
+
+/* A new slot; *index is its place in request->slots, which may move. NULL with RESOURCE_EXHAUSTED. */
+struct tensor_slot *
+tensors_add(struct request *request, uint32_t handle, uint32_t *index);
+
+/* The extent of a finished job holds tensors that are still named: keep it until the request ends. */
+int
+tensors_keep_extent(struct request *request, struct extent *extent);
+
+/* The request is over: give its extents back. */
+void
+tensors_release(struct request *request);
