@@ -2,9 +2,6 @@
 
 #include <string.h>
 
-/* Made by cmake/embed.cmake; ends with an entry without a name. */
-extern const struct embedded embedded_files[];
-
 const struct embedded *
 embedded_find(const char *name)
 {

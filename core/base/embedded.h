@@ -16,3 +16,6 @@ struct embedded {
 /* The file of that name; NULL when it is not built in. Any thread. */
 const struct embedded *
 embedded_find(const char *name);
+
+/* All of them, ended by one without a name. */
+extern const struct embedded embedded_files[];

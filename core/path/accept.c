@@ -7,26 +7,26 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "path/node.h"
+#include "path/engine.h"
 #include "path/request.h"
 #include "path/schedule.h"
 
 static void
 on_opened(void *context, struct connection *connection)
 {
-	struct node *node = context;
+	struct engine *engine = context;
 	struct client *client = calloc(1, sizeof(*client));
 	if (client == NULL) {
 		connection_close(connection);
 		return;
 	}
-	client->node = node;
+	client->engine = engine;
 	client->connection = connection_ref(connection);
 	/* Whoever may open a Unix socket's file owns the node. */
 	client->authenticated =
-		node->config->token == NULL || strcmp(connection_peer(connection), "unix") == 0;
+		engine->config->token == NULL || strcmp(connection_peer(connection), "unix") == 0;
 	list_create(&client->requests);
-	list_push_back(&node->clients, &client->of_node);
+	list_push_back(&engine->clients, &client->of_engine);
 	connection_set_user(connection, client);
 }
 
@@ -45,7 +45,7 @@ on_closed(void *context, struct connection *connection)
 		request->client = NULL;
 		request_cancel(request, ERR_CANCELLED, "the client has gone");
 	}
-	list_remove(&client->of_node);
+	list_remove(&client->of_engine);
 	connection_unref(client->connection);
 	free(client);
 }
@@ -85,8 +85,8 @@ path_accept(struct request *request)
 	struct connection *connection = request->client->connection;
 	request->frame_token = connection_hold_frame(connection);
 	connection_request_begun(connection);
-	request->node->requests++;
-	if (request->node->stopping)
+	request->engine->requests++;
+	if (request->engine->stopping)
 		return error_set(ERR_UNAVAILABLE, "node: shutting down");
 	return ROUTE_NEXT;
 }

@@ -3,29 +3,29 @@
  */
 #include "base/clock.h"
 #include "path/decode.h"
+#include "path/engine.h"
 #include "path/functions.h"
 #include "path/methods.h"
-#include "path/node.h"
 #include "path/request.h"
 
 static int
 admit_invoke(struct request *request)
 {
-	struct node *node = request->node;
+	struct engine *engine = request->engine;
 	struct reader reader;
 	struct slice name;
 	reader_create(&reader, request->message.params[0]);
 	if (reader_string(&reader, "invoke: function", &name) != 0)
 		return -1;
-	struct node_function *function = functions_find(node, name);
+	struct engine_function *function = functions_find(engine, name);
 	if (function == NULL)
 		return error_set(ERR_NOT_FOUND, "function '%.*s': not deployed", (int)name.bytes,
 				 (const char *)name.data);
 	request->generation = generation_ref(function->current);
-	if (node->request_count > NODE_REQUESTS_MAX) {
+	if (engine->request_count > ENGINE_REQUESTS_MAX) {
 		request->retry_after_ms = 10;
 		return error_set(ERR_RESOURCE_EXHAUSTED, "node: %u requests are under way already",
-				 node->request_count - 1);
+				 engine->request_count - 1);
 	}
 	if (request->deadline == 0 && request->generation->timeout_ns != 0)
 		request_set_deadline(request, clock_now() + request->generation->timeout_ns);

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "path/engine.h"
 #include "path/functions.h"
 #include "path/job.h"
-#include "path/node.h"
 #include "path/request.h"
 #include "path/tensors.h"
 
@@ -158,7 +158,7 @@ add_fetch(struct request *request, struct job *job, uint32_t k, const struct cal
 static int
 free_tensor(struct request *request, const struct call *call)
 {
-	uint32_t index;
+	uint32_t index = 0;
 	if (slot_index(request, call->handle, "free", &index) != 0)
 		return -1;
 	request->slots[index].freed = true;

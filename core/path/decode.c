@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "path/decode.h"
-#include "path/node.h"
+#include "path/engine.h"
 #include "path/request.h"
 
 static const uint64_t ns_per_us = 1000;
@@ -75,8 +75,8 @@ decode_invoke(struct request *request)
 				 "invoke: takes (function, value, options), got %u parameters",
 				 message->param_count);
 	static const unsigned char nil = 0xc0;
-	request->value = message->param_count > 1 ? message->params[1]
-						  : (struct slice){ &nil, sizeof(nil) };
+	request->value =
+		message->param_count > 1 ? message->params[1] : (struct slice){ &nil, sizeof(nil) };
 	if (message->param_count == 3)
 		return decode_options(request, message->params[2]);
 	return 0;
@@ -91,7 +91,8 @@ path_decode(struct request *request)
 	if (status != 0)
 		return -1;
 	if (message->kind == MESSAGE_RESPONSE)
-		return error_set(ERR_INVALID_ARGUMENT, "message: a response, but nothing was asked");
+		return error_set(ERR_INVALID_ARGUMENT,
+				 "message: a response, but nothing was asked");
 	if (slice_is(message->method, "invoke") && decode_invoke(request) != 0)
 		return -1;
 	return ROUTE_NEXT;

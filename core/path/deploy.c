@@ -7,28 +7,28 @@
 #include "exec/program.h"
 #include "path/decode.h"
 #include "path/deploy_record.h"
+#include "path/engine.h"
 #include "path/functions.h"
 #include "path/models.h"
-#include "path/node.h"
 #include "path/state.h"
 
 /* One deploy on its way. */
 struct deploy {
-	struct list of_node;
-	struct node *node;
+	struct list of_engine;
+	struct engine *engine;
 	uv_work_t work;
 	/* The record's bytes, and what was read from them. */
 	unsigned char *data;
 	struct arena arena;
 	struct deploy_record record;
 	struct worker_manifest *manifest;
-	char name[NODE_NAME_BYTES];
+	char name[ENGINE_NAME_BYTES];
 	bool is_kept;
 	bool is_running;
 	/* By the manifest's order: what to bring in (NULL: there already), what it became, and its place in the registry. */
 	const struct model_source *sources[DEPLOY_MODELS_MAX];
 	struct model_opened opened[DEPLOY_MODELS_MAX];
-	struct node_model *models[DEPLOY_MODELS_MAX];
+	struct engine_model *models[DEPLOY_MODELS_MAX];
 	int status;
 	struct error error;
 	deploy_done_f *done;
@@ -38,7 +38,7 @@ struct deploy {
 enum { DEPLOY_ARENA_BYTES = 1 << 20 };
 
 static void
-start_next(struct node *node);
+start_next(struct engine *engine);
 
 static void
 deploy_free(struct deploy *deploy)
@@ -51,7 +51,7 @@ deploy_free(struct deploy *deploy)
 	}
 	if (deploy->manifest != NULL)
 		worker_manifest_delete(deploy->manifest);
-	list_remove(&deploy->of_node);
+	list_remove(&deploy->of_engine);
 	arena_destroy(&deploy->arena);
 	free(deploy->data);
 	free(deploy);
@@ -61,10 +61,10 @@ deploy_free(struct deploy *deploy)
 static void
 finish(struct deploy *deploy, const struct error *error)
 {
-	struct node *node = deploy->node;
+	struct engine *engine = deploy->engine;
 	deploy->done(deploy->context, deploy->name, deploy->record.generation, error);
 	deploy_free(deploy);
-	start_next(node);
+	start_next(engine);
 }
 
 static void
@@ -93,15 +93,15 @@ find_model(struct deploy *deploy, uint32_t i)
 			deploy->sources[i] = &record->models[k];
 	if (deploy->sources[i] != NULL) {
 		const char *hash = deploy->sources[i]->hash;
-		struct node_model *there =
-			hash == NULL ? NULL : models_find_hash(deploy->node, hash);
+		struct engine_model *there =
+			hash == NULL ? NULL : models_find_hash(deploy->engine, hash);
 		if (there != NULL) {
 			deploy->sources[i] = NULL;
 			deploy->models[i] = models_ref(there);
 		}
 		return 0;
 	}
-	struct node_model *named = models_find(deploy->node, slice_of(source));
+	struct engine_model *named = models_find(deploy->engine, slice_of(source));
 	if (named == NULL)
 		return error_set(ERR_NOT_FOUND,
 				 "models.%s: '%s' came with no file and is no loaded model", local,
@@ -166,7 +166,7 @@ fetch_models(struct deploy *deploy)
 {
 	for (uint32_t i = 0; i < deploy->manifest->model_count; i++)
 		if (deploy->sources[i] != NULL &&
-		    models_fetch(deploy->node, deploy->sources[i], &deploy->opened[i]) != 0)
+		    models_fetch(deploy->engine, deploy->sources[i], &deploy->opened[i]) != 0)
 			return error_wrap("models.%s", deploy->manifest->model_names[i]);
 	return 0;
 }
@@ -187,7 +187,7 @@ write_record(struct deploy *deploy)
 	deploy_record_write(&writer, &record, hashes);
 	int status = writer_finish(&writer);
 	if (status == 0)
-		status = state_write(deploy->node, "functions", deploy->name,
+		status = state_write(deploy->engine, "functions", deploy->name,
 				     (struct slice){ writer.data, writer.bytes });
 	writer_destroy(&writer);
 	return status;
@@ -210,12 +210,12 @@ static int
 register_models(struct deploy *deploy)
 {
 	for (uint32_t i = 0; i < deploy->manifest->model_count; i++) {
-		char name[NODE_NAME_BYTES];
+		char name[ENGINE_NAME_BYTES];
 		if (deploy->opened[i].model == NULL)
 			continue;
 		snprintf(name, sizeof(name), "%.90s/%.30s", deploy->name,
 			 deploy->manifest->model_names[i]);
-		deploy->models[i] = models_add(deploy->node, &deploy->opened[i], name);
+		deploy->models[i] = models_add(deploy->engine, &deploy->opened[i], name);
 		deploy->opened[i].model = NULL;
 		if (deploy->models[i] == NULL)
 			return -1;
@@ -228,8 +228,8 @@ make_script(struct deploy *deploy, struct generation *generation)
 {
 	const struct deploy_record *record = &deploy->record;
 	const struct worker_manifest *manifest = deploy->manifest;
-	const struct config_worker *limits = &deploy->node->config->worker;
-	char chunk[NODE_NAME_BYTES * 2];
+	const struct config_worker *limits = &deploy->engine->config->worker;
+	char chunk[ENGINE_NAME_BYTES * 2];
 	const char *files[DEPLOY_FILES_MAX];
 	const void *data[DEPLOY_FILES_MAX];
 	size_t bytes[DEPLOY_FILES_MAX];
@@ -265,7 +265,7 @@ make_script(struct deploy *deploy, struct generation *generation)
 		.concurrency =
 			manifest->concurrency != 0 ? manifest->concurrency : limits->concurrency,
 	};
-	return worker_script_new(deploy->node->workers, &options);
+	return worker_script_new(deploy->engine->workers, &options);
 }
 
 static struct generation *
@@ -296,15 +296,15 @@ switch_over(struct deploy *deploy)
 	if (register_models(deploy) != 0)
 		return -1;
 	struct generation *generation = make_generation(deploy);
-	struct node_function *function =
-		generation == NULL ? NULL : functions_make(deploy->node, deploy->name);
+	struct engine_function *function =
+		generation == NULL ? NULL : functions_make(deploy->engine, deploy->name);
 	if (function == NULL) {
 		if (generation != NULL)
 			generation_unref(generation);
 		return -1;
 	}
 	function->view.slo_percentile = deploy->manifest->slo_percentile / 100;
-	function->view.slo_ns = (uint64_t)(deploy->manifest->slo_ms * 1e6);
+	function->view.slo_ns = deploy->manifest->slo_ms * 1e6;
 	functions_switch(function, generation);
 	return 0;
 }
@@ -322,7 +322,7 @@ brought_in(uv_work_t *work, int cancelled)
 		fail(deploy);
 		return;
 	}
-	node_event(deploy->node, "function_deployed", deploy->name, NULL);
+	engine_event(deploy->engine, "function_deployed", deploy->name, NULL);
 	finish(deploy, NULL);
 }
 
@@ -340,18 +340,18 @@ on_manifest(void *context, struct worker_manifest *manifest, const struct error 
 		fail(deploy);
 		return;
 	}
-	const struct node_function *old = functions_find(deploy->node, deploy->record.name);
+	const struct engine_function *old = functions_find(deploy->engine, deploy->record.name);
 	if (!deploy->is_kept || deploy->record.generation == 0)
 		deploy->record.generation = old == NULL ? 1 : old->deployed + 1;
 	deploy->work.data = deploy;
-	uv_queue_work(&deploy->node->loop, &deploy->work, bring_in, brought_in);
+	uv_queue_work(&deploy->engine->loop, &deploy->work, bring_in, brought_in);
 }
 
 static void
-start_next(struct node *node)
+start_next(struct engine *engine)
 {
-	while (!list_is_empty(&node->deploys)) {
-		struct deploy *deploy = list_entry(node->deploys.next, struct deploy, of_node);
+	while (!list_is_empty(&engine->deploys)) {
+		struct deploy *deploy = list_entry(engine->deploys.next, struct deploy, of_engine);
 		if (deploy->is_running)
 			return;
 		deploy->is_running = true;
@@ -359,7 +359,7 @@ start_next(struct node *node)
 		char *chunk = arena_strndup(&deploy->arena, (const char *)record->chunk.data,
 					    record->chunk.bytes);
 		if (chunk != NULL &&
-		    worker_read_manifest(node->workers, chunk, (const char *)record->source.data,
+		    worker_read_manifest(engine->workers, chunk, (const char *)record->source.data,
 					 record->source.bytes, on_manifest, deploy) == 0)
 			return;
 		struct error why = *error_last();
@@ -369,7 +369,8 @@ start_next(struct node *node)
 }
 
 int
-deploy_begin(struct node *node, struct slice record, bool is_kept, deploy_done_f *done, void *context)
+deploy_begin(struct engine *engine, struct slice record, bool is_kept, deploy_done_f *done,
+	     void *context)
 {
 	struct deploy *deploy = calloc(1, sizeof(*deploy));
 	if (deploy != NULL)
@@ -379,19 +380,19 @@ deploy_begin(struct node *node, struct slice record, bool is_kept, deploy_done_f
 		return error_set(ERR_RESOURCE_EXHAUSTED, "function.deploy: no memory");
 	}
 	memcpy(deploy->data, record.data, record.bytes);
-	deploy->node = node;
+	deploy->engine = engine;
 	deploy->is_kept = is_kept;
 	deploy->done = done;
 	deploy->context = context;
 	arena_create(&deploy->arena, DEPLOY_ARENA_BYTES);
-	list_create(&deploy->of_node);
+	list_create(&deploy->of_engine);
 	if (deploy_record_read((struct slice){ deploy->data, record.bytes }, &deploy->record,
 			       &deploy->arena) != 0) {
 		deploy_free(deploy);
 		return -1;
 	}
-	list_push_back(&node->deploys, &deploy->of_node);
-	start_next(node);
+	list_push_back(&engine->deploys, &deploy->of_engine);
+	start_next(engine);
 	return 0;
 }
 
@@ -400,45 +401,44 @@ deploy_begin(struct node *node, struct slice record, bool is_kept, deploy_done_f
 static void
 restored(void *context, const char *name, uint32_t generation, const struct error *error)
 {
-	struct node *node = context;
+	struct engine *engine = context;
 	if (error != NULL)
 		log_error("state: function '%s' could not be restored: %s", name, error->message);
 	else
 		log_info("state: function '%s' is back, generation %u", name, generation);
-	node->restore_failures += error != NULL;
+	engine->restore_failures += error != NULL;
 	/* What a function that failed needs is kept for the next try. */
-	if (--node->restoring == 0 && node->restore_failures == 0)
-		models_collect(node);
+	if (--engine->restoring == 0 && engine->restore_failures == 0)
+		models_collect(engine);
 }
 
 static void
 restore_one(void *context, const char *name)
 {
-	struct node *node = context;
+	struct engine *engine = context;
 	struct slice record;
-	if (state_read(node, "functions", name, &record) != 0) {
+	if (state_read(engine, "functions", name, &record) != 0) {
 		log_error("state: function '%s': %s", name, error_last()->message);
-		node->restore_failures++;
+		engine->restore_failures++;
 		return;
 	}
-	node->restoring++;
-	if (deploy_begin(node, record, true, restored, node) != 0)
-		restored(node, name, 0, error_last());
+	engine->restoring++;
+	if (deploy_begin(engine, record, true, restored, engine) != 0)
+		restored(engine, name, 0, error_last());
 	free((void *)(uintptr_t)record.data);
 }
 
 int
-deploy_restore(struct node *node)
+deploy_restore(struct engine *engine)
 {
-	return state_each(node, "functions", restore_one, node);
+	return state_each(engine, "functions", restore_one, engine);
 }
 
 void
-deploy_stop(struct node *node)
+deploy_stop(struct engine *engine)
 {
-	list_each_safe(link, &node->deploys)
-	{
-		struct deploy *deploy = list_entry(link, struct deploy, of_node);
+	list_each_safe(link, &engine->deploys) {
+		struct deploy *deploy = list_entry(link, struct deploy, of_engine);
 		if (deploy->is_running)
 			continue;
 		error_set(ERR_UNAVAILABLE, "node: shutting down");

@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "net/message.h"
 
-struct node;
+struct engine;
 
 /*
  * What function.deploy takes, and what the state folder keeps: a map {name, source, chunk, models={LOCAL={path|data|hash}},
@@ -20,12 +20,13 @@ deploy_done_f(void *context, const char *name, uint32_t generation, const struct
 
 /* Queue a deploy of the record, which is copied. is_kept: it comes from the state folder. 0 or -1 when it makes no sense. */
 int
-deploy_begin(struct node *node, struct slice record, bool is_kept, deploy_done_f *done, void *context);
+deploy_begin(struct engine *engine, struct slice record, bool is_kept, deploy_done_f *done,
+	     void *context);
 
 /* Queue everything that the state folder has. */
 int
-deploy_restore(struct node *node);
+deploy_restore(struct engine *engine);
 
 /* Nothing more is deployed; queued ones fail with UNAVAILABLE. */
 void
-deploy_stop(struct node *node);
+deploy_stop(struct engine *engine);

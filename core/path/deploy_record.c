@@ -30,12 +30,14 @@ deploy_record_read_source(struct slice value, const char *field, struct model_so
 					 (int)key.bytes, (const char *)key.data);
 	}
 	if ((source->path != NULL) + (source->hash != NULL) + (source->data.data != NULL) != 1)
-		return error_set(ERR_INVALID_ARGUMENT, "%s: give one of path, data and hash", field);
+		return error_set(ERR_INVALID_ARGUMENT, "%s: give one of path, data and hash",
+				 field);
 	if (source->path != NULL && source->path[0] != '/')
 		return error_set(ERR_INVALID_ARGUMENT, "%s.path: '%s' is not absolute", field,
 				 source->path);
-	if (source->hash != NULL && (strlen(source->hash) != MODEL_HASH_BYTES - 1 ||
-				     strspn(source->hash, "0123456789abcdef") != MODEL_HASH_BYTES - 1))
+	if (source->hash != NULL &&
+	    (strlen(source->hash) != MODEL_HASH_BYTES - 1 ||
+	     strspn(source->hash, "0123456789abcdef") != MODEL_HASH_BYTES - 1))
 		return error_set(ERR_INVALID_ARGUMENT, "%s.hash: '%s' is no hash", field,
 				 source->hash);
 	return 0;

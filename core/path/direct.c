@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "path/decode.h"
+#include "path/engine.h"
 #include "path/functions.h"
 #include "path/job.h"
-#include "path/node.h"
 #include "path/request.h"
 #include "path/tensors.h"
 #include "path/wire_tensor.h"
@@ -66,7 +66,7 @@ set_inputs_by_name(struct request *request, struct job *job, const struct model_
 }
 
 static int
-fill_job(struct request *request, struct job *job, struct node_model *model)
+fill_job(struct request *request, struct job *job, struct engine_model *model)
 {
 	const struct model_info *info = model_info(model->model);
 	if (job_step_create(job, 0, info->input_count, info->output_count) != 0 ||
@@ -87,7 +87,7 @@ fill_job(struct request *request, struct job *job, struct node_model *model)
 int
 direct_make_job(struct request *request)
 {
-	struct node_model *model = request->generation->models[0];
+	struct engine_model *model = request->generation->models[0];
 	struct job *job = job_new(request, 1, model_info(model->model)->output_count);
 	if (job == NULL)
 		return -1;

@@ -9,9 +9,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "path/engine.h"
 #include "path/job.h"
 #include "path/models.h"
-#include "path/node.h"
 #include "path/request.h"
 #include "path/schedule.h"
 #include "path/submit.h"
@@ -46,8 +46,7 @@ bind_step(struct job *job, struct job_step *step, struct step_memory *memory)
 	step->output_types = types;
 	memory->ready = NULL;
 	if (step->model != NULL) {
-		const struct residency *residency =
-			step->model->residency[job->device->view.id];
+		const struct residency *residency = step->model->residency[job->device->view.id];
 		memory->binding.groups = residency_addresses(residency);
 		memory->ready = residency_events(residency);
 	}
@@ -156,7 +155,7 @@ path_execute(struct request *request)
 void
 execute_on_submit_thread(struct job *job)
 {
-	struct node_device *device = job->device;
+	struct engine_device *device = job->device;
 	struct error error, *failed = NULL;
 	if (route_run_on_device(job->request) == -1) {
 		error = *error_last();
@@ -172,10 +171,10 @@ execute_on_submit_thread(struct job *job)
 }
 
 /* Average with a weight of 1/8 for the new value. */
-static uint64_t
-average(uint64_t old, uint64_t new)
+static double
+average(double old, double new)
 {
-	return old == 0 ? new : old - old / 8 + new / 8;
+	return old == 0 ? new : old + (new - old) / 8;
 }
 
 static void
@@ -186,21 +185,20 @@ measure(struct job *job, uint64_t now)
 	job->device->jobs++;
 	for (uint32_t m = 0; m < job->model_count; m++) {
 		struct view_model *view = &job->models[m]->view;
-		view->used_at = now;
+		view->used_at = (double)now;
 		if (job->outcome.code != ERR_OK || job->model_count != 1)
 			continue;
 		if (job->loads[m] == NULL)
-			view->run_ns = average(view->run_ns, taken);
+			view->run_ns = average(view->run_ns, (double)taken);
 		else if (job->pinned[m] == 0)
-			view->load_ns = average(view->load_ns, taken);
+			view->load_ns = average(view->load_ns, (double)taken);
 	}
 }
 
 static void
 finish_loads(struct job *job)
 {
-	const struct error *error =
-		job->load_outcome.code == ERR_OK ? NULL : &job->load_outcome;
+	const struct error *error = job->load_outcome.code == ERR_OK ? NULL : &job->load_outcome;
 	for (uint32_t m = 0; m < job->model_count; m++) {
 		if (job->loads[m] == NULL)
 			continue;
@@ -245,17 +243,17 @@ forget_tensors(struct job *job)
 }
 
 static void
-lose_device(struct node_device *device, const char *why)
+lose_device(struct engine_device *device, const char *why)
 {
 	device->lost = true;
 	log_error("device %u is lost: %s", device->view.id, why);
-	node_event(device->node, "device_lost", device_properties(device->device)->name, why);
+	engine_event(device->engine, "device_lost", device_properties(device->device)->name, why);
 }
 
 static void
 leave_device(struct job *job)
 {
-	struct node_device *device = job->device;
+	struct engine_device *device = job->device;
 	uint64_t now = clock_now();
 	measure(job, now);
 	finish_loads(job);

@@ -12,24 +12,24 @@ enum { FIRST_ROOM = 64 };
 
 /* The place of that name in the table, or the free place where it would go. */
 static uint32_t
-place_of(const struct node *node, struct slice name)
+place_of(const struct engine *engine, struct slice name)
 {
-	uint32_t mask = node->function_room - 1;
+	uint32_t mask = engine->function_room - 1;
 	uint32_t place = (uint32_t)XXH3_64bits(name.data, name.bytes) & mask;
-	while (node->function_table[place] != NULL &&
-	       !slice_is(name, node->function_table[place]->name))
+	while (engine->function_table[place] != NULL &&
+	       !slice_is(name, engine->function_table[place]->name))
 		place = (place + 1) & mask;
 	return place;
 }
 
-struct node_function *
-functions_find(struct node *node, struct slice name)
+struct engine_function *
+functions_find(struct engine *engine, struct slice name)
 {
-	return node->function_room == 0 ? NULL : node->function_table[place_of(node, name)];
+	return engine->function_room == 0 ? NULL : engine->function_table[place_of(engine, name)];
 }
 
 static void
-function_unref(struct node_function *function)
+function_unref(struct engine_function *function)
 {
 	if (--function->references > 0)
 		return;
@@ -40,32 +40,33 @@ function_unref(struct node_function *function)
 }
 
 static struct slice
-name_of(const struct node_function *function)
+name_of(const struct engine_function *function)
 {
 	return (struct slice){ (const unsigned char *)function->name, strlen(function->name) };
 }
 
 /* A table of that many places with every function in it; places must exceed the functions. */
 static int
-build_table(struct node *node, uint32_t room)
+build_table(struct engine *engine, uint32_t room)
 {
-	struct node_function **table = calloc(room, sizeof(struct node_function *));
+	struct engine_function **table = calloc(room, sizeof(struct engine_function *));
 	if (table == NULL)
 		return error_set(ERR_RESOURCE_EXHAUSTED, "node: no memory for more functions");
-	free(node->function_table);
-	node->function_table = table;
-	node->function_room = room;
-	list_each (link, &node->functions) {
-		struct node_function *function = list_entry(link, struct node_function, of_node);
-		table[place_of(node, name_of(function))] = function;
+	free(engine->function_table);
+	engine->function_table = table;
+	engine->function_room = room;
+	list_each(link, &engine->functions) {
+		struct engine_function *function =
+			list_entry(link, struct engine_function, of_engine);
+		table[place_of(engine, name_of(function))] = function;
 	}
 	return 0;
 }
 
-static struct node_function *
-add_function(struct node *node, const char *name)
+static struct engine_function *
+add_function(struct engine *engine, const char *name)
 {
-	struct node_function *function = calloc(1, sizeof(*function));
+	struct engine_function *function = calloc(1, sizeof(*function));
 	if (function != NULL)
 		function->log = calloc(1, sizeof(*function->log));
 	if (function == NULL || function->log == NULL) {
@@ -74,35 +75,36 @@ add_function(struct node *node, const char *name)
 		return NULL;
 	}
 	snprintf(function->name, sizeof(function->name), "%s", name);
-	function->node = node;
+	function->engine = engine;
 	function->references = 1;
-	if (view_add_function(node, function) != 0) {
+	if (view_add_function(engine, function) != 0) {
 		free(function->log);
 		free(function);
 		return NULL;
 	}
-	list_push_back(&node->functions, &function->of_node);
+	list_push_back(&engine->functions, &function->of_engine);
 	return function;
 }
 
-struct node_function *
-functions_make(struct node *node, const char *name)
+struct engine_function *
+functions_make(struct engine *engine, const char *name)
 {
 	struct slice slice = { (const unsigned char *)name, strlen(name) };
-	struct node_function *function = functions_find(node, slice);
+	struct engine_function *function = functions_find(engine, slice);
 	if (function != NULL)
 		return function;
-	if (node->view.function_count * 2 >= node->function_room &&
-	    build_table(node, node->function_room == 0 ? FIRST_ROOM : node->function_room * 2) != 0)
+	if (engine->view.function_count * 2 >= engine->function_room &&
+	    build_table(engine,
+			engine->function_room == 0 ? FIRST_ROOM : engine->function_room * 2) != 0)
 		return NULL;
-	function = add_function(node, name);
+	function = add_function(engine, name);
 	if (function != NULL)
-		node->function_table[place_of(node, slice)] = function;
+		engine->function_table[place_of(engine, slice)] = function;
 	return function;
 }
 
 void
-functions_switch(struct node_function *function, struct generation *generation)
+functions_switch(struct engine_function *function, struct generation *generation)
 {
 	struct generation *old = function->current;
 	generation->function = function;
@@ -114,13 +116,13 @@ functions_switch(struct node_function *function, struct generation *generation)
 }
 
 void
-functions_remove(struct node_function *function)
+functions_remove(struct engine_function *function)
 {
-	struct node *node = function->node;
+	struct engine *engine = function->engine;
 	struct generation *last = function->current;
-	view_remove_function(node, function);
-	list_remove(&function->of_node);
-	build_table(node, node->function_room);
+	view_remove_function(engine, function);
+	list_remove(&function->of_engine);
+	build_table(engine, engine->function_room);
 	function->current = NULL;
 	if (last != NULL)
 		generation_unref(last);
@@ -180,10 +182,12 @@ keep_line(struct log_ring *log, const char *text, size_t length)
 }
 
 void
-functions_log(struct node *node, const struct worker_script *script, const char *text, size_t length)
+functions_log(struct engine *engine, const struct worker_script *script, const char *text,
+	      size_t length)
 {
-	list_each (link, &node->functions) {
-		struct node_function *function = list_entry(link, struct node_function, of_node);
+	list_each(link, &engine->functions) {
+		struct engine_function *function =
+			list_entry(link, struct engine_function, of_engine);
 		if (function->current != NULL && function->current->script == script) {
 			keep_line(function->log, text, length);
 			return;
@@ -192,13 +196,12 @@ functions_log(struct node *node, const struct worker_script *script, const char 
 }
 
 void
-functions_destroy(struct node *node)
+functions_destroy(struct engine *engine)
 {
-	list_each_safe(link, &node->functions)
-	{
-		functions_remove(list_entry(link, struct node_function, of_node));
+	list_each_safe(link, &engine->functions) {
+		functions_remove(list_entry(link, struct engine_function, of_engine));
 	}
-	free(node->function_table);
-	node->function_table = NULL;
-	node->function_room = 0;
+	free(engine->function_table);
+	engine->function_table = NULL;
+	engine->function_room = 0;
 }

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "net/message.h"
-#include "path/node.h"
+#include "path/engine.h"
 
 enum { FUNCTION_LOG_LINES = 256 };
 
@@ -15,20 +15,20 @@ struct log_ring {
 };
 
 /* NULL when no function has that name. */
-struct node_function *
-functions_find(struct node *node, struct slice name);
+struct engine_function *
+functions_find(struct engine *engine, struct slice name);
 
 /* The function of that name, made when it is new (without a generation yet). NULL with RESOURCE_EXHAUSTED. */
-struct node_function *
-functions_make(struct node *node, const char *name);
+struct engine_function *
+functions_make(struct engine *engine, const char *name);
 
 /* New requests run this generation from now on; the old one ends with its last request. Takes the caller's reference. */
 void
-functions_switch(struct node_function *function, struct generation *generation);
+functions_switch(struct engine_function *function, struct generation *generation);
 
 /* Requests that it has are served to their end. */
 void
-functions_remove(struct node_function *function);
+functions_remove(struct engine_function *function);
 
 /* A generation with room for that many models; references 1. NULL with RESOURCE_EXHAUSTED. */
 struct generation *
@@ -40,9 +40,9 @@ generation_unref(struct generation *generation);
 
 /* Keep a line that a handler of the script logged. */
 void
-functions_log(struct node *node, const struct worker_script *script, const char *text,
+functions_log(struct engine *engine, const struct worker_script *script, const char *text,
 	      size_t length);
 
 /* All functions go; nothing may run. */
 void
-functions_destroy(struct node *node);
+functions_destroy(struct engine *engine);

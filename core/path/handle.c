@@ -6,10 +6,10 @@
 
 #include "path/batch.h"
 #include "path/direct.h"
+#include "path/engine.h"
 #include "path/functions.h"
 #include "path/handle.h"
 #include "path/job.h"
-#include "path/node.h"
 #include "path/request.h"
 #include "path/schedule.h"
 

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "path/node.h"
+#include "path/engine.h"
 #include "path/request.h"
 
 enum { JOB_ARENA_BYTES = 64 << 20 };
@@ -17,7 +17,7 @@ job_new(struct request *request, uint32_t steps, uint32_t fetches)
 		return NULL;
 	}
 	arena_create(&job->arena, JOB_ARENA_BYTES);
-	list_create(&job->of_node);
+	list_create(&job->of_engine);
 	list_create(&job->of_parked);
 	job->request = request;
 	job->mail.job = job;
@@ -40,7 +40,7 @@ job_delete(struct job *job)
 	for (uint32_t k = 0; k < job->step_count; k++)
 		if (job->steps[k].program != NULL)
 			program_unref(job->steps[k].program);
-	list_remove(&job->of_node);
+	list_remove(&job->of_engine);
 	list_remove(&job->of_parked);
 	arena_destroy(&job->arena);
 	free(job);
@@ -58,7 +58,7 @@ job_step_create(struct job *job, uint32_t k, uint32_t inputs, uint32_t outputs)
 }
 
 int
-job_step_model(struct job *job, uint32_t k, struct node_model *model)
+job_step_model(struct job *job, uint32_t k, struct engine_model *model)
 {
 	job->steps[k].model = model;
 	for (uint32_t i = 0; i < job->model_count; i++)

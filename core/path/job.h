@@ -18,8 +18,8 @@
 #include "script/view.h"
 
 struct request;
-struct node_device;
-struct node_model;
+struct engine_device;
+struct engine_model;
 struct extent;
 struct residency_load;
 struct uv_work_s;
@@ -65,7 +65,7 @@ struct job_step {
 	/* NULL until it is compiled; a reference of the job's. */
 	struct program *program;
 	/* The model it runs; NULL for an operation. */
-	struct node_model *model;
+	struct engine_model *model;
 	struct operation operation;
 	uint32_t input_count;
 	uint32_t output_count;
@@ -89,8 +89,8 @@ struct job {
 	struct view_job view;
 	const struct view_model *view_models[JOB_MODELS_MAX];
 	enum job_state state;
-	/* In node->jobs while the policy knows it; in device->parked while it is parked. */
-	struct list of_node;
+	/* In engine->jobs while the policy knows it; in device->parked while it is parked. */
+	struct list of_engine;
 	struct list of_parked;
 
 	uint32_t step_count;
@@ -102,11 +102,11 @@ struct job {
 	uint64_t started_at;
 	/* The distinct models of the steps. */
 	uint32_t model_count;
-	struct node_model *models[JOB_MODELS_MAX];
+	struct engine_model *models[JOB_MODELS_MAX];
 
 	/* From the policy's verdict on. */
-	struct node_device *device;
-	struct node_device *peer;
+	struct engine_device *device;
+	struct engine_device *peer;
 	struct residency_load *loads[JOB_MODELS_MAX];
 	/* Workspace, inputs and outputs; the device's scratch extent when borrowed_scratch. */
 	struct extent *extent;
@@ -142,4 +142,4 @@ job_step_create(struct job *job, uint32_t k, uint32_t inputs, uint32_t outputs);
 
 /* Note that step k runs model. RESOURCE_EXHAUSTED over JOB_MODELS_MAX distinct models. */
 int
-job_step_model(struct job *job, uint32_t k, struct node_model *model);
+job_step_model(struct job *job, uint32_t k, struct engine_model *model);

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "net/message.h"
 
-struct node;
+struct engine;
 struct request;
 
 struct method {

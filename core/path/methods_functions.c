@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "path/deploy.h"
+#include "path/engine.h"
 #include "path/functions.h"
 #include "path/methods.h"
-#include "path/node.h"
 #include "path/request.h"
 #include "path/state.h"
 
@@ -44,20 +44,20 @@ call_deploy(struct request *request)
 	struct pending *pending = pending_new(request);
 	if (pending == NULL)
 		return -1;
-	if (deploy_begin(request->node, record, false, deployed, pending) != 0) {
+	if (deploy_begin(request->engine, record, false, deployed, pending) != 0) {
 		pending_end(pending);
 		return -1;
 	}
 	return ROUTE_WAIT;
 }
 
-static struct node_function *
+static struct engine_function *
 function_of(struct request *request)
 {
 	struct slice name;
 	if (methods_string(request, "name", &name) != 0)
 		return NULL;
-	struct node_function *function = functions_find(request->node, name);
+	struct engine_function *function = functions_find(request->engine, name);
 	if (function == NULL)
 		error_set(ERR_NOT_FOUND, "function '%.*s': not deployed", (int)name.bytes,
 			  (const char *)name.data);
@@ -67,13 +67,13 @@ function_of(struct request *request)
 static int
 call_remove(struct request *request)
 {
-	struct node_function *function = function_of(request);
-	if (function == NULL || state_remove(request->node, "functions", function->name) != 0)
+	struct engine_function *function = function_of(request);
+	if (function == NULL || state_remove(request->engine, "functions", function->name) != 0)
 		return -1;
 	struct writer *result = request_result(request);
 	if (result == NULL)
 		return -1;
-	node_event(request->node, "function_removed", function->name, NULL);
+	engine_event(request->engine, "function_removed", function->name, NULL);
 	functions_remove(function);
 	writer_bool(result, true);
 	return ROUTE_REPLY;
@@ -119,7 +119,7 @@ write_models(struct writer *writer, const struct generation *generation)
 }
 
 static void
-write_function(struct writer *writer, const struct node_function *function)
+write_function(struct writer *writer, const struct engine_function *function)
 {
 	const struct view_function *view = &function->view;
 	writer_map(writer, 18);
@@ -129,11 +129,11 @@ write_function(struct writer *writer, const struct node_function *function)
 	write_workers(writer, function->current);
 	write_models(writer, function->current);
 	write_pair_double(writer, "slo_percentile", view->slo_percentile * 100);
-	write_pair_double(writer, "slo_ms", (double)view->slo_ns / 1e6);
-	write_pair_uint(writer, "requests", view->requests);
-	write_pair_uint(writer, "in_time", view->in_time);
+	write_pair_double(writer, "slo_ms", view->slo_ns / 1e6);
+	write_pair_uint(writer, "requests", (uint64_t)view->requests);
+	write_pair_uint(writer, "in_time", (uint64_t)view->in_time);
 	write_pair_uint(writer, "errors", function->errors);
-	write_pair_double(writer, "mean_ms", (double)view->mean_ns / 1e6);
+	write_pair_double(writer, "mean_ms", view->mean_ns / 1e6);
 	write_pair_double(writer, "p50_ms",
 			  (double)histogram_quantile(&function->latency, 0.5) / 1e6);
 	write_pair_double(writer, "p98_ms",
@@ -146,16 +146,17 @@ write_function(struct writer *writer, const struct node_function *function)
 static int
 call_list(struct request *request)
 {
-	struct node *node = request->node;
+	struct engine *engine = request->engine;
 	struct writer *result = request_result(request);
 	uint32_t count = 0;
 	if (result == NULL)
 		return -1;
-	list_each (link, &node->functions)
-		count += list_entry(link, struct node_function, of_node)->current != NULL;
+	list_each(link, &engine->functions)
+		count += list_entry(link, struct engine_function, of_engine)->current != NULL;
 	writer_array(result, count);
-	list_each (link, &node->functions) {
-		struct node_function *function = list_entry(link, struct node_function, of_node);
+	list_each(link, &engine->functions) {
+		struct engine_function *function =
+			list_entry(link, struct engine_function, of_engine);
 		if (function->current != NULL)
 			write_function(result, function);
 	}
@@ -165,7 +166,7 @@ call_list(struct request *request)
 static int
 call_stats(struct request *request)
 {
-	struct node_function *function = function_of(request);
+	struct engine_function *function = function_of(request);
 	struct writer *result = function == NULL ? NULL : request_result(request);
 	if (result == NULL)
 		return -1;
@@ -176,7 +177,7 @@ call_stats(struct request *request)
 static int
 call_logs(struct request *request)
 {
-	struct node_function *function = function_of(request);
+	struct engine_function *function = function_of(request);
 	struct writer *result = function == NULL ? NULL : request_result(request);
 	if (result == NULL)
 		return -1;
@@ -194,7 +195,8 @@ call_logs(struct request *request)
 }
 
 const struct method methods_of_functions[] = {
-	{ "function.deploy", "({name?, source, chunk?, models={LOCAL={path|data|hash}}?, files={NAME=bin}?})",
+	{ "function.deploy",
+	  "({name?, source, chunk?, models={LOCAL={path|data|hash}}?, files={NAME=bin}?})",
 	  "Make a new generation of a function and switch to it", call_deploy, false },
 	{ "function.remove", "(name)", "Take a function away; its requests under way are served",
 	  call_remove, false },

@@ -7,9 +7,9 @@
 
 #include "base/log.h"
 #include "path/deploy_record.h"
+#include "path/engine.h"
 #include "path/methods.h"
 #include "path/models.h"
-#include "path/node.h"
 #include "path/request.h"
 #include "path/state.h"
 
@@ -18,10 +18,10 @@ enum { LOADING_ARENA_BYTES = 64 << 10 };
 /* A model.load on a pool thread. */
 struct loading {
 	uv_work_t work;
-	struct node *node;
+	struct engine *engine;
 	struct pending *pending;
 	struct arena arena;
-	char name[NODE_NAME_BYTES];
+	char name[ENGINE_NAME_BYTES];
 	struct model_source source;
 	/* source.data's copy: the request may go before the work is done. */
 	void *data;
@@ -50,7 +50,7 @@ write_name(const struct loading *loading)
 	writer_string(&writer, loading->opened.hash);
 	int status = writer_finish(&writer);
 	if (status == 0)
-		status = state_write(loading->node, "names", loading->name,
+		status = state_write(loading->engine, "names", loading->name,
 				     (struct slice){ writer.data, writer.bytes });
 	writer_destroy(&writer);
 	return status;
@@ -60,7 +60,7 @@ static void
 load(uv_work_t *work)
 {
 	struct loading *loading = work->data;
-	loading->status = models_fetch(loading->node, &loading->source, &loading->opened);
+	loading->status = models_fetch(loading->engine, &loading->source, &loading->opened);
 	if (loading->status == 0 && loading->source.hash == NULL)
 		loading->status = write_name(loading);
 	if (loading->status != 0)
@@ -68,13 +68,13 @@ load(uv_work_t *work)
 }
 
 /* Give the model its name; one of that name before loses it. */
-static struct node_model *
+static struct engine_model *
 name_model(struct loading *loading)
 {
-	struct node *node = loading->node;
+	struct engine *engine = loading->engine;
 	struct slice name = { (const unsigned char *)loading->name, strlen(loading->name) };
-	struct node_model *old = models_find(node, name);
-	struct node_model *model = models_add(node, &loading->opened, loading->name);
+	struct engine_model *old = models_find(engine, name);
+	struct engine_model *model = models_add(engine, &loading->opened, loading->name);
 	loading->opened.model = NULL;
 	if (model == NULL || model == old) {
 		if (model != NULL)
@@ -122,12 +122,12 @@ state_name(const struct residency *residency)
 }
 
 static void
-write_residency(struct writer *writer, const struct node_model *model)
+write_residency(struct writer *writer, const struct engine_model *model)
 {
-	const struct node *node = model->node;
+	const struct engine *engine = model->engine;
 	writer_string(writer, "devices");
-	writer_array(writer, node->device_count);
-	for (uint32_t d = 0; d < node->device_count; d++) {
+	writer_array(writer, engine->device_count);
+	for (uint32_t d = 0; d < engine->device_count; d++) {
 		const struct residency *residency = model->residency[d];
 		writer_map(writer, 3);
 		writer_string(writer, "state");
@@ -140,7 +140,7 @@ write_residency(struct writer *writer, const struct node_model *model)
 }
 
 static void
-write_model(struct writer *writer, const struct node_model *model)
+write_model(struct writer *writer, const struct engine_model *model)
 {
 	const struct model_info *info = model_info(model->model);
 	writer_map(writer, 11);
@@ -151,15 +151,15 @@ write_model(struct writer *writer, const struct node_model *model)
 	writer_string(writer, "named");
 	writer_bool(writer, model->named);
 	writer_string(writer, "bytes");
-	writer_uint(writer, model->view.bytes);
+	writer_uint(writer, (uint64_t)model->view.bytes);
 	writer_string(writer, "groups");
 	writer_uint(writer, model->view.group_count);
 	writer_string(writer, "users");
 	writer_uint(writer, model->references - (model->named ? 1 : 0));
 	writer_string(writer, "run_us");
-	writer_double(writer, (double)model->view.run_ns / 1e3);
+	writer_double(writer, model->view.run_ns / 1e3);
 	writer_string(writer, "load_us");
-	writer_double(writer, (double)model->view.load_ns / 1e3);
+	writer_double(writer, model->view.load_ns / 1e3);
 	write_ports(writer, "inputs", info->inputs, info->input_count);
 	write_ports(writer, "outputs", info->outputs, info->output_count);
 	write_residency(writer, model);
@@ -171,7 +171,7 @@ loaded(uv_work_t *work, int cancelled)
 	(void)cancelled;
 	struct loading *loading = work->data;
 	struct request *request = loading->pending == NULL ? NULL : pending_end(loading->pending);
-	struct node_model *model = NULL;
+	struct engine_model *model = NULL;
 	if (loading->status == 0)
 		model = name_model(loading);
 	else
@@ -188,14 +188,14 @@ loaded(uv_work_t *work, int cancelled)
 }
 
 static struct loading *
-loading_new(struct node *node, struct slice name)
+loading_new(struct engine *engine, struct slice name)
 {
 	struct loading *loading = calloc(1, sizeof(*loading));
 	if (loading == NULL) {
 		error_set(ERR_RESOURCE_EXHAUSTED, "model.load: no memory");
 		return NULL;
 	}
-	loading->node = node;
+	loading->engine = engine;
 	loading->work.data = loading;
 	arena_create(&loading->arena, LOADING_ARENA_BYTES);
 	memcpy(loading->name, name.data, name.bytes);
@@ -254,7 +254,7 @@ call_load(struct request *request)
 	struct slice name;
 	if (methods_string(request, "name", &name) != 0 || state_check_name("name", name) != 0)
 		return -1;
-	struct loading *loading = loading_new(request->node, name);
+	struct loading *loading = loading_new(request->engine, name);
 	if (loading == NULL)
 		return -1;
 	if (read_source(request, loading) != 0 ||
@@ -262,7 +262,7 @@ call_load(struct request *request)
 		loading_free(loading);
 		return -1;
 	}
-	uv_queue_work(&request->node->loop, &loading->work, load, loaded);
+	uv_queue_work(&request->engine->loop, &loading->work, load, loaded);
 	return ROUTE_WAIT;
 }
 
@@ -272,7 +272,7 @@ call_unload(struct request *request)
 	struct slice name;
 	if (methods_string(request, "name", &name) != 0)
 		return -1;
-	struct node_model *model = models_find(request->node, name);
+	struct engine_model *model = models_find(request->engine, name);
 	if (model == NULL)
 		return error_set(ERR_NOT_FOUND, "model '%.*s': not loaded", (int)name.bytes,
 				 (const char *)name.data);
@@ -280,7 +280,7 @@ call_unload(struct request *request)
 		return error_set(ERR_FAILED_PRECONDITION, "model '%s': %u functions use it",
 				 model->name, model->references - 1);
 	struct writer *result = request_result(request);
-	if (result == NULL || state_remove(request->node, "names", model->name) != 0)
+	if (result == NULL || state_remove(request->engine, "names", model->name) != 0)
 		return -1;
 	models_unref(model);
 	writer_bool(result, true);
@@ -290,16 +290,16 @@ call_unload(struct request *request)
 static int
 call_list(struct request *request)
 {
-	struct node *node = request->node;
+	struct engine *engine = request->engine;
 	struct writer *result = request_result(request);
 	uint32_t count = 0;
 	if (result == NULL)
 		return -1;
-	list_each (link, &node->models)
+	list_each(link, &engine->models)
 		count++;
 	writer_array(result, count);
-	list_each (link, &node->models)
-		write_model(result, list_entry(link, struct node_model, of_node));
+	list_each(link, &engine->models)
+		write_model(result, list_entry(link, struct engine_model, of_engine));
 	return ROUTE_REPLY;
 }
 
@@ -307,18 +307,18 @@ call_list(struct request *request)
 static void
 restore_one(void *context, const char *name)
 {
-	struct node *node = context;
+	struct engine *engine = context;
 	struct slice record, value, hash;
 	struct reader reader;
-	if (state_read(node, "names", name, &record) != 0)
+	if (state_read(engine, "names", name, &record) != 0)
 		return;
 	struct loading *loading =
-		loading_new(node, (struct slice){ (const unsigned char *)name, strlen(name) });
+		loading_new(engine, (struct slice){ (const unsigned char *)name, strlen(name) });
 	if (loading != NULL && methods_field(record, "hash", &value) == 1) {
 		reader_create(&reader, value);
 		if (reader_string(&reader, "hash", &hash) == 0)
-			loading->source.hash = arena_strndup(
-				&loading->arena, (const char *)hash.data, hash.bytes);
+			loading->source.hash =
+				arena_strndup(&loading->arena, (const char *)hash.data, hash.bytes);
 	}
 	free((void *)(uintptr_t)record.data);
 	if (loading == NULL)
@@ -329,9 +329,9 @@ restore_one(void *context, const char *name)
 }
 
 int
-models_restore(struct node *node)
+models_restore(struct engine *engine)
 {
-	return state_each(node, "names", restore_one, node);
+	return state_each(engine, "names", restore_one, engine);
 }
 
 const struct method methods_of_models[] = {

@@ -7,8 +7,8 @@
 
 #include "base/clock.h"
 #include "path/decode.h"
+#include "path/engine.h"
 #include "path/methods.h"
-#include "path/node.h"
 #include "path/request.h"
 
 enum { PROTOCOL_VERSION = 1 };
@@ -27,7 +27,7 @@ same_secret(struct slice given, const char *secret)
 static int
 check_token(struct request *request)
 {
-	const char *token = request->node->config->token;
+	const char *token = request->engine->config->token;
 	struct slice value, given = { 0 };
 	if (request->message.param_count > 0) {
 		int found = methods_field(request->message.params[0], "token", &value);
@@ -125,7 +125,7 @@ call_api_info(struct request *request)
 static struct request *
 find_request(struct client *client, int64_t id)
 {
-	list_each (link, &client->requests) {
+	list_each(link, &client->requests) {
 		struct request *request = list_entry(link, struct request, of_client);
 		if (request->wants_reply && request->message.id == id && !request->answered)
 			return request;
@@ -174,7 +174,7 @@ write_uint(struct writer *writer, const char *key, uint64_t value)
 }
 
 static void
-write_device(struct writer *writer, const struct node_device *device)
+write_device(struct writer *writer, const struct engine_device *device)
 {
 	const struct device_properties *properties = device_properties(device->device);
 	struct pool_stats stats;
@@ -215,7 +215,7 @@ static uint32_t
 length(const struct list *list)
 {
 	uint32_t count = 0;
-	list_each (link, list)
+	list_each(link, list)
 		count++;
 	return count;
 }
@@ -232,7 +232,7 @@ write_isolation(struct writer *writer)
 static int
 call_status(struct request *request)
 {
-	struct node *node = request->node;
+	struct engine *engine = request->engine;
 	struct writer *result = request_result(request);
 	if (result == NULL)
 		return -1;
@@ -240,24 +240,24 @@ call_status(struct request *request)
 	writer_string(result, "version");
 	writer_string(result, TIDEPOOL_VERSION);
 	write_uint(result, "pid", (uint64_t)getpid());
-	write_uint(result, "uptime_ms", (clock_now() - node->started_at) / 1000000);
-	write_uint(result, "connections", length(&node->clients));
-	write_uint(result, "requests", node->requests);
-	write_uint(result, "errors", node->errors);
-	write_uint(result, "requests_under_way", node->request_count - 1);
-	write_uint(result, "functions", length(&node->functions));
-	write_uint(result, "models", length(&node->models));
+	write_uint(result, "uptime_ms", (clock_now() - engine->started_at) / 1000000);
+	write_uint(result, "connections", length(&engine->clients));
+	write_uint(result, "requests", engine->requests);
+	write_uint(result, "errors", engine->errors);
+	write_uint(result, "requests_under_way", engine->request_count - 1);
+	write_uint(result, "functions", length(&engine->functions));
+	write_uint(result, "models", length(&engine->models));
 	write_isolation(result);
 	writer_string(result, "policy");
-	writer_string(result, policy_name(node->policy));
+	writer_string(result, policy_name(engine->policy));
 	writer_string(result, "devices");
-	writer_array(result, node->device_count);
-	for (uint32_t i = 0; i < node->device_count; i++)
-		write_device(result, &node->devices[i]);
+	writer_array(result, engine->device_count);
+	for (uint32_t i = 0; i < engine->device_count; i++)
+		write_device(result, &engine->devices[i]);
 	writer_string(result, "path");
 	writer_map(result, ROUTE_reply);
 	for (enum route_stage stage = 0; stage < ROUTE_reply; stage++)
-		write_hop(result, &node->stats.hops[stage], stage);
+		write_hop(result, &engine->stats.hops[stage], stage);
 	return ROUTE_REPLY;
 }
 

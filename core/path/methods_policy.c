@@ -9,8 +9,8 @@
 #include "base/embedded.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "path/engine.h"
 #include "path/methods.h"
-#include "path/node.h"
 #include "path/request.h"
 #include "path/schedule.h"
 #include "path/state.h"
@@ -20,7 +20,7 @@ enum { POLICY_FILE_BYTES = 1 << 20 };
 /* A record on its way to the state folder. */
 struct keeping {
 	uv_work_t work;
-	struct node *node;
+	struct engine *engine;
 	struct pending *pending;
 	struct writer record;
 	int status;
@@ -31,8 +31,9 @@ static void
 keep(uv_work_t *work)
 {
 	struct keeping *keeping = work->data;
-	keeping->status = state_write(keeping->node, NULL, "policy",
-				      (struct slice){ keeping->record.data, keeping->record.bytes });
+	keeping->status =
+		state_write(keeping->engine, NULL, "policy",
+			    (struct slice){ keeping->record.data, keeping->record.bytes });
 	if (keeping->status != 0)
 		keeping->error = *error_last();
 }
@@ -41,7 +42,7 @@ static int
 write_current(struct request *request)
 {
 	struct writer *result = request_result(request);
-	const struct policy_host *policy = request->node->policy;
+	const struct policy_host *policy = request->engine->policy;
 	size_t length;
 	if (result == NULL)
 		return -1;
@@ -75,7 +76,7 @@ kept(uv_work_t *work, int cancelled)
 
 /* What policy.load was given; config NULL when there is none. */
 struct load {
-	char name[NODE_NAME_BYTES];
+	char name[ENGINE_NAME_BYTES];
 	struct slice source;
 	char *config;
 };
@@ -123,11 +124,11 @@ keep_record(struct request *request, struct slice record)
 		free(keeping);
 		return error_set(ERR_RESOURCE_EXHAUSTED, "policy.load: no memory");
 	}
-	keeping->node = request->node;
+	keeping->engine = request->engine;
 	keeping->work.data = keeping;
 	writer_create(&keeping->record);
 	writer_raw(&keeping->record, record.data, record.bytes);
-	uv_queue_work(&request->node->loop, &keeping->work, keep, kept);
+	uv_queue_work(&request->engine->loop, &keeping->work, keep, kept);
 	return ROUTE_WAIT;
 }
 
@@ -139,10 +140,10 @@ call_load(struct request *request)
 	if (methods_parameter(request, 0, "policy", &map) != 0 ||
 	    read_load(request, map, &load) != 0)
 		return -1;
-	if (policy_load(request->node->policy, load.name, (const char *)load.source.data,
+	if (policy_load(request->engine->policy, load.name, (const char *)load.source.data,
 			load.source.bytes, load.config) != 0)
 		return -1;
-	schedule_want_dispatch(request->node);
+	schedule_want_dispatch(request->engine);
 	return keep_record(request, map);
 }
 
@@ -175,36 +176,37 @@ call_list(struct request *request)
 /* --- at start, and when the file changes ---------------------------------------------------------------------------- */
 
 static void
-base_name(const char *path, char name[NODE_NAME_BYTES])
+base_name(const char *path, char name[ENGINE_NAME_BYTES])
 {
 	const char *slash = strrchr(path, '/');
 	const char *base = slash == NULL ? path : slash + 1;
 	const char *dot = strrchr(base, '.');
 	int length = dot == NULL ? (int)strlen(base) : (int)(dot - base);
-	snprintf(name, NODE_NAME_BYTES, "%.*s", length, base);
+	snprintf(name, ENGINE_NAME_BYTES, "%.*s", length, base);
 }
 
 int
-policy_load_file(struct node *node, const char *path)
+policy_load_file(struct engine *engine, const char *path)
 {
-	char name[NODE_NAME_BYTES];
+	char name[ENGINE_NAME_BYTES];
 	size_t bytes;
 	char *source = file_read(path, POLICY_FILE_BYTES, &bytes);
 	if (source == NULL)
 		return -1;
 	base_name(path, name);
-	int status = policy_load(node->policy, name, source, bytes, node->config->policy_config);
+	int status =
+		policy_load(engine->policy, name, source, bytes, engine->config->policy_config);
 	free(source);
 	if (status == 0)
-		schedule_want_dispatch(node);
+		schedule_want_dispatch(engine);
 	return status;
 }
 
 void
 policy_file_changed(void *context, const char *path)
 {
-	struct node *node = context;
-	if (policy_load_file(node, path) == 0)
+	struct engine *engine = context;
+	if (policy_load_file(engine, path) == 0)
 		log_info("policy: %s was loaded again", path);
 	else
 		log_error("policy: %s was not loaded, the old one stays: %s", path,
@@ -212,19 +214,19 @@ policy_file_changed(void *context, const char *path)
 }
 
 void
-policy_restore(struct node *node)
+policy_restore(struct engine *engine)
 {
 	struct slice record, name, source, config = { 0 };
-	char text[NODE_NAME_BYTES] = "";
-	if (state_read(node, NULL, "policy", &record) != 0)
+	char text[ENGINE_NAME_BYTES] = "";
+	if (state_read(engine, NULL, "policy", &record) != 0)
 		return;
 	if (read_text(record, "name", &name) == 1 && read_text(record, "source", &source) == 1 &&
 	    read_text(record, "config", &config) >= 0 && name.bytes < sizeof(text)) {
 		memcpy(text, name.data, name.bytes);
-		char *given = config.data == NULL ?
-				      NULL :
-				      strndup((const char *)config.data, config.bytes);
-		if (policy_load(node->policy, text, (const char *)source.data, source.bytes,
+		char *given = config.data == NULL
+				      ? NULL
+				      : strndup((const char *)config.data, config.bytes);
+		if (policy_load(engine->policy, text, (const char *)source.data, source.bytes,
 				given) != 0)
 			log_error("state: policy '%s': %s", text, error_last()->message);
 		free(given);

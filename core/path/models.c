@@ -12,12 +12,12 @@
 #include "path/view.h"
 
 static int
-store(const struct node *node, const struct model_source *source, char *hash)
+store(const struct engine *engine, const struct model_source *source, char *hash)
 {
 	if (source->path != NULL)
-		return state_store_model_file(node, source->path, hash);
+		return state_store_model_file(engine, source->path, hash);
 	if (source->hash == NULL)
-		return state_store_model(node, source->data, hash);
+		return state_store_model(engine, source->data, hash);
 	snprintf(hash, MODEL_HASH_BYTES, "%s", source->hash);
 	return 0;
 }
@@ -47,14 +47,15 @@ compile_ahead(struct model *model)
 }
 
 int
-models_fetch(const struct node *node, const struct model_source *source, struct model_opened *opened)
+models_fetch(const struct engine *engine, const struct model_source *source,
+	     struct model_opened *opened)
 {
 	char path[STATE_PATH_BYTES];
 	opened->model = NULL;
-	if (store(node, source, opened->hash) != 0 ||
-	    state_model_path(node, opened->hash, path) != 0)
+	if (store(engine, source, opened->hash) != 0 ||
+	    state_model_path(engine, opened->hash, path) != 0)
 		return -1;
-	opened->model = model_open(path, &node->model_options);
+	opened->model = model_open(path, &engine->model_options);
 	if (opened->model == NULL)
 		return -1;
 	if (compile_ahead(opened->model) == 0)
@@ -64,47 +65,47 @@ models_fetch(const struct node *node, const struct model_source *source, struct 
 	return -1;
 }
 
-struct node_model *
-models_find(struct node *node, struct slice name)
+struct engine_model *
+models_find(struct engine *engine, struct slice name)
 {
-	list_each (link, &node->models) {
-		struct node_model *model = list_entry(link, struct node_model, of_node);
+	list_each(link, &engine->models) {
+		struct engine_model *model = list_entry(link, struct engine_model, of_engine);
 		if (model->named && slice_is(name, model->name))
 			return model;
 	}
 	return NULL;
 }
 
-struct node_model *
-models_find_hash(struct node *node, const char *hash)
+struct engine_model *
+models_find_hash(struct engine *engine, const char *hash)
 {
-	list_each (link, &node->models) {
-		struct node_model *model = list_entry(link, struct node_model, of_node);
+	list_each(link, &engine->models) {
+		struct engine_model *model = list_entry(link, struct engine_model, of_engine);
 		if (strcmp(model->hash, hash) == 0)
 			return model;
 	}
 	return NULL;
 }
 
-struct node_model *
-models_ref(struct node_model *model)
+struct engine_model *
+models_ref(struct engine_model *model)
 {
 	model->references++;
 	return model;
 }
 
-struct node_model *
-models_add(struct node *node, const struct model_opened *opened, const char *name)
+struct engine_model *
+models_add(struct engine *engine, const struct model_opened *opened, const char *name)
 {
 	struct model *model = opened->model;
-	struct node_model *entry = models_find_hash(node, opened->hash);
+	struct engine_model *entry = models_find_hash(engine, opened->hash);
 	if (entry != NULL) {
 		model_unref(model);
 		return models_ref(entry);
 	}
 	entry = calloc(1, sizeof(*entry));
 	if (entry != NULL)
-		entry->residency = calloc(node->device_count + 1, sizeof(*entry->residency));
+		entry->residency = calloc(engine->device_count + 1, sizeof(*entry->residency));
 	if (entry == NULL || entry->residency == NULL) {
 		free(entry);
 		model_unref(model);
@@ -113,35 +114,35 @@ models_add(struct node *node, const struct model_opened *opened, const char *nam
 	}
 	snprintf(entry->name, sizeof(entry->name), "%s", name);
 	memcpy(entry->hash, opened->hash, sizeof(entry->hash));
-	entry->node = node;
+	entry->engine = engine;
 	entry->model = model;
 	entry->references = 1;
-	entry->view.bytes = model_image(model)->bytes;
+	entry->view.bytes = (double)model_image(model)->bytes;
 	entry->view.group_count = model_image(model)->group_count;
-	if (view_add_model(node, entry) != 0) {
+	if (view_add_model(engine, entry) != 0) {
 		free(entry->residency);
 		free(entry);
 		model_unref(model);
 		return NULL;
 	}
-	list_push_back(&node->models, &entry->of_node);
-	node_event(node, "model_loaded", entry->name, NULL);
+	list_push_back(&engine->models, &entry->of_engine);
+	engine_event(engine, "model_loaded", entry->name, NULL);
 	return entry;
 }
 
 static void
-forget(struct node_model *model)
+forget(struct engine_model *model)
 {
-	struct node *node = model->node;
-	node_event(node, "model_unloaded", model->name, NULL);
-	view_remove_model(node, model);
-	list_remove(&model->of_node);
-	for (uint32_t d = 0; d < node->device_count; d++) {
+	struct engine *engine = model->engine;
+	engine_event(engine, "model_unloaded", model->name, NULL);
+	view_remove_model(engine, model);
+	list_remove(&model->of_engine);
+	for (uint32_t d = 0; d < engine->device_count; d++) {
 		if (model->residency[d] == NULL)
 			continue;
 		residency_delete(model->residency[d]);
-		view_device_memory(&node->devices[d]);
-		schedule_unpark(&node->devices[d]);
+		view_device_memory(&engine->devices[d]);
+		schedule_unpark(&engine->devices[d]);
 	}
 	model_unref(model->model);
 	free(model->residency);
@@ -149,14 +150,14 @@ forget(struct node_model *model)
 }
 
 void
-models_unref(struct node_model *model)
+models_unref(struct engine_model *model)
 {
 	if (--model->references == 0)
 		forget(model);
 }
 
 struct residency *
-models_residency(struct node_model *model, struct node_device *device)
+models_residency(struct engine_model *model, struct engine_device *device)
 {
 	struct residency **residency = &model->residency[device->view.id];
 	if (*residency == NULL)
@@ -166,10 +167,10 @@ models_residency(struct node_model *model, struct node_device *device)
 }
 
 uint64_t
-models_trim(struct node *node, uint32_t id, struct node_device *device, uint32_t keep)
+models_trim(struct engine *engine, uint32_t id, struct engine_device *device, uint32_t keep)
 {
 	/* The view is the first member. */
-	struct node_model *model = (struct node_model *)(uintptr_t)node->view_models[id];
+	struct engine_model *model = (struct engine_model *)(uintptr_t)engine->view_models[id];
 	if (model == NULL || model->residency[device->view.id] == NULL)
 		return 0;
 	uint64_t freed = residency_trim(model->residency[device->view.id], keep);
@@ -180,23 +181,22 @@ models_trim(struct node *node, uint32_t id, struct node_device *device, uint32_t
 static void
 collect_one(void *context, const char *hash)
 {
-	struct node *node = context;
-	if (models_find_hash(node, hash) == NULL)
-		state_remove_model(node, hash);
+	struct engine *engine = context;
+	if (models_find_hash(engine, hash) == NULL)
+		state_remove_model(engine, hash);
 }
 
 void
-models_collect(struct node *node)
+models_collect(struct engine *engine)
 {
-	if (state_each_model(node, collect_one, node) != 0)
+	if (state_each_model(engine, collect_one, engine) != 0)
 		log_warn("state: %s", error_last()->message);
 }
 
 void
-models_destroy(struct node *node)
+models_destroy(struct engine *engine)
 {
-	list_each_safe(link, &node->models)
-	{
-		forget(list_entry(link, struct node_model, of_node));
+	list_each_safe(link, &engine->models) {
+		forget(list_entry(link, struct engine_model, of_engine));
 	}
 }

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "net/message.h"
-#include "path/node.h"
+#include "path/engine.h"
 
 /* Where a model comes from: a file of this machine, or bytes that a client sent. Exactly one is given. */
 struct model_source {
@@ -26,41 +26,41 @@ struct model_opened {
  * these leave nothing open. 0, or -1 with the error set.
  */
 int
-models_fetch(const struct node *node, const struct model_source *source,
+models_fetch(const struct engine *engine, const struct model_source *source,
 	     struct model_opened *opened);
 
 /* Put an opened model into the registry (its reference goes with it), or find that it is there. Counted for the caller. */
-struct node_model *
-models_add(struct node *node, const struct model_opened *opened, const char *name);
+struct engine_model *
+models_add(struct engine *engine, const struct model_opened *opened, const char *name);
 
 /* By name (what model.load gave it) or by hash; NULL when there is none. Not counted. */
-struct node_model *
-models_find(struct node *node, struct slice name);
-struct node_model *
-models_find_hash(struct node *node, const char *hash);
+struct engine_model *
+models_find(struct engine *engine, struct slice name);
+struct engine_model *
+models_find_hash(struct engine *engine, const char *hash);
 
-struct node_model *
-models_ref(struct node_model *model);
+struct engine_model *
+models_ref(struct engine_model *model);
 /* The last one ends its residencies. Its file stays until models_collect: a deploy may be about to use it. */
 void
-models_unref(struct node_model *model);
+models_unref(struct engine_model *model);
 
 /* The model's residency on the device, made when it is not there yet. NULL with RESOURCE_EXHAUSTED. */
 struct residency *
-models_residency(struct node_model *model, struct node_device *device);
+models_residency(struct engine_model *model, struct engine_device *device);
 
 /* Trim the model of that view id on the device; bytes given back. */
 uint64_t
-models_trim(struct node *node, uint32_t id, struct node_device *device, uint32_t keep);
+models_trim(struct engine *engine, uint32_t id, struct engine_device *device, uint32_t keep);
 
 /* At start: bring back what model.load named. 0 or -1; what fails is logged. */
 int
-models_restore(struct node *node);
+models_restore(struct engine *engine);
 
 /* After a restart: remove the files of models that nothing uses. */
 void
-models_collect(struct node *node);
+models_collect(struct engine *engine);
 
 /* All models of the node go; nothing may run. */
 void
-models_destroy(struct node *node);
+models_destroy(struct engine *engine);

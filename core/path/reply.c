@@ -2,9 +2,9 @@
  * Stage reply: the result or the error goes to the client, the books are closed, and the request ends.
  */
 #include "base/clock.h"
+#include "path/engine.h"
 #include "path/functions.h"
 #include "path/job.h"
-#include "path/node.h"
 #include "path/request.h"
 
 /* `{retry_after_ms=…}` for clients that were turned away. */
@@ -29,7 +29,7 @@ write_error(struct request *request, struct writer *output)
 }
 
 static void
-send(struct request *request)
+send_reply(struct request *request)
 {
 	struct connection *connection = request->client->connection;
 	struct writer *output = connection_output(connection);
@@ -48,25 +48,25 @@ send(struct request *request)
 static void
 count(struct request *request)
 {
-	struct node_function *function = request->generation->function;
+	struct engine_function *function = request->generation->function;
 	uint64_t taken = clock_now() - request->stamps[ROUTE_accept];
 	bool ok = request->error == NULL;
 	histogram_add(&function->latency, taken);
 	function->view.requests++;
-	function->view.mean_ns = histogram_mean(&function->latency);
+	function->view.mean_ns = (double)histogram_mean(&function->latency);
 	function->view.in_time +=
-		ok && (function->view.slo_ns == 0 || taken <= function->view.slo_ns);
+		ok && (function->view.slo_ns == 0 || (double)taken <= function->view.slo_ns);
 	function->errors += !ok;
 }
 
 int
 path_reply(struct request *request)
 {
-	request->node->errors += request->error != NULL;
+	request->engine->errors += request->error != NULL;
 	if (request->generation != NULL)
 		count(request);
 	if (request->client != NULL && request->wants_reply)
-		send(request);
+		send_reply(request);
 	if (request->client != NULL)
 		connection_request_ended(request->client->connection);
 	list_remove(&request->of_deadlines);

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "path/engine.h"
 #include "path/functions.h"
 #include "path/job.h"
 #include "path/methods.h"
-#include "path/node.h"
 #include "path/schedule.h"
 #include "path/tensors.h"
 
@@ -20,20 +20,20 @@ enum {
 };
 
 static struct request *
-take_idle(struct node *node)
+take_idle(struct engine *engine)
 {
-	struct list *link = list_pop_front(&node->idle_requests);
+	struct list *link = list_pop_front(&engine->idle_requests);
 	if (link == NULL)
 		return NULL;
-	node->idle_request_count--;
+	engine->idle_request_count--;
 	return list_entry(link, struct request, of_client);
 }
 
 struct request *
 request_new(struct client *client, struct slice frame)
 {
-	struct node *node = client->node;
-	struct request *request = take_idle(node);
+	struct engine *engine = client->engine;
+	struct request *request = take_idle(engine);
 	struct arena arena;
 	if (request == NULL) {
 		request = malloc(sizeof(*request));
@@ -45,38 +45,40 @@ request_new(struct client *client, struct slice frame)
 	} else {
 		arena = request->arena;
 	}
-	*request = (struct request){ .node = node,
-				     .client = client,
-				     .arena = arena,
-				     .frame = frame,
-				     .device = -1 };
+	*request = (struct request){
+		.engine = engine, .client = client, .arena = arena, .frame = frame, .device = -1
+	};
 	list_push_back(&client->requests, &request->of_client);
 	list_create(&request->of_deadlines);
-	node->request_count++;
+	engine->request_count++;
 	return request;
 }
 
 static void
 free_or_keep(struct request *request)
 {
-	struct node *node = request->node;
-	if (node->idle_request_count >= IDLE_REQUESTS_MAX) {
+	struct engine *engine = request->engine;
+	if (engine->idle_request_count >= IDLE_REQUESTS_MAX) {
 		arena_destroy(&request->arena);
 		free(request);
 		return;
 	}
 	arena_reset(&request->arena);
-	list_push_front(&node->idle_requests, &request->of_client);
-	node->idle_request_count++;
+	list_push_front(&engine->idle_requests, &request->of_client);
+	engine->idle_request_count++;
 }
 
 void
 request_delete(struct request *request)
 {
-	struct node *node = request->node;
+	struct engine *engine = request->engine;
 	assert(request->job == NULL);
 	list_remove(&request->of_client);
 	list_remove(&request->of_deadlines);
+	if (request->batch != NULL) {
+		error_set(ERR_CANCELLED, "the request is over");
+		worker_batch_done(request->batch, NULL, 0, error_last());
+	}
 	tensors_release(request);
 	if (request->pending != NULL)
 		request->pending->request = NULL;
@@ -89,7 +91,7 @@ request_delete(struct request *request)
 		free(request->result);
 	}
 	free(request->error);
-	node->request_count--;
+	engine->request_count--;
 	free_or_keep(request);
 }
 
@@ -121,7 +123,7 @@ void
 request_set_deadline(struct request *request, uint64_t deadline)
 {
 	request->deadline = deadline;
-	list_push_back(&request->node->deadlines, &request->of_deadlines);
+	list_push_back(&request->engine->deadlines, &request->of_deadlines);
 }
 
 void
@@ -137,7 +139,7 @@ request_cancel(struct request *request, enum error_code code, const char *why)
 		worker_cancel(request->worker);
 		request->worker = NULL;
 	}
-	if (request->job != NULL && 
+	if (request->job != NULL &&
 	    (request->job->state == JOB_QUEUED || request->job->state == JOB_PARKED))
 		schedule_withdraw(request->job);
 	route_enter(request, ROUTE_reply);

@@ -14,7 +14,7 @@
 #include "net/server.h"
 #include "path/route.h"
 
-struct node;
+struct engine;
 struct client;
 struct generation;
 struct job;
@@ -39,12 +39,12 @@ enum handle_state {
 };
 
 struct request {
-	struct node *node;
+	struct engine *engine;
 	/* Who asked; NULL once the connection is gone (the reply is dropped). */
 	struct client *client;
 	/* In client->requests. */
 	struct list of_client;
-	/* In node->deadlines while there is one. */
+	/* In engine->deadlines while there is one. */
 	struct list of_deadlines;
 	struct arena arena;
 

@@ -3,8 +3,8 @@
 #include <assert.h>
 
 #include "base/clock.h"
+#include "path/engine.h"
 #include "path/job.h"
-#include "path/node.h"
 #include "path/request.h"
 #include "path/submit.h"
 
@@ -30,7 +30,7 @@ stamp(struct request *request, enum route_stage stage)
 {
 	uint64_t now = clock_now();
 	if (request->stamps[ROUTE_accept] != 0)
-		histogram_add(&request->node->stats.hops[request->stage],
+		histogram_add(&request->engine->stats.hops[request->stage],
 			      now - request->stamps[request->stage]);
 	request->stamps[stage] = now;
 	request->stage = stage;

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "path/engine.h"
 #include "path/job.h"
-#include "path/node.h"
 #include "path/request.h"
 #include "path/view.h"
 
@@ -30,7 +30,7 @@ static struct program *
 compile_program(struct job *job, const struct job_step *step)
 {
 	if (step->model == NULL)
-		return operation_compile(&step->operation, &job->request->node->model_options);
+		return operation_compile(&step->operation, &job->request->engine->model_options);
 	return model_compile(step->model->model, step->operation.inputs,
 			     step->operation.input_count);
 }
@@ -103,17 +103,34 @@ compile_programs(uv_work_t *work)
 		compilation->error = *error_last();
 }
 
-static void
+static int
+drop_job(struct request *request)
+{
+	struct job *job = request->job;
+	request->job = NULL;
+	job_delete(job);
+	return -1;
+}
+
+static int
 submit_to_policy(struct job *job)
 {
-	struct node *node = job->request->node;
+	struct engine *engine = job->request->engine;
+	double retry_after_ms = 0;
 	view_job_fill(job);
+	engine->view.now = (double)clock_now();
+	if (policy_admit(engine->policy, &job->view, &retry_after_ms) == 0) {
+		job->request->retry_after_ms = (uint64_t)retry_after_ms;
+		return error_set(ERR_RESOURCE_EXHAUSTED, "policy '%s': the request is refused now",
+				 policy_name(engine->policy));
+	}
 	job->state = JOB_QUEUED;
 	job->submitted_at = clock_now();
-	list_push_back(&node->jobs, &job->of_node);
-	view_job_counted(node, job, 1);
-	policy_submit(node->policy, &job->view);
-	schedule_want_dispatch(node);
+	list_push_back(&engine->jobs, &job->of_engine);
+	view_job_counted(engine, job, 1);
+	policy_submit(engine->policy, &job->view);
+	schedule_want_dispatch(engine);
+	return 0;
 }
 
 static void
@@ -130,11 +147,11 @@ compiled(uv_work_t *work, int cancelled)
 		request_delete(request);
 	} else if (compilation->status != 0) {
 		error_restore(&compilation->error);
-		request->job = NULL;
-		job_delete(job);
+		drop_job(request);
 		route_fail(request);
-	} else {
-		submit_to_policy(job);
+	} else if (submit_to_policy(job) != 0) {
+		drop_job(request);
+		route_fail(request);
 	}
 	free(compilation);
 }
@@ -148,20 +165,11 @@ compile_aside(struct job *job)
 	compilation->work.data = compilation;
 	compilation->job = job;
 	job->state = JOB_COMPILING;
-	int status = uv_queue_work(&job->request->node->loop, &compilation->work, compile_programs,
-				   compiled);
+	int status = uv_queue_work(&job->request->engine->loop, &compilation->work,
+				   compile_programs, compiled);
 	assert(status == 0);
 	(void)status;
 	return 0;
-}
-
-static int
-drop_job(struct request *request)
-{
-	struct job *job = request->job;
-	request->job = NULL;
-	job_delete(job);
-	return -1;
 }
 
 int
@@ -173,14 +181,13 @@ path_schedule(struct request *request)
 		return drop_job(request);
 	if (found == 0)
 		return compile_aside(job) == 0 ? ROUTE_WAIT : drop_job(request);
-	submit_to_policy(job);
-	return ROUTE_WAIT;
+	return submit_to_policy(job) == 0 ? ROUTE_WAIT : drop_job(request);
 }
 
 void
-schedule_want_dispatch(struct node *node)
+schedule_want_dispatch(struct engine *engine)
 {
-	node->wants_dispatch = true;
+	engine->wants_dispatch = true;
 }
 
 static struct job *
@@ -190,23 +197,24 @@ job_of_view(const struct view_job *view)
 }
 
 void
-schedule_dispatch(struct node *node)
+schedule_dispatch(struct engine *engine)
 {
-	if (!node->wants_dispatch || node->in_dispatch)
+	if (!engine->wants_dispatch || engine->in_dispatch)
 		return;
-	node->in_dispatch = true;
-	node->wants_dispatch = false;
+	engine->in_dispatch = true;
+	engine->wants_dispatch = false;
 	struct policy_verdict verdict;
-	node->view.now = clock_now();
-	while (policy_dispatch(node->policy, &verdict) == 1) {
+	engine->view.now = (double)clock_now();
+	while (policy_dispatch(engine->policy, &verdict) == 1) {
 		struct job *job = job_of_view(verdict.job);
-		job->device = &node->devices[verdict.device];
-		job->peer = verdict.source == VIEW_SOURCE_PEER ? &node->devices[verdict.peer] : NULL;
+		job->device = &engine->devices[verdict.device];
+		job->peer =
+			verdict.source == VIEW_SOURCE_PEER ? &engine->devices[verdict.peer] : NULL;
 		job->state = JOB_PLACED;
 		route_resume(job->request);
-		node->view.now = clock_now();
+		engine->view.now = (double)clock_now();
 	}
-	node->in_dispatch = false;
+	engine->in_dispatch = false;
 }
 
 static bool
@@ -239,7 +247,7 @@ schedule_withdraw(struct job *job)
 int
 schedule_park(struct job *job)
 {
-	struct node_device *device = job->device;
+	struct engine_device *device = job->device;
 	uint32_t others = device->holders - (holds_memory(job) ? 1 : 0);
 	if (device->job == NULL && others <= device->parked_holders)
 		return error_wrap("device %u: no memory for the job", device->view.id);
@@ -250,25 +258,25 @@ schedule_park(struct job *job)
 }
 
 void
-schedule_unpark(struct node_device *device)
+schedule_unpark(struct engine_device *device)
 {
 	while (!list_is_empty(&device->parked)) {
 		struct job *job = list_entry(device->parked.next, struct job, of_parked);
 		unpark(job);
-		policy_requeue(device->node->policy, &job->view);
+		policy_requeue(device->engine->policy, &job->view);
 	}
-	schedule_want_dispatch(device->node);
+	schedule_want_dispatch(device->engine);
 }
 
 void
 schedule_finish(struct job *job, enum view_outcome outcome)
 {
-	struct node *node = job->request->node;
-	policy_done(node->policy, &job->view, outcome);
-	view_job_counted(node, job, -1);
-	list_remove(&job->of_node);
+	struct engine *engine = job->request->engine;
+	policy_done(engine->policy, &job->view, outcome);
+	view_job_counted(engine, job, -1);
+	list_remove(&job->of_engine);
 	job->state = JOB_NEW;
-	schedule_want_dispatch(node);
+	schedule_want_dispatch(engine);
 }
 
 void
@@ -280,6 +288,6 @@ schedule_again(struct job *job)
 	job->request->device = -1;
 	job->state = JOB_QUEUED;
 	job->request->stage = ROUTE_schedule;
-	policy_requeue(job->request->node->policy, &job->view);
-	schedule_want_dispatch(job->request->node);
+	policy_requeue(job->request->engine->policy, &job->view);
+	schedule_want_dispatch(job->request->engine);
 }

@@ -6,16 +6,16 @@
 #include "script/view.h"
 
 struct job;
-struct node;
-struct node_device;
+struct engine;
+struct engine_device;
 
 /* Ask the policy for verdicts until it has none, and send each job on its way. */
 void
-schedule_dispatch(struct node *node);
+schedule_dispatch(struct engine *engine);
 
 /* As schedule_dispatch, at the end of this turn of the loop. */
 void
-schedule_want_dispatch(struct node *node);
+schedule_want_dispatch(struct engine *engine);
 
 /* Take a queued job back from the policy; it is deleted and its request has none. */
 void
@@ -30,7 +30,7 @@ schedule_park(struct job *job);
 
 /* Memory was freed on the device: its parked jobs go back to the policy. */
 void
-schedule_unpark(struct node_device *device);
+schedule_unpark(struct engine_device *device);
 
 /* The job is over: the policy is told, and knows it no longer. The job itself stays. */
 void

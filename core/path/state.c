@@ -8,18 +8,18 @@
 #include <xxhash.h>
 
 #include "base/file.h"
+#include "path/engine.h"
 #include "path/models.h"
-#include "path/node.h"
 
 static const char suffix[] = ".mp";
 
 int
-state_open(const struct node *node)
+state_open(const struct engine *engine)
 {
 	static const char *const folders[] = { "functions", "models", "names", "cache" };
 	char path[STATE_PATH_BYTES];
 	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s", node->config->state, folders[i]);
+		snprintf(path, sizeof(path), "%s/%s", engine->config->state, folders[i]);
 		if (file_make_folder(path) != 0)
 			return error_wrap("state");
 	}
@@ -27,15 +27,15 @@ state_open(const struct node *node)
 }
 
 static void
-model_path(const struct node *node, const char *hash, char *path)
+model_path(const struct engine *engine, const char *hash, char *path)
 {
-	snprintf(path, STATE_PATH_BYTES, "%s/models/%s.onnx", node->config->state, hash);
+	snprintf(path, STATE_PATH_BYTES, "%s/models/%s.onnx", engine->config->state, hash);
 }
 
 int
-state_model_path(const struct node *node, const char *hash, char *path)
+state_model_path(const struct engine *engine, const char *hash, char *path)
 {
-	model_path(node, hash, path);
+	model_path(engine, hash, path);
 	if (access(path, R_OK) != 0)
 		return error_set(ERR_NOT_FOUND, "model %s: not in the state folder", hash);
 	return 0;
@@ -75,62 +75,62 @@ hash_file(const char *path, char hash[MODEL_HASH_BYTES])
 }
 
 int
-state_store_model_file(const struct node *node, const char *from, char *hash)
+state_store_model_file(const struct engine *engine, const char *from, char *hash)
 {
 	char path[STATE_PATH_BYTES];
 	if (hash_file(from, hash) != 0)
 		return -1;
-	model_path(node, hash, path);
+	model_path(engine, hash, path);
 	return access(path, R_OK) == 0 ? 0 : file_copy(from, path);
 }
 
 int
-state_store_model(const struct node *node, struct slice data, char *hash)
+state_store_model(const struct engine *engine, struct slice data, char *hash)
 {
 	char path[STATE_PATH_BYTES];
 	hash_text(XXH3_128bits(data.data, data.bytes), hash);
-	model_path(node, hash, path);
+	model_path(engine, hash, path);
 	return access(path, R_OK) == 0 ? 0 : file_write(path, data.data, data.bytes);
 }
 
 void
-state_remove_model(const struct node *node, const char *hash)
+state_remove_model(const struct engine *engine, const char *hash)
 {
 	char path[STATE_PATH_BYTES];
-	model_path(node, hash, path);
+	model_path(engine, hash, path);
 	file_remove(path);
 }
 
 static void
-record_path(const struct node *node, const char *folder, const char *name,
+record_path(const struct engine *engine, const char *folder, const char *name,
 	    char path[STATE_PATH_BYTES])
 {
-	snprintf(path, STATE_PATH_BYTES, "%s/%s%s%s%s", node->config->state,
+	snprintf(path, STATE_PATH_BYTES, "%s/%s%s%s%s", engine->config->state,
 		 folder == NULL ? "" : folder, folder == NULL ? "" : "/", name, suffix);
 }
 
 int
-state_write(const struct node *node, const char *folder, const char *name, struct slice record)
+state_write(const struct engine *engine, const char *folder, const char *name, struct slice record)
 {
 	char path[STATE_PATH_BYTES];
-	record_path(node, folder, name, path);
+	record_path(engine, folder, name, path);
 	return file_write(path, record.data, record.bytes);
 }
 
 int
-state_read(const struct node *node, const char *folder, const char *name, struct slice *record)
+state_read(const struct engine *engine, const char *folder, const char *name, struct slice *record)
 {
 	char path[STATE_PATH_BYTES];
-	record_path(node, folder, name, path);
+	record_path(engine, folder, name, path);
 	record->data = file_read(path, STATE_RECORD_BYTES, &record->bytes);
 	return record->data == NULL ? -1 : 0;
 }
 
 int
-state_remove(const struct node *node, const char *folder, const char *name)
+state_remove(const struct engine *engine, const char *folder, const char *name)
 {
 	char path[STATE_PATH_BYTES];
-	record_path(node, folder, name, path);
+	record_path(engine, folder, name, path);
 	return file_remove(path);
 }
 
@@ -144,35 +144,35 @@ static void
 visit_file(void *context, const char *file)
 {
 	struct each *each = context;
-	char name[NODE_NAME_BYTES];
+	char name[ENGINE_NAME_BYTES];
 	snprintf(name, sizeof(name), "%.*s", (int)(strlen(file) - strlen(each->suffix)), file);
 	each->visit(each->context, name);
 }
 
 int
-state_each(const struct node *node, const char *folder,
+state_each(const struct engine *engine, const char *folder,
 	   void (*visit)(void *context, const char *name), void *context)
 {
 	char path[STATE_PATH_BYTES];
 	struct each each = { visit, context, suffix };
-	snprintf(path, sizeof(path), "%s/%s", node->config->state, folder);
+	snprintf(path, sizeof(path), "%s/%s", engine->config->state, folder);
 	return file_each(path, suffix, visit_file, &each);
 }
 
 int
-state_each_model(const struct node *node, void (*visit)(void *context, const char *hash),
+state_each_model(const struct engine *engine, void (*visit)(void *context, const char *hash),
 		 void *context)
 {
 	char path[STATE_PATH_BYTES];
 	struct each each = { visit, context, ".onnx" };
-	snprintf(path, sizeof(path), "%s/models", node->config->state);
+	snprintf(path, sizeof(path), "%s/models", engine->config->state);
 	return file_each(path, each.suffix, visit_file, &each);
 }
 
 int
 state_check_name(const char *field, struct slice name)
 {
-	bool good = name.bytes > 0 && name.bytes < NODE_NAME_BYTES && name.data[0] != '.';
+	bool good = name.bytes > 0 && name.bytes < ENGINE_NAME_BYTES && name.data[0] != '.';
 	for (size_t i = 0; i < name.bytes && good; i++)
 		good = isalnum(name.data[i]) || strchr("._-", name.data[i]) != NULL;
 	if (good)
@@ -180,5 +180,5 @@ state_check_name(const char *field, struct slice name)
 	return error_set(ERR_INVALID_ARGUMENT,
 			 "%s: '%.*s' is no name: 1 to %d letters, digits, '.', '_' or '-'", field,
 			 (int)(name.bytes < 64 ? name.bytes : 64), (const char *)name.data,
-			 NODE_NAME_BYTES - 1);
+			 ENGINE_NAME_BYTES - 1);
 }

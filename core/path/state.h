@@ -12,7 +12,7 @@
 
 #include "net/message.h"
 
-struct node;
+struct engine;
 struct model_source;
 
 enum {
@@ -23,36 +23,36 @@ enum {
 
 /* Make the folders; 0 or -1. */
 int
-state_open(const struct node *node);
+state_open(const struct engine *engine);
 
 /* Pool threads. Path of models/HASH.onnx; NOT_FOUND when it is not there. */
 int
-state_model_path(const struct node *node, const char *hash, char *path);
+state_model_path(const struct engine *engine, const char *hash, char *path);
 /* Bring a file, or bytes, in as models/HASH.onnx; hash is MODEL_HASH_BYTES long. */
 int
-state_store_model_file(const struct node *node, const char *from, char *hash);
+state_store_model_file(const struct engine *engine, const char *from, char *hash);
 int
-state_store_model(const struct node *node, struct slice data, char *hash);
+state_store_model(const struct engine *engine, struct slice data, char *hash);
 void
-state_remove_model(const struct node *node, const char *hash);
+state_remove_model(const struct engine *engine, const char *hash);
 
 /* Call visit with the hash of every model in the folder. */
 int
-state_each_model(const struct node *node, void (*visit)(void *context, const char *hash),
+state_each_model(const struct engine *engine, void (*visit)(void *context, const char *hash),
 		 void *context);
 
 /* Write, read and remove one record of a folder ("functions", "names"; NULL: the state folder itself). */
 int
-state_write(const struct node *node, const char *folder, const char *name, struct slice record);
+state_write(const struct engine *engine, const char *folder, const char *name, struct slice record);
 /* *record's data is malloc'd, the caller's. */
 int
-state_read(const struct node *node, const char *folder, const char *name, struct slice *record);
+state_read(const struct engine *engine, const char *folder, const char *name, struct slice *record);
 int
-state_remove(const struct node *node, const char *folder, const char *name);
+state_remove(const struct engine *engine, const char *folder, const char *name);
 
 /* Call visit with the name of every record of the folder. */
 int
-state_each(const struct node *node, const char *folder,
+state_each(const struct engine *engine, const char *folder,
 	   void (*visit)(void *context, const char *name), void *context);
 
 /* True for names that can be records: letters, digits, '.', '_' and '-', not starting with '.', up to 127 bytes. */

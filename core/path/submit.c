@@ -2,9 +2,9 @@
 
 #include <assert.h>
 
+#include "path/engine.h"
 #include "path/execute.h"
 #include "path/job.h"
-#include "path/node.h"
 #include "path/request.h"
 #include "path/schedule.h"
 
@@ -32,14 +32,14 @@ run_posted(struct mail *mail)
 static void
 submit_main(void *context)
 {
-	struct node_device *device = context;
+	struct engine_device *device = context;
 	do {
 		sleeper_wait(&device->sleeper, &device->mailbox, spin_ns);
 	} while (run_posted(mailbox_take(&device->mailbox)));
 }
 
 int
-submit_start(struct node_device *device)
+submit_start(struct engine_device *device)
 {
 	sleeper_create(&device->sleeper);
 	mailbox_create(&device->mailbox, sleeper_wake, &device->sleeper);
@@ -50,7 +50,7 @@ submit_start(struct node_device *device)
 }
 
 void
-submit_stop(struct node_device *device)
+submit_stop(struct engine_device *device)
 {
 	mailbox_post(&device->mailbox, &stop_mail);
 	uv_thread_join(&device->thread);
@@ -74,7 +74,7 @@ submit_compute_done(void *context, const struct error *error)
 {
 	struct job *job = context;
 	keep_error(&job->outcome, error);
-	mailbox_post(&job->device->node->completions, &job->mail.mail);
+	mailbox_post(&job->device->engine->completions, &job->mail.mail);
 }
 
 void
@@ -82,7 +82,7 @@ submit_copy_done(void *context, const struct error *error)
 {
 	struct job *job = context;
 	keep_error(&job->load_outcome, error);
-	mailbox_post(&job->device->node->completions, &job->load_mail.mail);
+	mailbox_post(&job->device->engine->completions, &job->load_mail.mail);
 }
 
 static void
@@ -101,9 +101,9 @@ complete(struct mail *mail)
 static void
 on_completions(uv_async_t *async)
 {
-	struct node *node = async->data;
-	complete(mailbox_take(&node->completions));
-	schedule_dispatch(node);
+	struct engine *engine = async->data;
+	complete(mailbox_take(&engine->completions));
+	schedule_dispatch(engine);
 }
 
 static void
@@ -113,18 +113,18 @@ wake_loop(void *async)
 }
 
 int
-submit_open(struct node *node)
+submit_open(struct engine *engine)
 {
-	node->completions_async.data = node;
-	if (uv_async_init(&node->loop, &node->completions_async, on_completions) != 0)
+	engine->completions_async.data = engine;
+	if (uv_async_init(&engine->loop, &engine->completions_async, on_completions) != 0)
 		return error_set(ERR_RESOURCE_EXHAUSTED, "node: cannot make a wake-up handle");
-	mailbox_create(&node->completions, wake_loop, &node->completions_async);
+	mailbox_create(&engine->completions, wake_loop, &engine->completions_async);
 	return 0;
 }
 
 void
-submit_close(struct node *node)
+submit_close(struct engine *engine)
 {
-	complete(mailbox_take(&node->completions));
-	uv_close((uv_handle_t *)&node->completions_async, NULL);
+	complete(mailbox_take(&engine->completions));
+	uv_close((uv_handle_t *)&engine->completions_async, NULL);
 }

@@ -6,15 +6,15 @@
 
 struct error;
 struct job;
-struct node;
-struct node_device;
+struct engine;
+struct engine_device;
 
 /* Start the device's thread; 0 or -1. */
 int
-submit_start(struct node_device *device);
+submit_start(struct engine_device *device);
 /* Let it finish what it has, and join it. */
 void
-submit_stop(struct node_device *device);
+submit_stop(struct engine_device *device);
 
 /* Main loop: the job stands before its device stage. */
 void
@@ -28,6 +28,6 @@ submit_copy_done(void *job, const struct error *error);
 
 /* Main loop: set up and tear down the way back. */
 int
-submit_open(struct node *node);
+submit_open(struct engine *engine);
 void
-submit_close(struct node *node);
+submit_close(struct engine *engine);

@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "path/engine.h"
 #include "path/job.h"
 #include "path/models.h"
-#include "path/node.h"
 #include "path/request.h"
 #include "path/schedule.h"
 #include "path/tensors.h"
@@ -43,19 +43,19 @@ job_bytes(const struct job *job)
 
 /* Trim what the policy names until at least bytes came free; 0 when it names nothing that helps. */
 static uint64_t
-evict(struct node_device *device, uint64_t bytes)
+evict(struct engine_device *device, uint64_t bytes)
 {
 	struct policy_eviction evictions[POLICY_EVICTIONS_MAX];
-	struct node *node = device->node;
+	struct engine *engine = device->engine;
 	uint64_t freed = 0;
-	uint32_t count = policy_evict(node->policy, device->view.id, bytes, evictions);
+	uint32_t count = policy_evict(engine->policy, device->view.id, bytes, evictions);
 	for (uint32_t i = 0; i < count; i++)
-		freed += models_trim(node, evictions[i].model->id, device, evictions[i].keep);
+		freed += models_trim(engine, evictions[i].model->id, device, evictions[i].keep);
 	return freed;
 }
 
 static struct extent *
-take_extent(struct node_device *device, size_t bytes, const void *owner)
+take_extent(struct engine_device *device, size_t bytes, const void *owner)
 {
 	struct extent *extent;
 	while ((extent = pool_alloc(device->pool, bytes, owner)) == NULL)
@@ -66,7 +66,7 @@ take_extent(struct node_device *device, size_t bytes, const void *owner)
 
 /* The device's standing extent, made or grown to hold bytes. */
 static struct extent *
-take_scratch(struct node_device *device, size_t bytes)
+take_scratch(struct engine_device *device, size_t bytes)
 {
 	if (device->scratch != NULL && device->scratch->taken >= bytes)
 		return device->scratch;
@@ -106,8 +106,8 @@ place_tensors(struct job *job)
 static int
 bring_model(struct job *job, uint32_t m)
 {
-	struct node_device *device = job->device;
-	struct node_model *model = job->models[m];
+	struct engine_device *device = job->device;
+	struct engine_model *model = job->models[m];
 	struct residency *residency = models_residency(model, device);
 	if (residency == NULL)
 		return -1;
@@ -194,7 +194,7 @@ int
 path_swap(struct request *request)
 {
 	struct job *job = request->job;
-	struct node_device *device = job->device;
+	struct engine_device *device = job->device;
 	if (take_memory(job) != 0 || bring_models(job) != 0) {
 		struct error why = *error_last();
 		give_back(job);

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "path/node.h"
+#include "path/engine.h"
 #include "path/request.h"
 #include "path/schedule.h"
 #include "path/view.h"
@@ -56,7 +56,7 @@ tensors_keep_extent(struct request *request, struct extent *extent)
 		return -1;
 	request->extents = extents;
 	if (request->extent_count == 0)
-		request->node->devices[request->device].holders++;
+		request->engine->devices[request->device].holders++;
 	request->extents[request->extent_count++] = extent;
 	return 0;
 }
@@ -66,7 +66,7 @@ tensors_release(struct request *request)
 {
 	if (request->device < 0)
 		return;
-	struct node_device *device = &request->node->devices[request->device];
+	struct engine_device *device = &request->engine->devices[request->device];
 	for (uint32_t i = 0; i < request->extent_count; i++)
 		pool_free(device->pool, request->extents[i]);
 	if (request->extent_count > 0) {

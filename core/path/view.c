@@ -10,26 +10,26 @@
 enum { FIRST_ROOM = 64 };
 
 int
-view_create(struct node *node)
+view_create(struct engine *engine)
 {
-	struct view_node *view = &node->view;
-	node->view_devices = calloc(node->device_count + 1, sizeof(*node->view_devices));
-	if (node->view_devices == NULL)
+	struct view_node *view = &engine->view;
+	engine->view_devices = calloc(engine->device_count + 1, sizeof(*engine->view_devices));
+	if (engine->view_devices == NULL)
 		return error_set(ERR_RESOURCE_EXHAUSTED, "node: no memory for its tables");
-	for (uint32_t i = 0; i < node->device_count; i++)
-		node->view_devices[i] = &node->devices[i].view;
-	view->device_count = view->device_stride = node->device_count;
-	view->devices = node->view_devices;
+	for (uint32_t i = 0; i < engine->device_count; i++)
+		engine->view_devices[i] = &engine->devices[i].view;
+	view->device_count = view->device_stride = engine->device_count;
+	view->devices = engine->view_devices;
 	return 0;
 }
 
 void
-view_destroy(struct node *node)
+view_destroy(struct engine *engine)
 {
-	free(node->view_devices);
-	free(node->view_models);
-	free(node->view_functions);
-	free(node->view_residency);
+	free(engine->view_devices);
+	free(engine->view_models);
+	free(engine->view_functions);
+	free(engine->view_residency);
 }
 
 /* Doubles a table of pointers; new entries are NULL. */
@@ -49,72 +49,77 @@ grow(void **table, uint32_t *room, size_t size, const char *what)
 }
 
 static int
-grow_models(struct node *node)
+grow_models(struct engine *engine)
 {
-	void *models = node->view_models, *residency = node->view_residency;
-	uint32_t room = node->view_model_room;
-	int status = grow(&residency, &room, node->device_count * sizeof(struct view_residency),
+	void *models = engine->view_models, *residency = engine->view_residency;
+	uint32_t room = engine->view_model_room;
+	int status = grow(&residency, &room, engine->device_count * sizeof(struct view_residency),
 			  "models");
-	node->view_residency = residency;
-	node->view.residency = residency;
+	engine->view_residency = residency;
+	engine->view.residency = residency;
 	if (status == 0)
-		status = grow(&models, &node->view_model_room, sizeof(struct view_model *), "models");
-	node->view_models = models;
-	node->view.models = models;
+		status = grow(&models, &engine->view_model_room, sizeof(struct view_model *),
+			      "models");
+	engine->view_models = models;
+	engine->view.models = models;
 	return status;
 }
 
 int
-view_add_model(struct node *node, struct node_model *model)
+view_add_model(struct engine *engine, struct engine_model *model)
 {
 	uint32_t id = 0;
-	while (id < node->view_model_room && node->view_models[id] != NULL)
+	while (id < engine->view_model_room && engine->view_models[id] != NULL)
 		id++;
-	if (id == node->view_model_room && grow_models(node) != 0)
+	if (id == engine->view_model_room && grow_models(engine) != 0)
 		return -1;
 	model->view.id = id;
 	model->view.name = model->name;
-	node->view_models[id] = &model->view;
-	memset(&node->view_residency[id * node->device_count], 0,
-	       node->device_count * sizeof(struct view_residency));
-	if (id >= node->view.model_count)
-		node->view.model_count = id + 1;
+	engine->view_models[id] = &model->view;
+	engine->view.generation++;
+	memset(&engine->view_residency[id * engine->device_count], 0,
+	       engine->device_count * sizeof(struct view_residency));
+	if (id >= engine->view.model_count)
+		engine->view.model_count = id + 1;
 	return 0;
 }
 
 void
-view_remove_model(struct node *node, struct node_model *model)
+view_remove_model(struct engine *engine, struct engine_model *model)
 {
-	node->view_models[model->view.id] = NULL;
+	engine->view_models[model->view.id] = NULL;
+	engine->view.generation++;
 }
 
 int
-view_add_function(struct node *node, struct node_function *function)
+view_add_function(struct engine *engine, struct engine_function *function)
 {
 	uint32_t id = 0;
-	while (id < node->view_function_room && node->view_functions[id] != NULL)
+	while (id < engine->view_function_room && engine->view_functions[id] != NULL)
 		id++;
-	if (id == node->view_function_room) {
-		void *functions = node->view_functions;
-		int status = grow(&functions, &node->view_function_room,
+	if (id == engine->view_function_room) {
+		void *functions = engine->view_functions;
+		int status = grow(&functions, &engine->view_function_room,
 				  sizeof(struct view_function *), "functions");
-		node->view_functions = functions;
-		node->view.functions = functions;
+		engine->view_functions = functions;
+		engine->view.functions = functions;
 		if (status != 0)
 			return -1;
 	}
 	function->view.id = id;
 	function->view.name = function->name;
-	node->view_functions[id] = &function->view;
-	if (id >= node->view.function_count)
-		node->view.function_count = id + 1;
+	engine->view_functions[id] = &function->view;
+	engine->view.generation++;
+	if (id >= engine->view.function_count)
+		engine->view.function_count = id + 1;
 	return 0;
 }
 
 void
-view_remove_function(struct node *node, struct node_function *function)
+view_remove_function(struct engine *engine, struct engine_function *function)
 {
-	node->view_functions[function->view.id] = NULL;
+	engine->view_functions[function->view.id] = NULL;
+	engine->view.generation++;
 }
 
 void
@@ -122,57 +127,57 @@ view_job_fill(struct job *job)
 {
 	const struct request *request = job->request;
 	job->view = (struct view_job){
-		.id = ++request->node->next_job_id,
+		.id = (double)++request->engine->next_job_id,
 		.function = &request->generation->function->view,
 		.models = job->view_models,
 		.model_count = job->model_count,
 		.bound_device = request->device,
 		.priority = request->priority,
-		.arrived_at = request->stamps[ROUTE_accept],
-		.deadline = request->deadline,
+		.arrived_at = (double)request->stamps[ROUTE_accept],
+		.deadline = (double)request->deadline,
 	};
 }
 
 void
-view_job_counted(struct node *node, const struct job *job, int change)
+view_job_counted(struct engine *engine, const struct job *job, int change)
 {
-	node->view.job_count += (uint32_t)change;
+	engine->view.job_count += (uint32_t)change;
 	for (uint32_t m = 0; m < job->model_count; m++)
 		job->models[m]->view.jobs += (uint32_t)change;
 }
 
 void
-view_residency_changed(struct node_model *model, struct node_device *device)
+view_residency_changed(struct engine_model *model, struct engine_device *device)
 {
-	struct node *node = model->node;
+	struct engine *engine = model->engine;
 	const struct residency *residency = model->residency[device->view.id];
 	struct view_residency *view =
-		&node->view_residency[model->view.id * node->device_count + device->view.id];
+		&engine->view_residency[model->view.id * engine->device_count + device->view.id];
 	if (residency == NULL) {
 		*view = (struct view_residency){ 0 };
 		return;
 	}
 	view->groups = residency_groups(residency);
 	view->pinned = residency_pinned(residency);
-	view->bytes = residency_bytes(residency);
+	view->bytes = (double)residency_bytes(residency);
 	view_device_memory(device);
 }
 
 void
-view_device_memory(struct node_device *device)
+view_device_memory(struct engine_device *device)
 {
 	struct pool_stats stats;
 	pool_stats(device->pool, &stats);
-	device->view.capacity = stats.capacity;
-	device->view.free_bytes = stats.capacity - stats.used;
+	device->view.capacity = (double)stats.capacity;
+	device->view.free_bytes = (double)(stats.capacity - stats.used);
 }
 
 void
-view_device_busy(struct node_device *device, const struct job *job)
+view_device_busy(struct engine_device *device, const struct job *job)
 {
 	device->view.idle = job == NULL && !device->lost;
 	device->view.loading = job != NULL && job->outstanding == 2;
 	device->view.busy_until = 0;
 	if (job != NULL && job->model_count > 0 && job->models[0]->view.run_ns != 0)
-		device->view.busy_until = job->started_at + job->models[0]->view.run_ns;
+		device->view.busy_until = (double)job->started_at + job->models[0]->view.run_ns;
 }

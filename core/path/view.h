@@ -4,25 +4,25 @@
  */
 #pragma once
 
-#include "path/node.h"
+#include "path/engine.h"
 
 struct job;
 
 /* Tables for the node's devices; 0 or -1. */
 int
-view_create(struct node *node);
+view_create(struct engine *engine);
 void
-view_destroy(struct node *node);
+view_destroy(struct engine *engine);
 
 /* Give the model or function an id and a place in the tables. RESOURCE_EXHAUSTED. */
 int
-view_add_model(struct node *node, struct node_model *model);
+view_add_model(struct engine *engine, struct engine_model *model);
 void
-view_remove_model(struct node *node, struct node_model *model);
+view_remove_model(struct engine *engine, struct engine_model *model);
 int
-view_add_function(struct node *node, struct node_function *function);
+view_add_function(struct engine *engine, struct engine_function *function);
 void
-view_remove_function(struct node *node, struct node_function *function);
+view_remove_function(struct engine *engine, struct engine_function *function);
 
 /* Fill in job->view from its request. */
 void
@@ -30,16 +30,16 @@ view_job_fill(struct job *job);
 
 /* The job was submitted (+1) or is over (-1). */
 void
-view_job_counted(struct node *node, const struct job *job, int change);
+view_job_counted(struct engine *engine, const struct job *job, int change);
 
 /* Groups or pins of the model on the device changed. */
 void
-view_residency_changed(struct node_model *model, struct node_device *device);
+view_residency_changed(struct engine_model *model, struct engine_device *device);
 
 /* The pool's free bytes changed. */
 void
-view_device_memory(struct node_device *device);
+view_device_memory(struct engine_device *device);
 
 /* The device runs job now, or nothing (NULL). */
 void
-view_device_busy(struct node_device *device, const struct job *job);
+view_device_busy(struct engine_device *device, const struct job *job);

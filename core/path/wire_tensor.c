@@ -58,10 +58,12 @@ type_from_numpy(struct slice text)
 		const char *text;
 		enum data_type type;
 	} known[] = {
-		{ "<f4", DATA_TYPE_FLOAT },  { "<f8", DATA_TYPE_DOUBLE }, { "<f2", DATA_TYPE_FLOAT16 },
-		{ "|u1", DATA_TYPE_UINT8 },  { "|i1", DATA_TYPE_INT8 },	  { "<i2", DATA_TYPE_INT16 },
-		{ "<u2", DATA_TYPE_UINT16 }, { "<i4", DATA_TYPE_INT32 },  { "<u4", DATA_TYPE_UINT32 },
-		{ "<i8", DATA_TYPE_INT64 },  { "<u8", DATA_TYPE_UINT64 }, { "|b1", DATA_TYPE_BOOL },
+		{ "<f4", DATA_TYPE_FLOAT },   { "<f8", DATA_TYPE_DOUBLE },
+		{ "<f2", DATA_TYPE_FLOAT16 }, { "|u1", DATA_TYPE_UINT8 },
+		{ "|i1", DATA_TYPE_INT8 },    { "<i2", DATA_TYPE_INT16 },
+		{ "<u2", DATA_TYPE_UINT16 },  { "<i4", DATA_TYPE_INT32 },
+		{ "<u4", DATA_TYPE_UINT32 },  { "<i8", DATA_TYPE_INT64 },
+		{ "<u8", DATA_TYPE_UINT64 },  { "|b1", DATA_TYPE_BOOL },
 	};
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (slice_is(text, known[i].text))
@@ -95,7 +97,8 @@ check(const struct found *found, const char *field, struct tensor_type *type)
 }
 
 int
-wire_tensor_read(struct slice value, const char *field, struct tensor_type *type, struct slice *data)
+wire_tensor_read(struct slice value, const char *field, struct tensor_type *type,
+		 struct slice *data)
 {
 	struct reader reader;
 	struct found found = { 0 };

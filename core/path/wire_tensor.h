@@ -6,7 +6,8 @@
 
 /* Read a tensor map; *data points into value. INVALID_ARGUMENT names field and what is wrong with it. */
 int
-wire_tensor_read(struct slice value, const char *field, struct tensor_type *type, struct slice *data);
+wire_tensor_read(struct slice value, const char *field, struct tensor_type *type,
+		 struct slice *data);
 
 void
 wire_tensor_write(struct writer *writer, const struct tensor_type *type, const void *data);

@@ -1,5 +1,5 @@
 /*
- * The node: everything that one running engine holds, and the main loop it lives on. Main loop's thread, except where a
+ * The engine: everything that one running node holds, and the main loop it lives on. Main loop's thread, except where a
  * member says otherwise. Registries own what they hold; requests hold counted references.
  */
 #pragma once
@@ -26,30 +26,30 @@
 struct job;
 
 enum {
-	NODE_NAME_BYTES = 128,
-	NODE_PATH_BYTES = 4096,
+	ENGINE_NAME_BYTES = 128,
+	ENGINE_PATH_BYTES = 4096,
 	/* A content hash in hex, with its NUL. */
 	MODEL_HASH_BYTES = 33,
 	/* Most requests under way at once. */
-	NODE_REQUESTS_MAX = 1 << 16,
+	ENGINE_REQUESTS_MAX = 1 << 16,
 };
 
 /* A connection's side of the path. */
 struct client {
-	struct node *node;
+	struct engine *engine;
 	struct connection *connection;
 	struct list requests;
-	/* In node->clients. */
-	struct list of_node;
+	/* In engine->clients. */
+	struct list of_engine;
 	bool authenticated;
 	/* Gets `event` notifications. */
 	bool watches;
 };
 
 /* A device with its pool, streams and submit thread. */
-struct node_device {
+struct engine_device {
 	struct view_device view;
-	struct node *node;
+	struct engine *engine;
 	struct device *device;
 	struct pool *pool;
 	/* Submit thread only. */
@@ -76,39 +76,40 @@ struct node_device {
 };
 
 /* A model that functions use, by name. Counted: the registry's own reference, and one a generation. */
-struct node_model {
+struct engine_model {
 	struct view_model view;
-	char name[NODE_NAME_BYTES];
+	char name[ENGINE_NAME_BYTES];
 	/* Of its ONNX file; names it in the state folder. */
 	char hash[MODEL_HASH_BYTES];
-	struct node *node;
+	struct engine *engine;
 	struct model *model;
 	/* By device id; NULL where it never was. */
 	struct residency **residency;
 	uint32_t references;
 	/* Loaded by model.load, not only by a function's deploy. */
 	bool named;
-	struct list of_node;
+	struct list of_engine;
 };
 
 /* One deployed version of a function. Counted: the function's own reference, and one a request. */
 struct generation {
-	struct node_function *function;
+	struct engine_function *function;
 	uint32_t number;
 	uint32_t references;
 	/* NULL for a function that the core serves. */
 	struct worker_script *script;
 	uint32_t model_count;
-	struct node_model **models;
+	struct engine_model **models;
 	/* Local names (`net`), as in ctx.models.net. */
 	char **model_names;
-	uint64_t timeout_ns;};
+	uint64_t timeout_ns;
+};
 
 /* A deployed function. Counted: the registry's own reference, and one a generation. */
-struct node_function {
+struct engine_function {
 	struct view_function view;
-	char name[NODE_NAME_BYTES];
-	struct node *node;
+	char name[ENGINE_NAME_BYTES];
+	struct engine *engine;
 	uint32_t references;
 	/* What new requests run; NULL once it was removed. */
 	struct generation *current;
@@ -118,14 +119,14 @@ struct node_function {
 	struct histogram latency;
 	/* The last lines that its handler logged. */
 	struct log_ring *log;
-	struct list of_node;
+	struct list of_engine;
 };
 
-struct node {
+struct engine {
 	const struct config *config;
 	/* What models and operations are compiled for. */
 	struct model_options model_options;
-	char cache_folder[NODE_PATH_BYTES];
+	char cache_folder[ENGINE_PATH_BYTES];
 	uv_loop_t loop;
 	/* Runs after the loop's callbacks: dispatches. */
 	uv_check_t check;
@@ -140,12 +141,13 @@ struct node {
 	/* Requests with a deadline; looked through by the tick. */
 	struct list deadlines;
 	uv_timer_t tick;
+	uint64_t ticks;
 	/* Dispatch once the frames of this read are all taken in. */
 	bool wants_dispatch;
 	bool in_dispatch;
 
 	uint32_t device_count;
-	struct node_device *devices;
+	struct engine_device *devices;
 	/* Completions from device threads. */
 	struct mailbox completions;
 	uv_async_t completions_async;
@@ -153,7 +155,7 @@ struct node {
 	struct list models;
 	struct list functions;
 	/* Name → function; open addressing, capacity a power of two. */
-	struct node_function **function_table;
+	struct engine_function **function_table;
 	uint32_t function_room;
 
 	/* What the policy sees (view.c keeps it). */
@@ -187,12 +189,12 @@ struct node {
 
 /* Serve until SIGINT or SIGTERM. Returns the process's exit code; what goes wrong at start is logged. */
 int
-node_serve(const struct config *config);
+engine_serve(const struct config *config);
 
 /* Take in nothing more and let the loop end. Main loop. */
 void
-node_stop(struct node *node);
+engine_stop(struct engine *engine);
 
 /* Tell watching clients: `[2, "event", [{kind=…, name=…, detail=…}]]`. detail may be NULL. */
 void
-node_event(struct node *node, const char *kind, const char *name, const char *detail);
+engine_event(struct engine *engine, const char *kind, const char *name, const char *detail);

@@ -1,0 +1,379 @@
+#include "path/engine.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "path/accept.h"
+#include "path/deploy.h"
+#include "path/functions.h"
+#include "path/handle.h"
+#include "path/job.h"
+#include "path/methods_policy.h"
+#include "path/models.h"
+#include "path/request.h"
+#include "path/schedule.h"
+#include "path/state.h"
+#include "path/submit.h"
+#include "path/view.h"
+
+enum {
+	TICK_MS = 2,
+	/* Ticks between two calls of the policy's tick. */
+	POLICY_TICKS = 5,
+	READY_LINE_BYTES = 4096,
+};
+
+void
+engine_event(struct engine *engine, const char *kind, const char *name, const char *detail)
+{
+	log_info("%s: %s%s%s", kind, name, detail == NULL ? "" : ": ",
+		 detail == NULL ? "" : detail);
+	list_each(link, &engine->clients) {
+		struct client *client = list_entry(link, struct client, of_engine);
+		struct writer *output =
+			client->watches ? connection_output(client->connection) : NULL;
+		if (output == NULL)
+			continue;
+		writer_array(output, 3);
+		writer_uint(output, MESSAGE_NOTIFICATION);
+		writer_string(output, "event");
+		writer_array(output, 1);
+		writer_map(output, 3);
+		writer_string(output, "kind");
+		writer_string(output, kind);
+		writer_string(output, "name");
+		writer_string(output, name);
+		writer_string(output, "detail");
+		if (detail == NULL)
+			writer_nil(output);
+		else
+			writer_string(output, detail);
+		connection_flush(client->connection);
+	}
+}
+
+/* --- devices ------------------------------------------------------------------------------------------------------- */
+
+static int
+open_device(struct engine *engine, uint32_t id)
+{
+	struct engine_device *device = &engine->devices[id];
+	const struct config_device *config = &engine->config->devices[id];
+	device->engine = engine;
+	device->view.id = id;
+	list_create(&device->parked);
+	device->device = device_open(config->kind, &config->options);
+	if (device->device == NULL)
+		return error_wrap("devices[%u]", id + 1);
+	const struct device_properties *properties = device_properties(device->device);
+	device->view.switch_id = properties->switch_id;
+	device->view.link_rate = properties->link_rate;
+	device->view.peer_rate = properties->peer_rate;
+	device->pool = pool_new(device->device, properties->memory_bytes);
+	if (device->pool == NULL)
+		return error_wrap("devices[%u]", id + 1);
+	device->compute = stream_new(device->device, STREAM_COMPUTE);
+	device->copy_in = stream_new(device->device, STREAM_COPY_IN);
+	if (device->compute == NULL || device->copy_in == NULL || submit_start(device) != 0)
+		return error_wrap("devices[%u]", id + 1);
+	device->is_running = true;
+	view_device_memory(device);
+	view_device_busy(device, NULL);
+	log_info("device %u: %s %s, %llu MiB, %u threads", id, device_kind_name(properties->kind),
+		 properties->name, (unsigned long long)(properties->memory_bytes >> 20),
+		 properties->threads);
+	return 0;
+}
+
+static void
+close_device(struct engine_device *device)
+{
+	if (device->is_running)
+		submit_stop(device);
+	if (device->compute != NULL)
+		stream_delete(device->compute);
+	if (device->copy_in != NULL)
+		stream_delete(device->copy_in);
+	if (device->scratch != NULL)
+		pool_free(device->pool, device->scratch);
+	if (device->pool != NULL)
+		pool_delete(device->pool);
+	if (device->device != NULL)
+		device_close(device->device);
+}
+
+static int
+open_devices(struct engine *engine)
+{
+	engine->devices = calloc(engine->config->device_count, sizeof(*engine->devices));
+	if (engine->devices == NULL)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "node: no memory for its devices");
+	for (uint32_t id = 0; id < engine->config->device_count; id++) {
+		engine->device_count++;
+		if (open_device(engine, id) != 0)
+			return -1;
+	}
+	const struct device_properties *first = device_properties(engine->devices[0].device);
+	engine->model_options =
+		(struct model_options){ .kind = first->kind,
+					.threads = first->threads,
+					.group_bytes = engine->config->group_bytes };
+	snprintf(engine->cache_folder, sizeof(engine->cache_folder), "%s/cache",
+		 engine->config->state);
+	engine->model_options.cache_folder = engine->cache_folder;
+	return view_create(engine);
+}
+
+/* --- policy -------------------------------------------------------------------------------------------------------- */
+
+static void
+policy_replaced(void *context, const char *from, const char *to, const struct error *why)
+{
+	char detail[ERROR_MESSAGE_BYTES];
+	if (why == NULL || why->code == ERR_OK) {
+		engine_event(context, "policy_changed", to, NULL);
+		return;
+	}
+	log_error("policy '%s' was replaced by '%s': %s", from, to, why->message);
+	snprintf(detail, sizeof(detail), "'%s' failed: %.900s", from, why->message);
+	engine_event(context, "policy_replaced", to, detail);
+	schedule_want_dispatch(context);
+}
+
+static int
+open_policy(struct engine *engine)
+{
+	struct policy_options options = { .node = &engine->view,
+					  .replaced = policy_replaced,
+					  .context = engine };
+	engine->policy = policy_host_new(&options);
+	if (engine->policy == NULL)
+		return -1;
+	if (engine->config->policy == NULL) {
+		policy_restore(engine);
+		return 0;
+	}
+	if (policy_load_file(engine, engine->config->policy) != 0)
+		return -1;
+	if (!engine->config->watch)
+		return 0;
+	engine->policy_watch =
+		watch_new(&engine->loop, engine->config->policy, policy_file_changed, engine);
+	return engine->policy_watch == NULL ? -1 : 0;
+}
+
+/* --- the loop ------------------------------------------------------------------------------------------------------ */
+
+static void
+expire(struct engine *engine, uint64_t now)
+{
+	list_each_safe(link, &engine->deadlines) {
+		struct request *request = list_entry(link, struct request, of_deadlines);
+		if (now < request->deadline)
+			continue;
+		list_remove(&request->of_deadlines);
+		request_cancel(request, ERR_DEADLINE_EXCEEDED, "the deadline has passed");
+		/* A cancelled request may have ended others beside it. */
+		expire(engine, now);
+		return;
+	}
+}
+
+static void
+on_tick(uv_timer_t *timer)
+{
+	struct engine *engine = timer->data;
+	uint64_t now = clock_now();
+	engine->view.now = (double)now;
+	expire(engine, now);
+	if (engine->view.job_count > 0 && ++engine->ticks % POLICY_TICKS == 0) {
+		policy_tick(engine->policy);
+		schedule_want_dispatch(engine);
+	}
+}
+
+static void
+on_check(uv_check_t *check)
+{
+	schedule_dispatch(check->data);
+}
+
+static void
+on_signal(uv_signal_t *signal, int number)
+{
+	struct engine *engine = signal->data;
+	log_info("signal %d: shutting down", number);
+	engine_stop(engine);
+}
+
+void
+engine_stop(struct engine *engine)
+{
+	if (engine->stopping)
+		return;
+	engine->stopping = true;
+	deploy_stop(engine);
+	server_stop(engine->server);
+	uv_stop(&engine->loop);
+}
+
+static int
+open_loop(struct engine *engine)
+{
+	if (uv_loop_init(&engine->loop) != 0)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "node: cannot make an event loop");
+	uv_timer_init(&engine->loop, &engine->tick);
+	uv_check_init(&engine->loop, &engine->check);
+	uv_signal_init(&engine->loop, &engine->sigint);
+	uv_signal_init(&engine->loop, &engine->sigterm);
+	engine->tick.data = engine->check.data = engine->sigint.data = engine->sigterm.data =
+		engine;
+	uv_timer_start(&engine->tick, on_tick, TICK_MS, TICK_MS);
+	uv_check_start(&engine->check, on_check);
+	uv_signal_start(&engine->sigint, on_signal, SIGINT);
+	uv_signal_start(&engine->sigterm, on_signal, SIGTERM);
+	signal(SIGPIPE, SIG_IGN);
+	return submit_open(engine);
+}
+
+static int
+open_workers(struct engine *engine)
+{
+	struct worker_options options = { .loop = &engine->loop,
+					  .events = handle_events,
+					  .context = engine,
+					  .tracebacks = engine->config->worker.tracebacks,
+					  .idle_ms = engine->config->worker.idle_ms };
+	engine->workers = worker_host_new(&options);
+	return engine->workers == NULL ? -1 : 0;
+}
+
+/* Listen everywhere, then say where on one line of standard output: what starts the node waits for it. */
+static int
+open_server(struct engine *engine)
+{
+	struct server_options options = { .loop = &engine->loop,
+					  .limits = engine->config->limits,
+					  .events = accept_events,
+					  .context = engine };
+	char line[READY_LINE_BYTES];
+	int used = snprintf(line, sizeof(line), "tidepool ready");
+	engine->server = server_new(&options);
+	if (engine->server == NULL)
+		return -1;
+	for (uint32_t i = 0; i < engine->config->listen_count; i++) {
+		const char *address = engine->config->listen[i];
+		int port = 0;
+		if (server_listen(engine->server, address, &port) != 0)
+			return error_wrap("listen[%u]", i + 1);
+		const char *colon = strrchr(address, ':');
+		if (port == 0)
+			used += snprintf(line + used, sizeof(line) - (size_t)used, " unix=%s",
+					 address);
+		else
+			used += snprintf(line + used, sizeof(line) - (size_t)used, " tcp=%.*s:%d",
+					 (int)(colon - address), address, port);
+	}
+	printf("%s\n", line);
+	fflush(stdout);
+	return 0;
+}
+
+static int
+engine_open(struct engine *engine)
+{
+	list_create(&engine->clients);
+	list_create(&engine->jobs);
+	list_create(&engine->deadlines);
+	list_create(&engine->models);
+	list_create(&engine->functions);
+	list_create(&engine->deploys);
+	list_create(&engine->idle_requests);
+	engine->started_at = clock_now();
+	if (open_loop(engine) != 0 || state_open(engine) != 0 || open_devices(engine) != 0 ||
+	    open_policy(engine) != 0 || open_workers(engine) != 0 || models_restore(engine) != 0 ||
+	    deploy_restore(engine) != 0)
+		return -1;
+	/* Clients that connect after a restart find what was deployed. */
+	while (engine->restoring > 0 && !engine->stopping)
+		uv_run(&engine->loop, UV_RUN_ONCE);
+	return open_server(engine);
+}
+
+static void
+close_handle(uv_handle_t *handle, void *context)
+{
+	(void)context;
+	if (!uv_is_closing(handle))
+		uv_close(handle, NULL);
+}
+
+/* Jobs on devices end; then nothing refers to a request but the lists. */
+static void
+drain_devices(struct engine *engine)
+{
+	for (uint32_t i = 0; i < engine->device_count; i++)
+		while (engine->devices[i].job != NULL)
+			uv_run(&engine->loop, UV_RUN_ONCE);
+}
+
+static void
+free_idle_requests(struct engine *engine)
+{
+	while (!list_is_empty(&engine->idle_requests)) {
+		struct request *request = list_entry(list_pop_front(&engine->idle_requests),
+						     struct request, of_client);
+		arena_destroy(&request->arena);
+		free(request);
+	}
+}
+
+static void
+engine_close(struct engine *engine)
+{
+	engine->stopping = true;
+	if (engine->policy_watch != NULL)
+		watch_delete(engine->policy_watch);
+	if (engine->server != NULL)
+		server_delete(engine->server);
+	drain_devices(engine);
+	if (engine->workers != NULL)
+		functions_destroy(engine);
+	if (engine->workers != NULL)
+		worker_host_delete(engine->workers);
+	models_destroy(engine);
+	if (engine->policy != NULL)
+		policy_host_delete(engine->policy);
+	for (uint32_t i = 0; i < engine->device_count; i++)
+		close_device(&engine->devices[i]);
+	free(engine->devices);
+	submit_close(engine);
+	uv_walk(&engine->loop, close_handle, NULL);
+	uv_run(&engine->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&engine->loop);
+	view_destroy(engine);
+	free_idle_requests(engine);
+}
+
+int
+engine_serve(const struct config *config)
+{
+	struct engine *engine = calloc(1, sizeof(*engine));
+	if (engine == NULL) {
+		log_error("node: no memory");
+		return EXIT_FAILURE;
+	}
+	engine->config = config;
+	int status = engine_open(engine);
+	if (status != 0)
+		log_error("%s", error_last()->message);
+	else
+		uv_run(&engine->loop, UV_RUN_DEFAULT);
+	engine_close(engine);
+	free(engine);
+	return status == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
