@@ -13,7 +13,9 @@
 #include "base/log.h"
 #include "config.h"
 #include "native.h"
+#include "path/engine.h"
 #include "script/json.h"
+#include "script/worker.h"
 
 /* Exit codes, as in lua/tidepool/cli/init.lua. */
 enum {
@@ -104,9 +106,11 @@ serve(int argc, char **argv)
 	log_set_level(config.log_level);
 	if (options.check_only) {
 		puts("configuration ok");
-	} else {
-		error_set(ERR_UNIMPLEMENTED, "serve: the request path is not part of this build");
+	} else if (worker_zygote_start() != 0) {
 		status = fail(EXIT_ERROR);
+	} else {
+		status = engine_serve(&config);
+		worker_zygote_stop();
 	}
 	config_destroy(&config);
 	return status;

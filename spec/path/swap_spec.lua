@@ -1,0 +1,79 @@
+-- Five models, a device that holds two: outputs are the same to the bit as with all of them resident.
+local client = require "tidepool.client"
+local nets = require "spec.support.nets"
+local node = require "spec.support.node"
+local random = require "spec.support.random"
+
+local MODELS, WIDTH, LAYERS = 5, 768, 4
+local REQUESTS = 150
+
+local function serve(memory)
+  local running = node.start { devices = { { kind = "host", memory = memory } } }
+  local c = running:connect()
+  for i = 1, MODELS do
+    assert(c:call("function.deploy", {
+      name = "m" .. i, source = "return { models = { net = 'm.onnx' } }",
+      models = { net = { data = client.bin(nets.mlp(i, WIDTH, LAYERS)) } },
+    }))
+  end
+  return running, c
+end
+
+local function ask(c, model, seed)
+  return c:send("invoke", "m" .. model, client.tensor("FP32", { 1, WIDTH }, nets.row(seed, WIDTH)))
+end
+
+-- The outputs of REQUESTS requests over the models in a seeded order, `width` of them in flight.
+local function outputs(c, width)
+  local next_random = random(42)
+  local results, window = {}, {}
+  for i = 1, REQUESTS do
+    window[#window + 1] = { i, ask(c, next_random(MODELS), i) }
+    if #window == width or i == REQUESTS then
+      for _, asked in ipairs(window) do results[asked[1]] = tostring(assert(asked[2]:wait()).y.data) end
+      window = {}
+    end
+  end
+  return results
+end
+
+local function resident_models(c)
+  local count = 0
+  for _, model in ipairs(assert(c:call "model.list")) do
+    if model.devices[1].state == "resident" then count = count + 1 end
+  end
+  return count
+end
+
+describe("swapping", function()
+  local expected
+
+  setup(function()
+    local running, c = serve "256M"
+    expected = outputs(c, 1)
+    assert.equal(MODELS, resident_models(c))
+    running:stop()
+  end)
+
+  for _, width in ipairs { 1, 16 } do
+    it("gives bit-identical outputs with room for two of five models, " .. width .. " in flight", function()
+      -- 9 MiB of parameters each, in 2 MiB units, and room for a job's tensors.
+      local running, c = serve "26M"
+      assert.same(expected, outputs(c, width))
+      assert.is_true(resident_models(c) <= 2)
+      local device = assert(c:call "node.status").devices[1]
+      assert.is_true(device.used_bytes <= device.memory_bytes)
+      running:stop()
+    end)
+  end
+
+  it("says so when a model can never fit", function()
+    local running, c = serve "6M"
+    local result, message, code = ask(c, 1, 1):wait()
+    assert.is_nil(result)
+    assert.equal("RESOURCE_EXHAUSTED", code)
+    assert.matches("no memory for the job", message)
+    assert(c:call "node.status")
+    running:stop()
+  end)
+end)
