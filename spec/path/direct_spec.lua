@@ -10,7 +10,8 @@ describe("a function without a handler", function()
     running = node.start()
     c = running:connect()
     assert(c:call("function.deploy", {
-      name = "sum", source = "return { models = { net = 'sum.onnx' } }", models = { net = { data = client.bin(nets.sum()) } },
+      name = "sum", source = "return { models = { net = 'sum.onnx' } }",
+      models = { net = { data = client.bin(nets.sum()) } },
     }))
     assert(c:call("function.deploy", {
       name = "mlp", source = "return { models = { net = 'mlp.onnx' } }",
@@ -46,7 +47,8 @@ describe("a function without a handler", function()
 
   it("takes msgpack-numpy's form of a tensor", function()
     local one = string.rep("\0\0\128\63", 16)
-    local result = assert(c:invoke("mlp", { nd = true, type = "<f4", kind = "", shape = { 1, 16 }, data = client.bin(one) }))
+    local array = { nd = true, type = "<f4", kind = "", shape = { 1, 16 }, data = client.bin(one) }
+    local result = assert(c:invoke("mlp", array))
     assert.equal(16 * 4, #tostring(result.y.data))
   end)
 
@@ -61,7 +63,8 @@ describe("a function without a handler", function()
     local good = client.tensor("FP32", { 2 }, { 1, 2 })
     fails("NOT_FOUND", "function 'none'", "none", good)
     fails("INVALID_ARGUMENT", "input 'b' is missing", "sum", { a = good })
-    fails("INVALID_ARGUMENT", "a.datatype: 'FP31'", "sum", { a = { datatype = "FP31", shape = { 2 }, data = "" }, b = good })
+    fails("INVALID_ARGUMENT", "a.datatype: 'FP31'", "sum",
+      { a = { datatype = "FP31", shape = { 2 }, data = "" }, b = good })
     fails("INVALID_ARGUMENT", "a.data: 4 bytes, .* need 8", "sum",
       { a = { datatype = "FP32", shape = { 2 }, data = client.bin "1234" }, b = good })
     fails("INVALID_ARGUMENT", "a.shape", "sum",

@@ -55,7 +55,8 @@ describe("a function with a handler", function()
   end)
 
   it("runs its model and operators on the device, the same as the core alone", function()
-    assert(deploy("bare", "return { models = { net = 'mlp.onnx' } }", { net = { data = client.bin(nets.mlp(1, 16, 2)) } }))
+    local mlp = { net = { data = client.bin(nets.mlp(1, 16, 2)) } }
+    assert(deploy("bare", "return { models = { net = 'mlp.onnx' } }", mlp))
     local row = client.to_list(client.tensor("FP32", { 16 }, nets.row(5, 16)))
     local bare = client.to_list(assert(c:invoke("bare", client.tensor("FP32", { 1, 16 }, row))).y)
     local result = assert(c:invoke("net", { x = row }))

@@ -38,7 +38,8 @@ describe("a policy", function()
     running = node.start { policy = file, watch = true }
     c = running:connect()
     assert(c:call("function.deploy", {
-      name = "sum", source = "return { models = { net = 'sum.onnx' } }", models = { net = { data = client.bin(nets.sum()) } },
+      name = "sum", source = "return { models = { net = 'sum.onnx' } }",
+      models = { net = { data = client.bin(nets.sum()) } },
     }))
   end)
 

@@ -6,7 +6,8 @@ local node = require "spec.support.node"
 describe("the state folder", function()
   local function deploy_all(c)
     assert(c:call("function.deploy", {
-      name = "sum", source = "return { models = { net = 'sum.onnx' } }", models = { net = { data = client.bin(nets.sum()) } },
+      name = "sum", source = "return { models = { net = 'sum.onnx' } }",
+      models = { net = { data = client.bin(nets.sum()) } },
     }))
     assert(c:call("function.deploy", {
       name = "greet", source = "return { handler = function(_, req) return 'hello ' .. req end }",
