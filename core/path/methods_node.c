@@ -220,15 +220,6 @@ length(const struct list *list)
 	return count;
 }
 
-static void
-write_isolation(struct writer *writer)
-{
-	char text[256];
-	worker_isolation(text, sizeof(text));
-	writer_string(writer, "isolation");
-	writer_string(writer, text);
-}
-
 static int
 call_status(struct request *request)
 {
@@ -247,7 +238,8 @@ call_status(struct request *request)
 	write_uint(result, "requests_under_way", engine->request_count - 1);
 	write_uint(result, "functions", length(&engine->functions));
 	write_uint(result, "models", length(&engine->models));
-	write_isolation(result);
+	writer_string(result, "isolation");
+	writer_string(result, worker_isolation());
 	writer_string(result, "policy");
 	writer_string(result, policy_name(engine->policy));
 	writer_string(result, "devices");
