@@ -293,6 +293,7 @@ engine_open(struct engine *engine)
 	list_create(&engine->functions);
 	list_create(&engine->deploys);
 	list_create(&engine->idle_requests);
+	list_create(&engine->idle_jobs);
 	engine->started_at = clock_now();
 	if (open_loop(engine) != 0 || state_open(engine) != 0 || open_devices(engine) != 0 ||
 	    open_policy(engine) != 0 || open_workers(engine) != 0 || models_restore(engine) != 0 ||
@@ -357,6 +358,7 @@ engine_close(struct engine *engine)
 	uv_loop_close(&engine->loop);
 	view_destroy(engine);
 	free_idle_requests(engine);
+	job_free_idle(engine);
 }
 
 int

@@ -172,9 +172,11 @@ struct engine {
 	/* Functions of the state folder that are still on their way, and that failed. */
 	uint32_t restoring;
 	uint32_t restore_failures;
-	/* Freed requests for reuse. */
+	/* Freed requests and jobs for reuse. */
 	struct list idle_requests;
 	uint32_t idle_request_count;
+	struct list idle_jobs;
+	uint32_t idle_job_count;
 	uint32_t request_count;
 	uint64_t next_job_id;
 

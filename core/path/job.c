@@ -1,49 +1,91 @@
 #include "path/job.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "path/engine.h"
 #include "path/request.h"
 
-enum { JOB_ARENA_BYTES = 64 << 20 };
+enum {
+	JOB_ARENA_BYTES = 64 << 20,
+	/* Ended jobs that are kept, each with an arena chunk. */
+	IDLE_JOBS_MAX = 256,
+};
+
+/* A job with an empty arena and the rest to be cleared; NULL without memory. */
+static struct job *
+take(struct engine *engine)
+{
+	struct list *link = list_pop_front(&engine->idle_jobs);
+	if (link != NULL) {
+		engine->idle_job_count--;
+		return list_entry(link, struct job, of_engine);
+	}
+	struct job *job = malloc(sizeof(*job));
+	if (job != NULL)
+		arena_create(&job->arena, JOB_ARENA_BYTES);
+	return job;
+}
 
 struct job *
 job_new(struct request *request, uint32_t steps, uint32_t fetches)
 {
-	struct job *job = calloc(1, sizeof(*job));
+	struct job *job = take(request->engine);
 	if (job == NULL) {
 		error_set(ERR_RESOURCE_EXHAUSTED, "job: no memory");
 		return NULL;
 	}
-	arena_create(&job->arena, JOB_ARENA_BYTES);
+	memset(job, 0, offsetof(struct job, arena));
+	job->outcome.code = job->load_outcome.code = ERR_OK;
 	list_create(&job->of_engine);
 	list_create(&job->of_parked);
 	job->request = request;
 	job->mail.job = job;
 	job->load_mail.job = job;
-	job->step_count = steps;
-	job->fetch_count = fetches;
 	job->steps = arena_calloc(&job->arena, steps + 1, sizeof(*job->steps));
 	job->fetches = arena_calloc(&job->arena, fetches + 1, sizeof(*job->fetches));
 	if (job->steps == NULL || job->fetches == NULL) {
 		job_delete(job);
 		return NULL;
 	}
+	job->step_count = steps;
+	job->fetch_count = fetches;
 	return job;
+}
+
+static void
+free_job(struct job *job)
+{
+	arena_destroy(&job->arena);
+	free(job);
 }
 
 void
 job_delete(struct job *job)
 {
+	struct engine *engine = job->request->engine;
 	assert(job->state != JOB_COMPILING && job->state != JOB_ON_DEVICE);
 	for (uint32_t k = 0; k < job->step_count; k++)
 		if (job->steps[k].program != NULL)
 			program_unref(job->steps[k].program);
 	list_remove(&job->of_engine);
 	list_remove(&job->of_parked);
-	arena_destroy(&job->arena);
-	free(job);
+	if (engine->idle_job_count >= IDLE_JOBS_MAX) {
+		free_job(job);
+		return;
+	}
+	arena_reset(&job->arena);
+	list_push_front(&engine->idle_jobs, &job->of_engine);
+	engine->idle_job_count++;
+}
+
+void
+job_free_idle(struct engine *engine)
+{
+	while (!list_is_empty(&engine->idle_jobs))
+		free_job(list_entry(list_pop_front(&engine->idle_jobs), struct job, of_engine));
 }
 
 int

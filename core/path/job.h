@@ -17,6 +17,7 @@
 #include "model/operation.h"
 #include "script/view.h"
 
+struct engine;
 struct request;
 struct engine_device;
 struct engine_model;
@@ -121,18 +122,18 @@ struct job {
 
 	/* Completions outstanding: one for the compute stream, one for the copy stream when it loads. */
 	uint32_t outstanding;
-	/* The first error of any of them; code ERR_OK when there was none. */
-	struct error outcome;
-	struct error load_outcome;
 	/* What the submit thread needs until the job is done. */
 	struct arena arena;
+	/* The first error of its streams; code ERR_OK when there was none. Last: only their codes are cleared. */
+	struct error outcome;
+	struct error load_outcome;
 };
 
 /* An empty job of the request; NULL with RESOURCE_EXHAUSTED. */
 struct job *
 job_new(struct request *request, uint32_t steps, uint32_t fetches);
 
-/* Drops its references; its device work must be over. */
+/* Drops its references; its device work must be over. The memory is kept for the next job. */
 void
 job_delete(struct job *job);
 
@@ -143,3 +144,7 @@ job_step_create(struct job *job, uint32_t k, uint32_t inputs, uint32_t outputs);
 /* Note that step k runs model. RESOURCE_EXHAUSTED over JOB_MODELS_MAX distinct models. */
 int
 job_step_model(struct job *job, uint32_t k, struct engine_model *model);
+
+/* Free the jobs that are kept. */
+void
+job_free_idle(struct engine *engine);

@@ -283,7 +283,7 @@ void
 schedule_again(struct job *job)
 {
 	job->view.attempt++;
-	job->outcome = job->load_outcome = (struct error){ .code = ERR_OK };
+	job->outcome.code = job->load_outcome.code = ERR_OK;
 	job->device = job->peer = NULL;
 	job->request->device = -1;
 	job->state = JOB_QUEUED;
