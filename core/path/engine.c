@@ -289,6 +289,7 @@ engine_open(struct engine *engine)
 	list_create(&engine->clients);
 	list_create(&engine->jobs);
 	list_create(&engine->deadlines);
+	store_create(&engine->store, engine->config->store_bytes);
 	list_create(&engine->models);
 	list_create(&engine->functions);
 	list_create(&engine->deploys);

@@ -16,6 +16,7 @@
 #include "device/pool.h"
 #include "model/model.h"
 #include "model/residency.h"
+#include "model/store.h"
 #include "net/server.h"
 #include "path/route.h"
 #include "script/policy.h"
@@ -83,6 +84,8 @@ struct engine_model {
 	char hash[MODEL_HASH_BYTES];
 	struct engine *engine;
 	struct model *model;
+	/* Its image's place in the host store. */
+	struct store_entry store;
 	/* By device id; NULL where it never was. */
 	struct residency **residency;
 	uint32_t references;
@@ -152,6 +155,7 @@ struct engine {
 	struct mailbox completions;
 	uv_async_t completions_async;
 
+	struct store store;
 	struct list models;
 	struct list functions;
 	/* Name → function; open addressing, capacity a power of two. */

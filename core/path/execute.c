@@ -202,8 +202,7 @@ finish_loads(struct job *job)
 	for (uint32_t m = 0; m < job->model_count; m++) {
 		if (job->loads[m] == NULL)
 			continue;
-		residency_finish_load(job->loads[m], error);
-		job->loads[m] = NULL;
+		swap_finish_load(job, m, error);
 	}
 	/* A run beside a copy that failed computed with what was not there. */
 	if (error != NULL && job->outcome.code == ERR_OK)

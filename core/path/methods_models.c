@@ -115,10 +115,14 @@ write_ports(struct writer *writer, const char *key, const struct model_port *por
 }
 
 static const char *
-state_name(const struct residency *residency)
+state_name(const struct engine_model *model, const struct residency *residency)
 {
 	static const char *const names[] = { "host", "loading", "partial", "resident", "failed" };
-	return residency == NULL ? names[0] : names[residency_state(residency)];
+	enum residency_state state =
+		residency == NULL ? RESIDENCY_ABSENT : residency_state(residency);
+	if (state == RESIDENCY_ABSENT && !model->store.is_in_memory)
+		return "disk";
+	return names[state];
 }
 
 static void
@@ -131,7 +135,7 @@ write_residency(struct writer *writer, const struct engine_model *model)
 		const struct residency *residency = model->residency[d];
 		writer_map(writer, 3);
 		writer_string(writer, "state");
-		writer_string(writer, state_name(residency));
+		writer_string(writer, state_name(model, residency));
 		writer_string(writer, "groups");
 		writer_uint(writer, residency == NULL ? 0 : residency_groups(residency));
 		writer_string(writer, "bytes");

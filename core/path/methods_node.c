@@ -220,6 +220,17 @@ length(const struct list *list)
 	return count;
 }
 
+static void
+write_store(struct writer *writer, const struct store *store)
+{
+	writer_string(writer, "store");
+	writer_map(writer, 4);
+	write_uint(writer, "budget_bytes", store->budget);
+	write_uint(writer, "used_bytes", store->used);
+	write_uint(writer, "reads", store->reads);
+	write_uint(writer, "drops", store->drops);
+}
+
 static int
 call_status(struct request *request)
 {
@@ -227,7 +238,7 @@ call_status(struct request *request)
 	struct writer *result = request_result(request);
 	if (result == NULL)
 		return -1;
-	writer_map(result, 13);
+	writer_map(result, 14);
 	writer_string(result, "version");
 	writer_string(result, TIDEPOOL_VERSION);
 	write_uint(result, "pid", (uint64_t)getpid());
@@ -246,6 +257,7 @@ call_status(struct request *request)
 	writer_array(result, engine->device_count);
 	for (uint32_t i = 0; i < engine->device_count; i++)
 		write_device(result, &engine->devices[i]);
+	write_store(result, &engine->store);
 	writer_string(result, "path");
 	writer_map(result, ROUTE_reply);
 	for (enum route_stage stage = 0; stage < ROUTE_reply; stage++)

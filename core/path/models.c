@@ -117,6 +117,7 @@ models_add(struct engine *engine, const struct model_opened *opened, const char 
 	entry->engine = engine;
 	entry->model = model;
 	entry->references = 1;
+	store_add(&engine->store, &entry->store, model_image(model));
 	entry->view.bytes = (double)model_image(model)->bytes;
 	entry->view.group_count = model_image(model)->group_count;
 	if (view_add_model(engine, entry) != 0) {
@@ -144,6 +145,7 @@ forget(struct engine_model *model)
 		view_device_memory(&engine->devices[d]);
 		schedule_unpark(&engine->devices[d]);
 	}
+	store_remove(&engine->store, &model->store);
 	model_unref(model->model);
 	free(model->residency);
 	free(model);

@@ -120,6 +120,7 @@ bring_model(struct job *job, uint32_t m)
 	while ((job->loads[m] = residency_begin_load(residency, all, &needed)) == NULL)
 		if (evict(device, needed) == 0)
 			return -1;
+	store_pin(&device->engine->store, &model->store);
 	return 0;
 }
 
@@ -142,6 +143,14 @@ bring_models(struct job *job)
 	return 0;
 }
 
+void
+swap_finish_load(struct job *job, uint32_t m, const struct error *error)
+{
+	residency_finish_load(job->loads[m], error);
+	job->loads[m] = NULL;
+	store_unpin(&job->device->engine->store, &job->models[m]->store);
+}
+
 /* Nothing of the job has reached the device: undo what path_swap did. */
 static void
 give_back(struct job *job)
@@ -149,8 +158,7 @@ give_back(struct job *job)
 	for (uint32_t m = 0; m < job->model_count; m++) {
 		if (job->loads[m] != NULL) {
 			error_set(ERR_ABORTED, "load: not begun");
-			residency_finish_load(job->loads[m], error_last());
-			job->loads[m] = NULL;
+			swap_finish_load(job, m, error_last());
 		}
 		release_model(job, m);
 	}

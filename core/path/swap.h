@@ -4,7 +4,14 @@
  */
 #pragma once
 
+#include <stdint.h>
+
+struct error;
 struct job;
+
+/* The m-th model's load is over, with that error or NULL; the job has it no longer. */
+void
+swap_finish_load(struct job *job, uint32_t m, const struct error *error);
 
 /* Give back what path_swap took: pins, and the extent unless tensors that are still named lie in it. */
 void
