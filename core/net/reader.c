@@ -198,6 +198,10 @@ reader_array(struct reader *reader, const char *field, uint32_t *count)
 int
 reader_map(struct reader *reader, const char *field, uint32_t *pairs)
 {
+	/* An empty Lua table goes out as an array. */
+	struct token token;
+	if (peek(reader, field, &token) == 0 && token.kind == TOKEN_ARRAY && token.children == 0)
+		return take_container(reader, field, TOKEN_ARRAY, pairs);
 	return take_container(reader, field, TOKEN_MAP, pairs);
 }
 

@@ -153,28 +153,6 @@ call_current(struct request *request)
 	return write_current(request);
 }
 
-static int
-call_list(struct request *request)
-{
-	struct writer *result = request_result(request);
-	uint32_t count = 0;
-	static const char prefix[] = "policies/";
-	if (result == NULL)
-		return -1;
-	for (const struct embedded *file = embedded_files; file->name != NULL; file++)
-		count += strncmp(file->name, prefix, sizeof(prefix) - 1) == 0;
-	writer_array(result, count);
-	for (const struct embedded *file = embedded_files; file->name != NULL; file++) {
-		if (strncmp(file->name, prefix, sizeof(prefix) - 1) != 0)
-			continue;
-		const char *name = file->name + sizeof(prefix) - 1;
-		writer_bytes(result, name, strlen(name) - strlen(".lua"));
-	}
-	return ROUTE_REPLY;
-}
-
-/* --- at start, and when the file changes ---------------------------------------------------------------------------- */
-
 static void
 base_name(const char *path, char name[ENGINE_NAME_BYTES])
 {
@@ -184,6 +162,37 @@ base_name(const char *path, char name[ENGINE_NAME_BYTES])
 	int length = dot == NULL ? (int)strlen(base) : (int)(dot - base);
 	snprintf(name, ENGINE_NAME_BYTES, "%.*s", length, base);
 }
+
+/* The name of a built-in policy; NULL for other built-in files. A policy says its own name, a helper module does not. */
+static const char *
+builtin_name(const struct embedded *file, char name[ENGINE_NAME_BYTES])
+{
+	char says[ENGINE_NAME_BYTES + sizeof("name = \"\"")];
+	if (strncmp(file->name, "policies/", strlen("policies/")) != 0)
+		return NULL;
+	base_name(file->name, name);
+	snprintf(says, sizeof(says), "name = \"%s\"", name);
+	return strstr(file->text, says) == NULL ? NULL : name;
+}
+
+static int
+call_list(struct request *request)
+{
+	char name[ENGINE_NAME_BYTES];
+	struct writer *result = request_result(request);
+	uint32_t count = 0;
+	if (result == NULL)
+		return -1;
+	for (const struct embedded *file = embedded_files; file->name != NULL; file++)
+		count += builtin_name(file, name) != NULL;
+	writer_array(result, count);
+	for (const struct embedded *file = embedded_files; file->name != NULL; file++)
+		if (builtin_name(file, name) != NULL)
+			writer_string(result, name);
+	return ROUTE_REPLY;
+}
+
+/* --- at start, and when the file changes ---------------------------------------------------------------------------- */
 
 int
 policy_load_file(struct engine *engine, const char *path)
