@@ -69,7 +69,9 @@ on_frame(void *context, struct connection *connection, struct slice frame)
 static void
 on_batch_end(void *context)
 {
-	schedule_dispatch(context);
+	struct engine *engine = context;
+	engine->activity++;
+	schedule_dispatch(engine);
 }
 
 const struct server_events accept_events = {

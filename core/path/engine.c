@@ -12,6 +12,7 @@
 #include "path/functions.h"
 #include "path/handle.h"
 #include "path/job.h"
+#include "path/loop.h"
 #include "path/methods_policy.h"
 #include "path/models.h"
 #include "path/request.h"
@@ -375,7 +376,7 @@ engine_serve(const struct config *config)
 	if (status != 0)
 		log_error("%s", error_last()->message);
 	else
-		uv_run(&engine->loop, UV_RUN_DEFAULT);
+		loop_run(engine);
 	engine_close(engine);
 	free(engine);
 	return status == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -187,6 +187,8 @@ struct engine {
 	struct route_stats stats;
 	uint64_t requests;
 	uint64_t errors;
+	/* Rises with every piece of work that comes from outside the loop: frames, workers' records, completions. */
+	uint64_t activity;
 	uint64_t started_at;
 	bool stopping;
 	uv_signal_t sigint;

@@ -78,8 +78,9 @@ path_handle(struct request *request)
 static void
 on_batch(void *context, void *owner, const struct call_batch *batch)
 {
-	(void)context;
+	struct engine *engine = context;
 	struct request *request = owner;
+	engine->activity++;
 	request->batch = batch;
 	request->handle = HANDLE_BATCH;
 	route_enter(request, ROUTE_handle);
@@ -88,8 +89,9 @@ on_batch(void *context, void *owner, const struct call_batch *batch)
 static void
 on_reply(void *context, void *owner, const void *payload, size_t bytes)
 {
-	(void)context;
+	struct engine *engine = context;
 	struct request *request = owner;
+	engine->activity++;
 	request->worker = NULL;
 	request->handle = HANDLE_DONE;
 	struct writer *result = request_result(request);

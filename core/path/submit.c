@@ -102,6 +102,7 @@ static void
 on_completions(uv_async_t *async)
 {
 	struct engine *engine = async->data;
+	engine->activity++;
 	complete(mailbox_take(&engine->completions));
 	schedule_dispatch(engine);
 }
