@@ -68,10 +68,12 @@ take_extent(struct engine_device *device, size_t bytes, const void *owner)
 static struct extent *
 take_scratch(struct engine_device *device, size_t bytes)
 {
-	if (device->scratch != NULL && device->scratch->taken >= bytes)
+	if (device->scratch != NULL && device->scratch->bytes >= bytes)
 		return device->scratch;
 	if (device->scratch != NULL)
 		pool_free(device->pool, device->scratch);
+	/* Whole units, as it will be used for more than this job. */
+	bytes = (bytes + POOL_UNIT - 1) / POOL_UNIT * POOL_UNIT;
 	device->scratch = take_extent(device, bytes, device);
 	return device->scratch;
 }
