@@ -212,6 +212,8 @@ path_swap(struct request *request)
 		if (why.code == ERR_RESOURCE_EXHAUSTED && schedule_park(job) == 0)
 			return ROUTE_WAIT;
 		schedule_finish(job, VIEW_OUTCOME_ERROR);
+		request->job = NULL;
+		job_delete(job);
 		return -1;
 	}
 	request->device = (int32_t)device->view.id;

@@ -19,7 +19,7 @@ describe("a function without a handler", function()
     }))
   end)
 
-  teardown(function() running:stop() end)
+  teardown(function() assert.equal(0, running:stop()) end)
 
   local function sum(a, b)
     return c:invoke("sum", { a = client.tensor("FP32", { #a }, a), b = client.tensor("FP32", { #b }, b) })

@@ -46,7 +46,7 @@ describe("a function with a handler", function()
     end
   end)
 
-  teardown(function() running:stop() end)
+  teardown(function() assert.equal(0, running:stop()) end)
 
   it("gets what the client sent and answers with what it returns", function()
     for _, value in ipairs { 1, "text", true, 1.5, { 1, 2, 3 }, { a = { b = "c" } } } do

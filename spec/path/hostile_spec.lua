@@ -13,7 +13,7 @@ describe("hostile input", function()
     c = running:connect()
   end)
 
-  teardown(function() running:stop() end)
+  teardown(function() assert.equal(0, running:stop()) end)
 
   local function serves() assert.equal("tidepool", assert(c:call("hello", {})).server) end
 

@@ -44,7 +44,7 @@ describe("a policy", function()
   end)
 
   teardown(function()
-    running:stop()
+    assert.equal(0, running:stop())
     os.remove(file)
   end)
 

@@ -52,7 +52,7 @@ describe("swapping", function()
     local running, c = serve "256M"
     expected = outputs(c, 1)
     assert.equal(MODELS, resident_models(c))
-    running:stop()
+    assert.equal(0, running:stop())
   end)
 
   for _, width in ipairs { 1, 16 } do
@@ -63,7 +63,7 @@ describe("swapping", function()
       assert.is_true(resident_models(c) <= 2)
       local device = assert(c:call "node.status").devices[1]
       assert.is_true(device.used_bytes <= device.memory_bytes)
-      running:stop()
+      assert.equal(0, running:stop())
     end)
   end
 
@@ -74,6 +74,6 @@ describe("swapping", function()
     assert.equal("RESOURCE_EXHAUSTED", code)
     assert.matches("no memory for the job", message)
     assert(c:call "node.status")
-    running:stop()
+    assert.equal(0, running:stop())
   end)
 end)
