@@ -57,7 +57,7 @@ describe("hostile input", function()
     for _, case in ipairs {
       { "function.deploy", {}, "source" },
       { "function.deploy", { source = 3 }, "source" },
-      { "function.deploy", { source = "return {}", name = "../up" }, "name" },
+      { "function.deploy", { source = "return { handler = function() end }", name = "../up" }, "name" },
       { "function.deploy", { source = "return {}", name = "x", extra = 1 }, "extra" },
       { "function.deploy", "text", "function.deploy" },
       { "model.load", { name = "m" }, "path, data" },
