@@ -1,6 +1,7 @@
 #include "script/guard.h"
 
 #include <assert.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
 #include <lua.h>
@@ -19,10 +20,12 @@
 enum {
 	NS_PER_MS = 1000000,
 	/* Between two signals to a call that could not be left. */
-	RETRY_NS = 250000,
+	RETRY_NS = 100000,
 	/* Polls without a call after which the watchdog sleeps. */
 	QUIET_POLLS = 100,
 	RANGES_MAX = 256,
+	/* At most how long one of libc's memory functions is; what lies behind one is another string function. */
+	MEMORY_FUNCTION_BYTES = 2048,
 };
 
 struct guard {
@@ -37,7 +40,6 @@ struct guard {
 	/* Where to go on, and what to say there. Guarded thread and its handler. */
 	sigjmp_buf landing;
 	enum guard_end end;
-	uint32_t misses;
 
 	uint64_t timeout_ns;
 	pthread_t guarded;
@@ -53,7 +55,8 @@ struct guard {
 struct range {
 	uintptr_t start;
 	uintptr_t end;
-	bool is_luajit;
+	/* It holds no lock at any time. */
+	bool is_lockless;
 	bool is_own;
 };
 
@@ -121,7 +124,7 @@ on_strike(int number, siginfo_t *info, void *context)
 	int saved = errno;
 	if (atomic_load(&guard->ticket) == atomic_load(&guard->target)) {
 		const struct range *range = range_of(program_counter(context));
-		if (range == NULL || range->is_luajit || ++guard->misses >= GUARD_MISSES_MAX)
+		if (range == NULL || range->is_lockless)
 			leave(guard, GUARD_OVERDUE, context);
 	}
 	atomic_fetch_add(&guard->answered, 1);
@@ -141,6 +144,25 @@ on_crash(int number, siginfo_t *info, void *context)
 	sigaction(number, number == SIGSEGV ? &old_segv : &old_bus, NULL);
 }
 
+/* Those that LuaJIT calls with lengths that a script chooses. They come before libc itself, as range_of takes the first. */
+static void
+add_memory_functions(void)
+{
+	static const char *const names[] = { "memchr", "memcmp", "memcpy", "memmove", "memset" };
+	void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+	for (size_t i = 0; libc != NULL && i < sizeof(names) / sizeof(names[0]); i++) {
+		uintptr_t start = (uintptr_t)dlsym(libc, names[i]);
+		if (start != 0)
+			ranges[range_count++] = (struct range){
+				.start = start,
+				.end = start + MEMORY_FUNCTION_BYTES,
+				.is_lockless = true,
+			};
+	}
+	if (libc != NULL)
+		dlclose(libc);
+}
+
 static int
 add_ranges(struct dl_phdr_info *info, size_t size, void *context)
 {
@@ -154,7 +176,7 @@ add_ranges(struct dl_phdr_info *info, size_t size, void *context)
 		range->end = range->start + segment->p_memsz;
 		uintptr_t luajit = (uintptr_t)lua_newstate;
 		uintptr_t own = (uintptr_t)add_ranges;
-		range->is_luajit = luajit >= range->start && luajit < range->end;
+		range->is_lockless = luajit >= range->start && luajit < range->end;
 		range->is_own = own >= range->start && own < range->end;
 	}
 	return 0;
@@ -175,6 +197,7 @@ users_add(void)
 	pthread_mutex_lock(&users_lock);
 	if (users++ == 0) {
 		range_count = 0;
+		add_memory_functions();
 		dl_iterate_phdr(add_ranges, NULL);
 		install(strike_signal(), on_strike, NULL);
 		install(SIGSEGV, on_crash, &old_segv);
@@ -346,7 +369,6 @@ guard_run(struct guard *guard, void (*body)(void *argument), void *argument)
 	assert(current == NULL);
 	current = guard;
 	guard->end = GUARD_RETURNED;
-	guard->misses = 0;
 	if (sigsetjmp(guard->landing, 0) == 0) {
 		atomic_fetch_add(&guard->ticket, 1);
 		if (atomic_load(&guard->asleep) != 0)

@@ -6,10 +6,9 @@
  * GUARD_POLL_MS and, when one call has used up its processor time, sends a signal to the guarded thread. The handler jumps out
  * of the call (siglongjmp); the Lua state is then in the middle of anything, so it is abandoned, never entered or closed
  * again. That is sound only where the interrupted code holds no lock of the process. LuaJIT's own code and the machine
- * code that it makes hold none, and nearly all of a loop's time is spent there; elsewhere (the unwinder that Lua errors
- * go through takes locks) the handler lets the code go on, and the watchdog signals again a moment later. A call that is
- * never met in LuaJIT's code, GUARD_MISSES_MAX times in a row, is inside one long memory function (memchr over a huge
- * string), which holds no lock either, and is left there.
+ * code that it makes hold none, nor do libc's memory functions, where a search of a huge string spends its time.
+ * Elsewhere (the unwinder that Lua errors go through takes locks) the handler lets the code go on, and the watchdog
+ * signals again a moment later: no loop is elsewhere for long.
  *
  * A read outside the views (SIGSEGV, SIGBUS in LuaJIT's or compiled code) ends a guarded call in the same way.
  *
@@ -21,10 +20,7 @@
 
 struct guard;
 
-enum {
-	GUARD_POLL_MS = 10,
-	GUARD_MISSES_MAX = 32,
-};
+enum { GUARD_POLL_MS = 10 };
 
 enum guard_end {
 	GUARD_RETURNED,
