@@ -112,7 +112,7 @@ on_ready(struct worker_process *process, const union copied *record)
 static int
 on_manifest(struct worker_process *process, const union copied *record)
 {
-	const void *data;
+	const void *data = NULL;
 	size_t bytes;
 	if (payload_of(process, &record->text, &data, &bytes) != 0)
 		return -1;
@@ -148,7 +148,7 @@ on_reply(struct worker_process *process, const union copied *record)
 {
 	const struct worker_options *options = &process->host->options;
 	struct worker_request *request = find_request(process, record->header.request);
-	const void *data;
+	const void *data = NULL;
 	size_t bytes;
 	if (request == NULL || payload_of(process, &record->text, &data, &bytes) != 0 ||
 	    value_check(data, bytes) != 0)
@@ -195,7 +195,7 @@ fail_script(struct worker_process *process, const struct error *error)
 static int
 on_failed(struct worker_process *process, const union copied *record)
 {
-	const void *data;
+	const void *data = NULL;
 	size_t bytes;
 	if (payload_of(process, &record->text, &data, &bytes) != 0)
 		return -1;
@@ -225,7 +225,7 @@ static int
 on_log(struct worker_process *process, const union copied *record)
 {
 	const struct worker_options *options = &process->host->options;
-	const void *data;
+	const void *data = NULL;
 	size_t bytes;
 	if (payload_of(process, &record->text, &data, &bytes) != 0)
 		return -1;
