@@ -391,11 +391,25 @@ append_post(struct operator_call *call, const struct post *post, const dnnl_memo
 		posts, post->kind == POST_MUL ? dnnl_binary_mul : dnnl_binary_add, &operand);
 }
 
+/* oneDNN 2.6 gives two element-wise posts of one kind the same parameters, silently. */
+static bool
+has_twins(const struct post *posts, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		for (uint32_t k = i + 1; k < count; k++)
+			if (posts[i].kind == posts[k].kind && posts[i].kind != POST_ADD &&
+			    posts[i].kind != POST_MUL)
+				return true;
+	return false;
+}
+
 int
 onednn_posts(struct operator_call *call, const struct post *posts, uint32_t count,
 	     const dnnl_memory_desc_t *desc, dnnl_primitive_attr_t attr)
 {
 	dnnl_post_ops_t list;
+	if (has_twins(posts, count))
+		return operator_unimplemented(call, "two posts of one kind");
 	dnnl_status_t status = dnnl_post_ops_create(&list);
 	if (status != dnnl_success)
 		return onednn_check(call, status, "post-operation");

@@ -9,8 +9,8 @@
 enum {
 	/* Multiply-adds worth a thread of their own, in the plain loops. */
 	GRAIN_PRODUCTS = 65536,
-	/* Posts that Gemm adds to the node's own: scale, add C, scale. */
-	GEMM_POSTS = 3,
+	/* Posts that Gemm adds to the node's own: add C, scale. */
+	GEMM_POSTS = 2,
 };
 
 /*
@@ -25,6 +25,8 @@ struct product {
 	int64_t m;
 	int64_t n;
 	int64_t k;
+	/* Of the product, before anything is added. */
+	float scale;
 	/* The operand lies transposed. */
 	bool transpose_a;
 	bool transpose_b;
@@ -54,7 +56,7 @@ read_product(const struct operator_call *call, struct product *product)
 {
 	const struct tensor_type *a = &call->inputs[0];
 	const struct tensor_type *b = &call->inputs[1];
-	*product = (struct product){ 0 };
+	*product = (struct product){ .scale = 1 };
 	if (a->rank == 0 || b->rank == 0)
 		return operator_error(call, "a scalar is no matrix");
 	if (a->data_type != b->data_type)
@@ -256,7 +258,9 @@ use_onednn(struct operator_call *call, const struct product *product, const stru
 		    0 ||
 	    onednn_check(call, dnnl_primitive_attr_create(&attr), "attributes") != 0)
 		return -1;
-	if (onednn_posts(call, posts, post_count, &c, attr) == 0)
+	if (onednn_check(call, dnnl_primitive_attr_set_output_scales(attr, 1, 0, &product->scale),
+			 "scale") == 0 &&
+	    onednn_posts(call, posts, post_count, &c, attr) == 0)
 		onednn = onednn_begin(call, &desc, attr);
 	dnnl_primitive_attr_destroy(attr);
 	if (onednn == NULL)
@@ -324,6 +328,7 @@ read_gemm(const struct operator_call *call, struct product *product)
 	if (a->rank != 2 || b->rank != 2)
 		return operator_error(call, "the operands are no matrices");
 	*product = (struct product){
+		.scale = 1,
 		.transpose_a = node_int(call->node, "transA", 0) != 0,
 		.transpose_b = node_int(call->node, "transB", 0) != 0,
 	};
@@ -351,17 +356,15 @@ infer_gemm(struct operator_call *call)
 	return operator_output(call, 0, call->inputs[0].data_type, 2, dims);
 }
 
-/* alpha A B + beta C as (A B alpha/beta + C) beta, leaving out what does nothing. */
+/* alpha A B + beta C as (A B alpha/beta + C) beta, leaving out what does nothing. The first factor goes to *scale. */
 static uint32_t
-gemm_posts(const struct operator_call *call, struct post *posts)
+gemm_posts(const struct operator_call *call, struct post *posts, float *scale)
 {
 	float alpha = node_float(call->node, "alpha", 1);
 	float beta = node_float(call->node, "beta", 1);
 	bool add = operator_has_input(call, 2) && beta != 0;
-	float scale = add ? alpha / beta : alpha;
 	uint32_t count = 0;
-	if (scale != 1)
-		posts[count++] = (struct post){ .kind = POST_LINEAR, .alpha = scale };
+	*scale = add ? alpha / beta : alpha;
 	if (add)
 		posts[count++] = (struct post){ .kind = POST_ADD, .input = 2 };
 	if (add && beta != 1)
@@ -380,7 +383,7 @@ prepare_gemm(struct operator_call *call)
 	if (call->inputs[0].data_type != DATA_TYPE_FLOAT || product.k == 0)
 		return operator_unimplemented(call, "element type %s or no columns",
 					      data_type_name(call->inputs[0].data_type));
-	uint32_t count = gemm_posts(call, posts);
+	uint32_t count = gemm_posts(call, posts, &product.scale);
 	if (own != 0)
 		memcpy(posts + count, call->node->posts, own * sizeof(*posts));
 	return prepare_product(call, &product, posts, count + own);

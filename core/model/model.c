@@ -13,7 +13,6 @@
 #include "exec/onednn.h"
 #include "exec/program.h"
 #include "model/compile.h"
-#include "model/fold.h"
 #include "model/onnx.h"
 #include "model/pack.h"
 #include "model/pass.h"
@@ -113,9 +112,7 @@ import(struct model *model, const char *path)
 	model->info.hash = model->hash;
 	model->info.node_count = model->graph->node_count;
 	model->info.opset = model->graph->opset;
-	if (take_ports(model) != 0 || fold_graph(model->graph) != 0)
-		return -1;
-	return passes_run_untyped(model->graph);
+	return take_ports(model) != 0 ? -1 : passes_run_untyped(model->graph);
 }
 
 /* --- image -------------------------------------------------------------------------------------------------------- */

@@ -10,7 +10,7 @@
 typedef int
 pass_f(struct graph *graph, struct arena *scratch);
 
-/* Run the passes that need no types, sweeping in between. */
+/* Fold, and run the passes that need no types, sweeping in between. -1 also when folding fails. */
 int
 passes_run_untyped(struct graph *graph);
 

@@ -146,9 +146,56 @@ operand_post(struct fuser *fuser, struct node *node, const struct node *consumer
 	return 1;
 }
 
+/* Gemm's own factor of C becomes a post too. */
+static bool
+scales_sum(const struct node *node)
+{
+	return match_is(node, "Gemm") && node_float(node, "beta", 1) != 1;
+}
+
+/* Does oneDNN do both with the same element-wise function? Then it gives both the same parameters (2.6), silently. */
+static bool
+are_twins(const struct post *a, const struct post *b)
+{
+	bool relu = a->kind == POST_RELU || a->kind == POST_LEAKY_RELU;
+	if (a->kind == POST_ADD || a->kind == POST_MUL)
+		return false;
+	return a->kind == b->kind || (relu && b->kind == POST_LEAKY_RELU) ||
+	       (a->kind == POST_LEAKY_RELU && b->kind == POST_RELU);
+}
+
+/* A linear post right behind another becomes one with it. */
+static bool
+merges(const struct node *node, const struct post *post)
+{
+	return post->kind == POST_LINEAR && node->post_count != 0 &&
+	       node->posts[node->post_count - 1].kind == POST_LINEAR;
+}
+
+static bool
+may_append(const struct node *node, const struct post *posts, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (posts[i].kind == POST_LINEAR && scales_sum(node))
+			return false;
+		for (uint32_t k = 0; k < node->post_count; k++)
+			if (are_twins(&node->posts[k], &posts[i]) &&
+			    !(i == 0 && k + 1 == node->post_count && merges(node, posts)))
+				return false;
+	}
+	return true;
+}
+
 static int
 append_posts(struct graph *graph, struct node *node, const struct post *posts, uint32_t count)
 {
+	if (merges(node, posts)) {
+		struct post *last = &node->posts[node->post_count - 1];
+		last->beta = posts[0].alpha * last->beta + posts[0].beta;
+		last->alpha *= posts[0].alpha;
+		posts++;
+		count--;
+	}
 	struct post *all = arena_alloc(graph->arena, (node->post_count + count) * sizeof(all[0]));
 	if (all == NULL)
 		return -1;
@@ -184,6 +231,8 @@ fuse_consumer(struct fuser *fuser, struct node **node)
 			return found;
 		count = 1;
 	}
+	if (!may_append(*node, posts, count))
+		return 0;
 	if (append_posts(fuser->graph, *node, posts, count) != 0)
 		return -1;
 	int32_t *outputs = consumer->outputs;

@@ -1,7 +1,7 @@
 -- Models for specs: opens one, runs it on the host device, gives plain Lua tables back.
 local ffi = require "ffi"
 local C = require "spec.support.c"("base/arena.h", "base/error.h", "device/device.h", "exec/tensor.h", "exec/program.h",
-  "model/model.h", "model/operation.h")
+  "model/model.h", "model/operation.h", "base/log.h")
 
 local net = {}
 
@@ -76,7 +76,8 @@ function net.run(program, image, inputs, options)
   end
   local outputs = {}
   for i = 1, info.output_count do
-    local out = info.outputs[i - 1]
+    -- A copy: what info points to goes with the program.
+    local out = ffi.new("struct tensor_type", info.outputs[i - 1])
     local address, block = net.memory(C.tensor_bytes(out))
     keep[#keep + 1] = block
     outs[i - 1] = address
@@ -92,7 +93,8 @@ function net.run(program, image, inputs, options)
   binding.outputs = outs
   local arena = ffi.new "struct arena"
   C.arena_create(arena, 0)
-  local stream = options.stream or net.stream()
+  -- A stream says that it is idle a moment after its last work is done, so running at once wants one of its own.
+  local stream = options.stream or (options.now and net.new_stream() or net.stream())
   local result
   if options.now then
     result = C.program_run_now(program, binding, stream, arena)
@@ -114,18 +116,30 @@ function net.compile(model, types)
   return ffi.gc(program, C.program_unref)
 end
 
-local shared
+local device
 
--- A compute stream of a host device that lives as long as the process.
-function net.stream()
-  if shared then return shared end
+-- The host device of all specs; lives as long as the process.
+function net.device()
+  if device then return device end
   local options = ffi.new "struct device_options"
   options.memory_bytes = 2 ^ 26
   options.switch_id = C.DEVICE_NO_SWITCH
-  local device = C.device_open(C.DEVICE_KIND_HOST, options)
+  device = C.device_open(C.DEVICE_KIND_HOST, options)
   if device == nil then net.fail() end
-  shared = C.stream_new(device, C.STREAM_COMPUTE)
-  if shared == nil then net.fail() end
+  return device
+end
+
+function net.new_stream(kind)
+  local stream = C.stream_new(net.device(), kind or C.STREAM_COMPUTE)
+  if stream == nil then net.fail() end
+  return ffi.gc(stream, C.stream_delete)
+end
+
+local shared
+
+-- A compute stream that lives as long as the process.
+function net.stream()
+  shared = shared or net.new_stream()
   return shared
 end
 
