@@ -1,5 +1,5 @@
 # Short words for the common jobs; the build itself is CMake's (CMakePresets.json).
-JOBS ?= 2
+JOBS ?= $(shell nproc)
 
 help:
 	@echo 'make demo       install what is missing, build, and name the types of real files with a real model'

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "net/address.h"
+#include "script/worker.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
@@ -57,9 +58,9 @@ config_default(struct config *config)
 		.store_bytes = machine_memory() / 2,
 		.group_bytes = 2 * MIB,
 		.watch = true,
-		.worker = { .timeout_ms = 30 * 1000,
-			    .memory_bytes = 256 * MIB,
-			    .concurrency = 64,
+		.worker = { .timeout_ms = WORKER_TIMEOUT_MS_DEFAULT,
+			    .memory_bytes = WORKER_MEMORY_BYTES_DEFAULT,
+			    .concurrency = WORKER_CONCURRENCY_DEFAULT,
 			    .idle_ms = 60 * 1000 },
 	};
 	arena_create(&config->memory, 0);

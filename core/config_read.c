@@ -13,6 +13,7 @@
 #include "config.h"
 #include "config_text.h"
 #include "net/framer.h"
+#include "script/worker.h"
 
 enum {
 	PATH_BYTES = 256,
@@ -412,8 +413,8 @@ static const struct field limit_fields[] = {
 
 static const struct field worker_fields[] = {
 	NUMBER("timeout_ms", read_ms, config, worker.timeout_ms, 1, 1e12),
-	NUMBER("memory", read_bytes, config, worker.memory_bytes, 4 << 20, 0x1p40),
-	NUMBER("concurrency", read_count, config, worker.concurrency, 1, 65536),
+	NUMBER("memory", read_bytes, config, worker.memory_bytes, WORKER_MEMORY_BYTES_MIN, 0x1p40),
+	NUMBER("concurrency", read_count, config, worker.concurrency, 1, WORKER_CONCURRENCY_MAX),
 	NUMBER("idle_ms", read_ms, config, worker.idle_ms, 1, 1e12),
 	VALUE("tracebacks", read_bool, config, worker.tracebacks),
 	{ .name = NULL },

@@ -132,10 +132,10 @@ describe("config", function()
     message("return { watch = 1 }", "watch: must be true or false, is a number")
     message("return { log = 'loud' }", "log: must be \"debug\", \"info\", \"warn\", \"error\" or \"off\"")
     message("return { worker = { concurrency = 1.5 } }",
-      "worker.concurrency: must be a whole number from 1 to 65536, is 1.5")
+      "worker.concurrency: must be a whole number from 1 to 100, is 1.5")
     message("return { worker = { concurrency = 1 / 0 } }",
-      "worker.concurrency: must be a whole number from 1 to 65536, is inf")
-    assert.matches("from 1 to 65536, is %-?nan$", refused "return { worker = { concurrency = 0 / 0 } }")
+      "worker.concurrency: must be a whole number from 1 to 100, is inf")
+    assert.matches("from 1 to 100, is %-?nan$", refused "return { worker = { concurrency = 0 / 0 } }")
     message("return { worker = 1 }", "worker: must be a table, is a number")
   end)
 
