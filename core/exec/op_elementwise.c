@@ -9,8 +9,14 @@
 #include "exec/parallel.h"
 #include "exec/rows.h"
 
-/* Elements worth a thread of their own. */
-enum { GRAIN_ELEMENTS = 16384 };
+enum {
+	/* Elements worth a thread of their own. */
+	GRAIN_ELEMENTS = 16384,
+	/* Rows shorter than this are not worth a call each. */
+	SHORT_ROW = 128,
+	/* Elements that a short row is repeated to. */
+	TILE_ELEMENTS = 512,
+};
 
 /* --- one input ---------------------------------------------------------------------------------------------------- */
 
@@ -158,6 +164,8 @@ struct binary {
 	size_t element_bytes;
 	size_t result_bytes;
 	unsigned threads;
+	/* Operand whose short row is repeated along the dimension before the row; -1: none. */
+	int repeated;
 };
 
 struct binary_run {
@@ -197,11 +205,49 @@ run_binary_part(void *context, int64_t begin, int64_t end)
 	}
 }
 
+/* Groups begin … end-1 of rows that use the same short row of one operand. */
+static void
+run_tiled_part(void *context, int64_t begin, int64_t end)
+{
+	const struct binary_run *run = context;
+	const struct binary *binary = run->binary;
+	const struct broadcast *broadcast = &binary->broadcast;
+	size_t bytes = binary->element_bytes;
+	int64_t length = broadcast->dims[broadcast->rank - 1];
+	int64_t total = broadcast->dims[broadcast->rank - 2] * length;
+	int64_t tile = total < TILE_ELEMENTS ? total : TILE_ELEMENTS / length * length;
+	_Alignas(64) char repeated[TILE_ELEMENTS * sizeof(double)];
+	for (int64_t group = begin; group < end; group++) {
+		int64_t offsets[BROADCAST_OPERANDS];
+		broadcast_offsets(broadcast, group * (total / length), offsets);
+		const char *operands[2] = { run->inputs[0] + offsets[0] * (int64_t)bytes,
+					    run->inputs[1] + offsets[1] * (int64_t)bytes };
+		char *out = run->output + group * total * (int64_t)binary->result_bytes;
+		for (int64_t i = 0; i < tile; i += length)
+			memcpy(repeated + i * (int64_t)bytes, operands[binary->repeated],
+			       (size_t)length * bytes);
+		operands[binary->repeated] = repeated;
+		for (int64_t i = 0; i < total; i += tile) {
+			int64_t n = total - i < tile ? total - i : tile;
+			binary->row(out + i * (int64_t)binary->result_bytes, operands[0],
+				    operands[1], n, 1, 1);
+			operands[1 - binary->repeated] += n * (int64_t)bytes;
+		}
+	}
+}
+
 static void
 run_binary_on(const struct binary *binary, const void *a, const void *b, void *out)
 {
 	struct binary_run run = { binary, { a, b }, out };
 	const struct broadcast *broadcast = &binary->broadcast;
+	if (binary->repeated >= 0) {
+		int64_t rows = broadcast->dims[broadcast->rank - 2];
+		int64_t each = rows * broadcast->dims[broadcast->rank - 1];
+		parallel_for(binary->threads, broadcast->rows / rows, GRAIN_ELEMENTS / each + 1,
+			     run_tiled_part, &run);
+		return;
+	}
 	parallel_for(binary->threads, broadcast->rows * broadcast->dims[broadcast->rank - 1],
 		     GRAIN_ELEMENTS, run_binary_part, &run);
 }
@@ -239,6 +285,22 @@ static const struct binary_entry {
 	{ "Sum", ROW_ADD },
 };
 
+/* The operand that run_tiled_part repeats, the other one being read from end to end; -1. */
+static int
+find_repeated(const struct broadcast *broadcast)
+{
+	uint32_t last = broadcast->rank - 1;
+	int64_t length = broadcast->dims[last];
+	if (broadcast->rank < 2 || length > SHORT_ROW || broadcast->steps[0][last] != 1 ||
+	    broadcast->steps[1][last] != 1)
+		return -1;
+	for (int k = 0; k < 2; k++)
+		if (broadcast->steps[k][last - 1] == 0 &&
+		    broadcast->steps[1 - k][last - 1] == length)
+			return k;
+	return -1;
+}
+
 /* Fill in binary for out = f(a, b). */
 static int
 create_binary(const struct operator_call *call, struct binary *binary, enum row_binary function,
@@ -256,7 +318,15 @@ create_binary(const struct operator_call *call, struct binary *binary, enum row_
 		return operator_unimplemented(call, "element type %s is not supported",
 					      data_type_name(a->data_type));
 	broadcast_create(&binary->broadcast, out, types, 2);
+	binary->repeated = find_repeated(&binary->broadcast);
 	return 0;
+}
+
+/* The operand as it lies when the node works in `layout`. */
+static struct tensor_type
+operand_view(const struct tensor_type *type, enum layout layout)
+{
+	return layout_view(type, tensor_elements(type) == 1 ? LAYOUT_PLAIN : layout);
 }
 
 static int
@@ -265,9 +335,11 @@ use_binary(struct operator_call *call, enum row_binary function)
 	struct binary *binary = operator_state(call, sizeof(*binary));
 	if (binary == NULL)
 		return -1;
+	struct tensor_type out = layout_view(&call->outputs[0], call->output_layouts[0]);
+	struct tensor_type a = operand_view(&call->inputs[0], call->output_layouts[0]);
+	struct tensor_type b = operand_view(&call->inputs[1], call->output_layouts[0]);
 	call->kernel->run = run_binary;
-	return create_binary(call, binary, function, &call->outputs[0], &call->inputs[0],
-			     &call->inputs[1]);
+	return create_binary(call, binary, function, &out, &a, &b);
 }
 
 static enum row_binary
@@ -290,6 +362,17 @@ prepare_mod(struct operator_call *call)
 {
 	bool as_c = node_int(call->node, "fmod", 0) != 0;
 	return use_binary(call, as_c ? ROW_FMOD : ROW_MOD);
+}
+
+/* Blocks that hold padding stay right when 0 and 0 give 0. */
+static bool
+binary_blocks(const struct operator_call *call)
+{
+	enum row_binary row = binary_row_of(call);
+	if (call->outputs[0].dims[1] % 16 == 0)
+		return true;
+	return (row == ROW_ADD || row == ROW_SUB || row == ROW_MUL) &&
+	       tensor_type_equal(&call->inputs[0], &call->inputs[1]);
 }
 
 /* PRelu: the slope broadcasts to the input, not the other way round. */
@@ -483,7 +566,8 @@ prepare_clip(struct operator_call *call)
 	  .prepare = prepare_unary, .blocks = BLOCKS }
 #define BINARY(NAME, SINCE, INFER)                                                                 \
 	{ .type = NAME, .since = SINCE, .inputs = { 2, 2 }, .outputs = { 1, 1 },                   \
-	  .flags = OPERATOR_IN_PLACE, .infer = INFER, .prepare = prepare_binary }
+	  .flags = OPERATOR_IN_PLACE, .layouts = OPERATOR_LAYOUTS_ALIKE, .infer = INFER,           \
+	  .prepare = prepare_binary, .blocks = binary_blocks }
 #define VARIADIC(NAME, PREPARE)                                                                    \
 	{ .type = NAME, .since = 1, .inputs = { 1, OPERATOR_MANY }, .outputs = { 1, 1 },           \
 	  .infer = infer_broadcast, .prepare = PREPARE }

@@ -376,23 +376,35 @@ infer_concat(struct operator_call *call)
 static int
 prepare_concat(struct operator_call *call)
 {
-	const struct tensor_type *out = &call->outputs[0];
+	/* Blocks of channels are a dimension like others, in the same place. */
+	struct tensor_type out = layout_view(&call->outputs[0], call->output_layouts[0]);
 	size_t input_bytes = call->input_count * sizeof(size_t);
 	struct concat *concat = operator_state(call, sizeof(*concat) + input_bytes);
 	uint32_t axis;
 	if (concat == NULL ||
-	    operator_axis(call, node_int(call->node, "axis", 1), out->rank, &axis) != 0)
+	    operator_axis(call, node_int(call->node, "axis", 1), call->outputs[0].rank, &axis) != 0)
 		return -1;
 	concat->inputs = call->input_count;
 	concat->threads = call->threads;
 	concat->blocks = 1;
 	for (uint32_t i = 0; i < axis; i++)
-		concat->blocks *= out->dims[i];
+		concat->blocks *= out.dims[i];
 	for (uint32_t i = 0; i < call->input_count; i++)
-		concat->input_bytes[i] = tensor_bytes(&call->inputs[i]) / (size_t)concat->blocks;
-	concat->block_bytes = tensor_bytes(out) / (size_t)concat->blocks;
+		concat->input_bytes[i] = layout_bytes(&call->inputs[i], call->output_layouts[0]) /
+					 (size_t)concat->blocks;
+	concat->block_bytes = tensor_bytes(&out) / (size_t)concat->blocks;
 	call->kernel->run = run_concat;
 	return 0;
+}
+
+/* Channels must not begin within a block. */
+static bool
+concat_blocks(const struct operator_call *call)
+{
+	for (uint32_t i = 0; i < call->input_count; i++)
+		if (call->inputs[i].dims[1] % 16 != 0)
+			return false;
+	return true;
 }
 
 /* --- Gather ------------------------------------------------------------------------------------------------------- */
@@ -499,7 +511,14 @@ static const struct op move_operators[] = {
 	MOVE("Slice", 1, 1, 1, 1, 0, slice),
 	MOVE("Slice", 10, 3, 5, 1, 0x1e, slice),
 	MOVE("Split", 2, 1, 2, OPERATOR_MANY, 1 << 1, split),
-	MOVE("Concat", 1, 1, OPERATOR_MANY, 1, 0, concat),
+	{ .type = "Concat",
+	  .since = 1,
+	  .inputs = { 1, OPERATOR_MANY },
+	  .outputs = { 1, 1 },
+	  .layouts = OPERATOR_LAYOUTS_ALIKE,
+	  .infer = infer_concat,
+	  .prepare = prepare_concat,
+	  .blocks = concat_blocks },
 	MOVE("Gather", 1, 2, 2, 1, 0, gather),
 };
 

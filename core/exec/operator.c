@@ -180,14 +180,32 @@ operator_prepare(struct operator_call *call)
 	return -1;
 }
 
+struct tensor_type
+layout_view(const struct tensor_type *type, enum layout layout)
+{
+	struct tensor_type view = *type;
+	if (layout == LAYOUT_BLOCKED) {
+		view.dims[1] = (view.dims[1] + BLOCK_CHANNELS - 1) / BLOCK_CHANNELS;
+		view.dims[view.rank++] = BLOCK_CHANNELS;
+	}
+	return view;
+}
+
+bool
+layout_is_moot(const struct tensor_type *type)
+{
+	int64_t channels = type->rank > 1 ? type->dims[1] : 1;
+	for (uint32_t i = 2; i < type->rank; i++)
+		if (type->dims[i] != 1)
+			return false;
+	return channels % BLOCK_CHANNELS == 0;
+}
+
 size_t
 layout_bytes(const struct tensor_type *type, enum layout layout)
 {
-	struct tensor_type padded = *type;
-	if (layout == LAYOUT_BLOCKED)
-		padded.dims[1] =
-			(padded.dims[1] + BLOCK_CHANNELS - 1) / BLOCK_CHANNELS * BLOCK_CHANNELS;
-	return tensor_bytes(&padded);
+	struct tensor_type view = layout_view(type, layout);
+	return tensor_bytes(&view);
 }
 
 int

@@ -62,8 +62,11 @@ enum operator_layouts {
 	OPERATOR_LAYOUTS_PLAIN,
 	/* One data input: output 0 lies as input 0 does, whichever that is. */
 	OPERATOR_LAYOUTS_UNARY,
-	/* Element-wise with broadcast: all plain, or all blocked when the operator's `blocks` says so. */
-	OPERATOR_LAYOUTS_BROADCAST,
+	/*
+	 * All inputs and output 0 alike (but single elements, which are plain): blocked when one is and the operator's `blocks`
+	 * says so, else plain.
+	 */
+	OPERATOR_LAYOUTS_ALIKE,
 	/* Wants input 0 and output 0 blocked when `blocks` says so (convolutions, pooling). */
 	OPERATOR_LAYOUTS_SPATIAL,
 };
@@ -194,6 +197,14 @@ operator_prepare(struct operator_call *call);
 /* True when the value of that input must be known to infer. */
 bool
 operator_needs_value(const struct op *op, uint32_t input);
+
+/* The memory of a tensor that lies so, as a plain tensor: blocked, its blocks of channels are a dimension and the last. */
+struct tensor_type
+layout_view(const struct tensor_type *type, enum layout layout);
+
+/* Do both layouts of that type lie the same in memory? */
+bool
+layout_is_moot(const struct tensor_type *type);
 
 /* Bytes of a tensor that lies so: padded when blocked. */
 size_t

@@ -43,28 +43,49 @@ grow(struct chooser *chooser)
 	return 0;
 }
 
-/* The value that holds the same tensor in the other layout; its Reorder node is put in when it is first asked for. */
+/* A value like that one in the other layout, made by nobody yet. */
+static int32_t
+add_twin(struct chooser *chooser, int32_t value)
+{
+	struct graph *graph = chooser->graph;
+	int32_t twin = graph_add_value(graph, graph->values[value].name);
+	if (twin < 0 || grow(chooser) != 0)
+		return -1;
+	graph->values[twin].type = graph->values[value].type;
+	graph->values[twin].has_type = true;
+	chooser->layouts[twin] = !chooser->layouts[value];
+	chooser->twins[value] = twin;
+	chooser->twins[twin] = value;
+	return twin;
+}
+
+/*
+ * The value that holds the same tensor in the other layout; what makes it is put in when it is first asked for: a Reorder, a
+ * view where both layouts are the same in memory, nothing for such a constant.
+ */
 static int32_t
 twin_of(struct chooser *chooser, int32_t value)
 {
 	struct graph *graph = chooser->graph;
 	if (chooser->twins[value] >= 0)
 		return chooser->twins[value];
-	int32_t twin = graph_add_value(graph, graph->values[value].name);
-	struct node *node = graph_add_node(graph, "Reorder", 1, 1, 0);
-	if (twin < 0 || node == NULL || grow(chooser) != 0)
+	int32_t twin = add_twin(chooser, value);
+	if (twin < 0)
 		return -1;
-	graph->values[twin].type = graph->values[value].type;
-	graph->values[twin].has_type = true;
+	bool moot = layout_is_moot(&graph->values[value].type);
+	if (moot && graph->values[value].constant != NULL) {
+		graph->values[twin].constant = graph->values[value].constant;
+		return twin;
+	}
+	struct node *node = graph_add_node(graph, moot ? "Relabel" : "Reorder", 1, 1, 0);
+	if (node == NULL)
+		return -1;
 	node->domain = "tidepool";
 	node->name = graph->values[value].name != NULL ? graph->values[value].name : "";
 	node->opset = 1;
 	node->inputs[0] = value;
 	node->outputs[0] = twin;
 	node->op = operator_find(node);
-	chooser->layouts[twin] = !chooser->layouts[value];
-	chooser->twins[value] = twin;
-	chooser->twins[twin] = value;
 	return node->op != NULL ? twin : -1;
 }
 
@@ -87,7 +108,7 @@ is_spatial(const struct tensor_type *type)
 
 /* Is one input blocked, and may all be: spatial tensors and single elements only? */
 static bool
-broadcast_blocks(const struct chooser *chooser, const struct operator_call *call)
+alike_blocks(const struct chooser *chooser, const struct operator_call *call)
 {
 	bool some = false;
 	for (uint32_t i = 0; i < call->input_count; i++) {
@@ -115,8 +136,8 @@ layout_of_node(const struct chooser *chooser, const struct operator_call *call)
 			 op->blocks(call);
 	else if (op->layouts == OPERATOR_LAYOUTS_SPATIAL)
 		blocks = is_spatial(&call->inputs[0]) && op->blocks(call);
-	else if (op->layouts == OPERATOR_LAYOUTS_BROADCAST)
-		blocks = broadcast_blocks(chooser, call);
+	else if (op->layouts == OPERATOR_LAYOUTS_ALIKE)
+		blocks = alike_blocks(chooser, call);
 	return blocks ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
 }
 
@@ -127,7 +148,7 @@ layout_of_input(const struct operator_call *call, uint32_t input, enum layout la
 	const struct tensor_type *type = &call->inputs[input];
 	if (layout == LAYOUT_PLAIN || tensor_elements(type) == 1)
 		return LAYOUT_PLAIN;
-	if (call->op->layouts == OPERATOR_LAYOUTS_BROADCAST)
+	if (call->op->layouts == OPERATOR_LAYOUTS_ALIKE)
 		return layout;
 	if (input == 0)
 		return type->dims[1] < BLOCK_CHANNELS ? LAYOUT_PLAIN : LAYOUT_BLOCKED;
