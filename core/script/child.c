@@ -379,9 +379,9 @@ child_main(const struct zygote_spawn *spawn, const int *fds)
 	prctl(PR_SET_NAME, "tidepool-worker");
 	if (map_shared(spawn, fds[0]) != 0 || keep_files(fds) != 0)
 		_exit(CHILD_EXIT_SETUP);
-	if (child_confine(spawn->id, spawn->memory_bytes + self.layout.total) != 0)
+	if (child_lua_limit(spawn->memory_bytes) != 0 ||
+	    child_confine(spawn->id, spawn->memory_bytes + self.layout.total) != 0)
 		_exit(CHILD_EXIT_SETUP);
-	child_lua_limit(spawn->memory_bytes);
 	child_lua_start(core_heap(0), spawn->start_bytes);
 	publish_and_wake();
 	serve();

@@ -61,8 +61,8 @@ child_confine(uint32_t id, uint64_t memory_bytes);
 int
 child_lua_prepare(void);
 
-/* Lua may have this many bytes in use from now on. */
-void
+/* From now on Lua allocates from a mapping of that many bytes. */
+int
 child_lua_limit(size_t bytes);
 
 /* Load the script of the start block, say RECORD_READY, RECORD_MANIFEST or RECORD_FAILED. */

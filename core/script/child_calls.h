@@ -68,8 +68,6 @@ child_log(const char *text, size_t bytes);
 void
 child_running(uint32_t request);
 
-/* Bytes that Lua may have in use, and has. */
+/* Bytes that Lua may have in use. */
 size_t
 child_memory_limit(void);
-size_t
-child_memory_used(void);

@@ -1,6 +1,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "base/error.h"
 #include "script/child.h"
 #include "script/child_calls.h"
+#include "script/heap.h"
 #include "script/json.h"
 
 /* The runtime's entry points (lua/tidepool/worker/init.lua), in the order of `entries`. */
@@ -26,44 +28,44 @@ static const char *const entries[ENTRY_COUNT] = { "start", "invoke", "result", "
 
 static struct {
 	lua_State *L;
-	/* LuaJIT's own allocator, behind ours that counts. */
-	lua_Alloc alloc;
-	void *alloc_context;
-	size_t used;
-	size_t limit;
+	/* What a worker allocates; its size is the worker's memory limit. What the zygote allocated lies elsewhere. */
+	struct heap heap;
 	int entries[ENTRY_COUNT];
 } lua;
 
 /* --- memory --------------------------------------------------------------------------------------------------------- */
 
-/* A lua_Alloc: refuses what would go over the limit, which LuaJIT turns into "not enough memory". */
+/*
+ * A lua_Alloc for workers. New blocks are cut from a mapping of the worker's own, one beside the other. Blocks from before the
+ * fork are never written to, not even when they are freed: their pages stay the zygote's, shared by all workers.
+ */
 static void *
-counted_alloc(void *context, void *block, size_t old, size_t new)
+worker_alloc(void *context, void *block, size_t old, size_t new)
 {
-	if (new > old && lua.limit > 0 && lua.used + (new - old) > lua.limit)
-		return NULL;
-	void *moved = lua.alloc(lua.alloc_context, block, old, new);
-	if (moved != NULL || new == 0)
-		lua.used += new - old;
+	struct heap *heap = context;
+	bool inherited = block != NULL &&
+			 ((char *)block < heap->base || (char *)block >= heap->base + heap->size);
+	if (!inherited)
+		return heap_realloc(heap, block, old, new);
+	void *moved = new == 0 ? NULL : heap_realloc(heap, NULL, 0, new);
+	if (moved != NULL)
+		memcpy(moved, block, old < new ? old : new);
 	return moved;
 }
 
-void
+int
 child_lua_limit(size_t bytes)
 {
-	lua.limit = bytes;
+	if (heap_create(&lua.heap, bytes) != 0)
+		return -1;
+	lua_setallocf(lua.L, worker_alloc, &lua.heap);
+	return 0;
 }
 
 size_t
 child_memory_limit(void)
 {
-	return lua.limit;
-}
-
-size_t
-child_memory_used(void)
-{
-	return lua.used;
+	return lua.heap.size;
 }
 
 /* --- the state ------------------------------------------------------------------------------------------------------ */
@@ -115,9 +117,6 @@ child_lua_prepare(void)
 		return -1;
 	}
 	lua_gc(L, LUA_GCCOLLECT, 0);
-	lua.used = (size_t)lua_gc(L, LUA_GCCOUNT, 0) * 1024;
-	lua.alloc = lua_getallocf(L, &lua.alloc_context);
-	lua_setallocf(L, counted_alloc, NULL);
 	lua.L = L;
 	return 0;
 }
