@@ -367,8 +367,8 @@ keep_files(const int *fds)
 {
 	if (dup2(fds[1], FD_WAKE_SELF) < 0 || dup2(fds[2], FD_WAKE_CORE) < 0)
 		return -1;
-	for (int fd = CHILD_IS_CONFINED ? STDERR_FILENO : STDERR_FILENO + 1; fd < FD_WAKE_SELF;
-	     fd++)
+	/* Sanitizers report on standard error. */
+	for (int fd = CHILD_IS_CONFINED ? 0 : STDERR_FILENO + 1; fd < FD_WAKE_SELF; fd++)
 		close(fd);
 	return close_range(FD_WAKE_CORE + 1, ~0u, 0);
 }

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/embedded.h"
@@ -108,6 +109,9 @@ int
 child_lua_prepare(void)
 {
 	lua_State *L = luaL_newstate();
+	/* Read now, while there are files: a worker that looked for its time zone would be killed. */
+	setenv("TZ", "UTC0", 1);
+	tzset();
 	if (L == NULL)
 		return error_set(ERR_RESOURCE_EXHAUSTED, "no memory for the workers' Lua state");
 	lua_pushcfunction(L, load_runtime);

@@ -139,21 +139,43 @@ kill_overdue(struct worker_process *process, const char *why)
 	worker_process_kill(process, error_last());
 }
 
+/* A request that was told to end for its time has not. */
+static bool
+is_overdue(const struct worker_process *process)
+{
+	list_each(link, &process->requests) {
+		const struct worker_request *request =
+			list_entry(link, struct worker_request, link);
+		if (request->expires_at < process->kill_at && !request->batch_out)
+			return true;
+	}
+	return false;
+}
+
 static void
-sweep_process(struct worker_process *process, uint64_t now)
+expire_requests(struct worker_process *process, uint64_t now)
 {
 	list_each_safe(link, &process->requests) {
 		struct worker_request *request = list_entry(link, struct worker_request, link);
 		if (request->expires_at > now)
-			break;
+			return;
 		if (request->state == REQUEST_RUNNING)
 			expire(process, request, now);
 	}
+}
+
+static void
+sweep_process(struct worker_process *process, uint64_t now)
+{
+	expire_requests(process, now);
 	if (process->state == PROCESS_LOADING &&
 	    now - process->started_at > (uint64_t)WORKER_LOAD_MS * NS_PER_MS)
 		kill_overdue(process, "the script did not load in time");
-	else if (process->kill_at != 0 && now >= process->kill_at)
+	if (process->kill_at == 0 || now < process->kill_at)
+		return;
+	if (is_overdue(process))
 		kill_overdue(process, "a handler in it overran its time limit and did not stop");
+	process->kill_at = 0;
 }
 
 static void

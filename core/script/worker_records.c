@@ -89,8 +89,6 @@ payload_of(struct worker_process *process, const struct record_text *text, const
 static void
 after_request(struct worker_process *process)
 {
-	if (process->request_count == 0)
-		process->kill_at = 0;
 	if (process->state == PROCESS_DRAINING && process->request_count == 0)
 		worker_process_kill(process, NULL);
 	if (!list_is_empty(&process->script->queue))

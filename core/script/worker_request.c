@@ -138,6 +138,13 @@ give(struct worker_request *request, struct worker_process *process, const void 
 	return 0;
 }
 
+/* It takes requests: it is not about to be killed for a handler that does not stop. */
+static bool
+takes_requests(const struct worker_process *process)
+{
+	return process->state <= PROCESS_READY && process->kill_at == 0;
+}
+
 /* A worker of the script with a place for one more; NULL: none. */
 static struct worker_process *
 find_place(struct worker_script *script)
@@ -145,7 +152,7 @@ find_place(struct worker_script *script)
 	list_each(link, &script->processes) {
 		struct worker_process *process =
 			list_entry(link, struct worker_process, script_link);
-		if (process->state <= PROCESS_READY && process->request_count < script->concurrency)
+		if (takes_requests(process) && process->request_count < script->concurrency)
 			return process;
 	}
 	return NULL;
@@ -156,7 +163,7 @@ static bool
 has_worker(const struct worker_script *script)
 {
 	list_each(link, &script->processes)
-		if (list_entry(link, struct worker_process, script_link)->state <= PROCESS_READY)
+		if (takes_requests(list_entry(link, struct worker_process, script_link)))
 			return true;
 	return false;
 }

@@ -1,10 +1,9 @@
 -- What handlers can do with device tensors: methods and operators, each one ONNX operator that the core runs with the
 -- request's next batch. Axes and positions count from 0, negative ones from the end, as ONNX has it.
+local misuse = require "tidepool.misuse"
 local tensor = require "tidepool.tensor"
 
-local misuse, methods, meta = tensor.misuse, tensor.methods, tensor.device_meta
-local run, kind_of = tensor.run_operator, tensor.kind_of
-tensor.own()
+local methods, run, kind_of = tensor.methods, tensor.run_operator, tensor.kind_of
 
 local floor, type, pairs = math.floor, type, pairs
 
@@ -76,10 +75,6 @@ local comparison = {
 for name, op_type in pairs(comparison) do
   methods[name] = function(a, b) return combine(op_type, name, a, b, tensor.kind("BOOL", name)) end
 end
-
-meta.__add, meta.__sub, meta.__mul, meta.__div, meta.__pow =
-  methods.add, methods.sub, methods.mul, methods.div, methods.pow
-function meta.__unm(x) return methods.neg(x) end
 
 -- Elements below low become low, those above high become high; nil: no bound.
 function methods.clip(x, low, high)

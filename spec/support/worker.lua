@@ -24,8 +24,8 @@ function Rig:delete()
   self.rig = nil
 end
 
--- A script of that source; fields of struct worker_script_options, and models = { name = outputs }, files = { name = text }.
--- nil and the error when it cannot be made.
+-- A script of that source; fields of struct worker_script_options, and models = { name = outputs },
+-- files = { name = text }. nil and the error when it cannot be made.
 function Rig:script(source, fields)
   fields = fields or {}
   local options = ffi.new "struct worker_script_options"
@@ -54,8 +54,8 @@ end
 
 -- A script whose handler has that body.
 function Rig:handler(body, fields)
-  return assert(self:script("local tide = require 'tidepool'\nreturn { handler = function(ctx, req) " .. body .. "\nend }",
-    fields))
+  local head = "local tide = require 'tidepool'\nreturn { handler = function(ctx, req) "
+  return assert(self:script(head .. body .. "\nend }", fields))
 end
 
 function Rig:invoke(script, value)
@@ -93,7 +93,7 @@ function Rig:call(script, value, ms)
   return self:outcome(request)
 end
 
-function Rig:stats(script)
+function Rig.stats(_, script)
   local stats = ffi.new "struct worker_stats"
   C.worker_script_stats(script, stats)
   return { workers = stats.workers, requests = stats.requests, started = tonumber(stats.started),

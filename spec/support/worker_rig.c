@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "base/clock.h"
+#include "script/worker_host.h"
 #include "script/zygote.h"
 
 enum { HANDLES_MAX = 4096, TEXT_BYTES = 1 << 20 };
@@ -385,6 +387,55 @@ rig_manifest(struct rig *rig, const char *chunk, const char *source, size_t byte
 	if (rig->manifest == NULL)
 		error_restore(&rig->manifest_error);
 	return rig->manifest;
+}
+
+/* --- playing a hostile worker --------------------------------------------------------------------------------------- */
+
+static struct worker_process *
+first_process(struct worker_script *script)
+{
+	assert(!list_is_empty(&script->processes));
+	return list_entry(script->processes.next, struct worker_process, script_link);
+}
+
+static void
+publish(struct worker_process *process, uint32_t position)
+{
+	static const uint64_t one = 1;
+	struct record_controls *controls = (struct record_controls *)process->shared;
+	atomic_store(&controls->to_core.produced, position);
+	if (write(process->wake_core, &one, sizeof(one)) < 0)
+		abort();
+}
+
+void
+rig_forge(struct rig *rig, struct worker_script *script, const void *record, size_t bytes)
+{
+	struct worker_process *process = first_process(script);
+	uint32_t at = process->reader.read;
+	unsigned char *target = process->shared + process->layout.to_core + (at & (RING_BYTES - 1));
+	memcpy(target, record, bytes);
+	((struct ring_record *)target)->sequence = process->reader.sequence;
+	publish(process, at + (uint32_t)bytes);
+}
+
+void
+rig_forge_position(struct rig *rig, struct worker_script *script, uint32_t ahead)
+{
+	struct worker_process *process = first_process(script);
+	publish(process, process->reader.read + ahead);
+}
+
+uint32_t
+rig_number(struct rig *rig, int request)
+{
+	return rig->entries[request]->request->number;
+}
+
+size_t
+rig_heap_used(struct rig *rig, struct worker_script *script)
+{
+	return pages_used(&first_process(script)->heap);
 }
 
 /* --- measuring ------------------------------------------------------------------------------------------------------ */

@@ -66,6 +66,21 @@ rig_batches(struct rig *rig);
 void
 rig_release_batches(struct rig *rig);
 
+/*
+ * Play a worker that was taken over: put a record of these bytes (sequence filled in) on the ring of the script's first
+ * worker, or publish a position `ahead` bytes on, and wake the core.
+ */
+void
+rig_forge(struct rig *rig, struct worker_script *script, const void *record, size_t bytes);
+void
+rig_forge_position(struct rig *rig, struct worker_script *script, uint32_t ahead);
+/* Number that records name that request by. */
+uint32_t
+rig_number(struct rig *rig, int request);
+/* Bytes of the core's heap that are given out in the script's first worker. */
+size_t
+rig_heap_used(struct rig *rig, struct worker_script *script);
+
 /* The manifest of a script, or NULL with the error set; runs the loop until it is there. */
 struct worker_manifest *
 rig_manifest(struct rig *rig, const char *chunk, const char *source, size_t bytes);

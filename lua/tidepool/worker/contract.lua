@@ -35,7 +35,9 @@ local function check_names(chunk, field, value)
     if type(name) ~= "string" or not name:find "^[%a_][%w_]*$" then
       wrong(chunk, field, "a table whose keys are Lua names", name)
     end
-    if type(source) ~= "string" or source == "" then wrong(chunk, field .. "." .. name, "the name of a file", source) end
+    if type(source) ~= "string" or source == "" then
+      wrong(chunk, field .. "." .. name, "the name of a file", source)
+    end
   end
 end
 

@@ -1,5 +1,6 @@
--- The runtime of a worker: core/script/child_lua.c loads it once, in the zygote, and calls these functions in the workers
--- that are forked from there. It loads the script, runs each request as a coroutine, and sends what becomes of it.
+-- The runtime of a worker: core/script/child_lua.c loads it once, in the zygote, and calls these functions in the
+-- workers that are forked from there. It loads the script, runs each request as a coroutine, and sends what becomes of
+-- it.
 local ffi = require "ffi"
 local C = require "tidepool.worker.native"
 local contract = require "tidepool.worker.contract"
@@ -30,11 +31,12 @@ local with_tracebacks = false
 
 -- Requests under way by number: { id, co, deadline, and what tidepool.tensor keeps there }.
 local requests = {}
+tensor.seal(requests)
 -- Coroutines that wait for their next request.
 local idle = {}
 local current
 
---- errors --------------------------------------------------------------------------------------------------------------
+--- errors -------------------------------------------------------------------------------------------------------------
 
 -- For xpcall: keeps what was raised, and the traceback when clients may see it.
 local function explain(problem)
@@ -48,14 +50,28 @@ local function send_failure(id, problem)
   C.child_failed(id, code, text, #text, problem == failure.NO_MEMORY)
 end
 
---- replies -------------------------------------------------------------------------------------------------------------
+--- waiting ------------------------------------------------------------------------------------------------------------
+
+-- Send the batch, and wait for it; used by tidepool.tensor.
+local function wait(request)
+  tensor.sending(request)
+  C.child_batch(request.id)
+  coroutine_yield(WAIT)
+  local problem = request.problem
+  if problem then
+    request.problem = nil
+    error(problem, 0)
+  end
+  return request.tensors, request.tensor_count
+end
+
+--- replies ------------------------------------------------------------------------------------------------------------
 
 local json_null = tide.json.null
 
--- What goes out for tensors and JSON's null. A device tensor is brought back first.
+-- What goes out for host tensors and JSON's null.
 local function wire_form(value)
   if tensor.is_host(value) then return tensor.wire(value) end
-  if tensor.is_device(value) then return tensor.wire((tensor.get(value))) end
   if value == json_null then return nil end
   error("the reply holds " .. tostring(value) .. ", which has no MessagePack form", 0)
 end
@@ -98,32 +114,21 @@ local function reply(request, result)
   local data, bytes = msgpack.encode_raw(result, notice)
   if has_device_tensor then
     data, bytes = msgpack.encode_raw(bring_back(result), wire_form)
+  elseif request.calls > 0 then
+    -- Calls that nobody waited for run all the same, and their errors are the request's.
+    wait(request)
+    data, bytes = msgpack.encode_raw(result, wire_form)
   end
   if not C.child_reply(request.id, data, bytes) then
-    error(failure.new("RESOURCE_EXHAUSTED", ("the reply of %d bytes is too large for the worker's memory"):format(bytes)), 0)
+    local problem = ("the reply of %d bytes is too large for the worker's memory"):format(bytes)
+    error(failure.new("RESOURCE_EXHAUSTED", problem), 0)
   end
 end
 
---- running requests ----------------------------------------------------------------------------------------------------
-
--- Send the batch, and wait for it; used by tidepool.tensor.
-local function wait(request)
-  C.child_batch(request.id)
-  request.unsent = false
-  coroutine_yield(WAIT)
-  local problem = request.problem
-  if problem then
-    request.problem = nil
-    error(problem, 0)
-  end
-  return request.tensors, request.tensor_count
-end
+--- running requests ---------------------------------------------------------------------------------------------------
 
 local function attempt(request, payload, bytes)
-  local result = handler(setmetatable({}, context_meta), (msgpack.decode(payload, bytes)))
-  -- Calls that nobody waited for run all the same, and their errors are the request's.
-  if request.unsent then wait(request) end
-  reply(request, result)
+  reply(request, handler(setmetatable({}, context_meta), (msgpack.decode(payload, bytes))))
 end
 
 local function finish(request)
@@ -208,7 +213,7 @@ function M.cancel(id)
   resume(request)
 end
 
---- loading the script --------------------------------------------------------------------------------------------------
+--- loading the script -------------------------------------------------------------------------------------------------
 
 -- ctx.models: a function for each model.
 local function make_models(list)
@@ -218,7 +223,9 @@ local function make_models(list)
     models[name] = function(...) return tensor.run_model(i - 1, name, outputs, { ... }) end
   end
   return setmetatable(models, {
-    __index = function(_, name) error(("ctx.models.%s: the function declares no such model"):format(tostring(name)), 2) end,
+    __index = function(_, name)
+      error(("ctx.models.%s: the function declares no such model"):format(tostring(name)), 2)
+    end,
   })
 end
 
@@ -245,6 +252,7 @@ end
 
 local function run_script(block)
   local source = ffi.string(block.source.data, block.source.bytes)
+  if source:byte() == 27 then error(block.chunk .. ": bytecode is not accepted", 0) end
   local chunk, problem = load(source, "@" .. block.chunk, "t", sandbox.new())
   if not chunk then error(problem, 0) end
   local declared = chunk()

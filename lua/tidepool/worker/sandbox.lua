@@ -15,7 +15,7 @@ local WAIT = M.WAIT
 -- The coroutine that the runtime itself resumes; set before each resume.
 M.outermost = nil
 
---- coroutines ----------------------------------------------------------------------------------------------------------
+--- coroutines ---------------------------------------------------------------------------------------------------------
 
 local function pass(co, ok, first, ...)
   if ok and first == WAIT then
@@ -44,7 +44,7 @@ local function yield(...)
   return coroutine_yield(...)
 end
 
---- libraries -----------------------------------------------------------------------------------------------------------
+--- libraries ----------------------------------------------------------------------------------------------------------
 
 local function copy(library, without)
   local copied = {}
@@ -55,7 +55,7 @@ local function copy(library, without)
 end
 
 -- Strings find their methods in the real library, so bytecode goes from there too.
-string.dump = nil
+rawset(string, "dump", nil)
 
 -- In UTC: there is no time zone to read here.
 local function date(format, time)
@@ -95,7 +95,7 @@ M.log = log
 function M.new()
   local env = {
     assert = assert, error = error, getmetatable = getmetatable, ipairs = ipairs, next = next, pairs = pairs,
-    pcall = pcall, rawequal = rawequal, rawget = rawget, rawlen = rawlen, rawset = rawset, select = select,
+    pcall = pcall, rawequal = rawequal, rawget = rawget, rawset = rawset, select = select,
     setmetatable = setmetatable, tonumber = tonumber, tostring = tostring, type = type, unpack = unpack,
     xpcall = xpcall, _VERSION = _VERSION,
     bit = copy(bit), math = copy(math), string = copy(string), table = copy(table),
