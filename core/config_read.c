@@ -428,7 +428,7 @@ static const struct field config_fields[] = {
 	{ .name = "limits", .read = read_table, .fields = limit_fields },
 	{ .name = "devices", .read = read_devices },
 	NUMBER("store", read_bytes, config, store_bytes, 0, 0x1p50),
-	NUMBER("group", read_bytes, config, group_bytes, 64 << 10, 1 << 30),
+	NUMBER("group", read_bytes, config, group_bytes, 64, 0x1p40),
 	VALUE("policy", read_string, config, policy),
 	VALUE("policy_config", read_policy_config, config, policy_config),
 	VALUE("watch", read_bool, config, watch),

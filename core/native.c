@@ -56,13 +56,19 @@ static void
 push_model(lua_State *L, const struct model *model)
 {
 	const struct model_info *info = model_info(model);
-	lua_createtable(L, 0, 8);
+	const struct image *image = model_image(model);
+	lua_createtable(L, 0, 10);
 	set_string(L, "hash", info->hash);
 	set_number(L, "nodes", info->node_count);
 	set_number(L, "opset", info->opset);
 	set_number(L, "parameter_bytes", (double)info->parameter_bytes);
-	set_number(L, "image_bytes", (double)model_image(model)->bytes);
-	set_number(L, "groups", model_image(model)->group_count);
+	set_number(L, "image_bytes", (double)image->bytes);
+	set_number(L, "groups", image->group_count);
+	if (image->group_count > 0) {
+		set_number(L, "first_group_bytes", (double)image->groups[0].bytes);
+		set_number(L, "last_group_bytes",
+			   (double)image->groups[image->group_count - 1].bytes);
+	}
 	push_ports(L, info->inputs, info->input_count);
 	lua_setfield(L, -2, "inputs");
 	push_ports(L, info->outputs, info->output_count);

@@ -127,3 +127,24 @@ methods_string(const struct request *request, const char *what, struct slice *va
 	reader_create(&reader, parameter);
 	return reader_string(&reader, what, value);
 }
+
+int
+methods_number(const struct request *request, const char *what, uint32_t limit, uint32_t *value)
+{
+	struct slice field;
+	struct reader reader;
+	uint64_t number;
+	if (request->message.param_count == 0 || !is_map(request->message.params[0]))
+		return 0;
+	int found = methods_field(request->message.params[0], what, &field);
+	if (found <= 0)
+		return found;
+	reader_create(&reader, field);
+	if (reader_uint(&reader, what, &number) != 0)
+		return -1;
+	if (number >= limit)
+		return error_set(ERR_INVALID_ARGUMENT, "%s: %llu, must be less than %u", what,
+				 (unsigned long long)number, limit);
+	*value = (uint32_t)number;
+	return 0;
+}

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "net/message.h"
@@ -60,6 +61,13 @@ methods_parameter(const struct request *request, uint32_t i, const char *what, s
 /* A parameter that is a string, alone or as the value of key `what` in a map. */
 int
 methods_string(const struct request *request, const char *what, struct slice *value);
+
+/*
+ * A whole number from 0 to below limit: the value of key `what` in the first parameter, a map. *value stays as it is when
+ * the key or the map is missing.
+ */
+int
+methods_number(const struct request *request, const char *what, uint32_t limit, uint32_t *value);
 
 /* The value of a key in a map; 1 when it is there, 0 when not, -1 when value is no map. */
 int

@@ -1,5 +1,5 @@
 /*
- * Methods about models: model.load, unload, list.
+ * Methods about models: model.load, unload, list, trim.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 #include "path/methods.h"
 #include "path/models.h"
 #include "path/request.h"
+#include "path/schedule.h"
 #include "path/state.h"
 
 enum { LOADING_ARENA_BYTES = 64 << 10 };
@@ -292,6 +293,28 @@ call_unload(struct request *request)
 }
 
 static int
+call_trim(struct request *request)
+{
+	struct engine *engine = request->engine;
+	struct slice name;
+	uint32_t device = 0, keep = 0;
+	if (methods_string(request, "name", &name) != 0 ||
+	    methods_number(request, "device", engine->device_count, &device) != 0 ||
+	    methods_number(request, "keep", UINT32_MAX, &keep) != 0)
+		return -1;
+	struct engine_model *model = models_find_listed(engine, name);
+	if (model == NULL)
+		return error_set(ERR_NOT_FOUND, "model '%.*s': not loaded", (int)name.bytes,
+				 (const char *)name.data);
+	struct writer *result = request_result(request);
+	if (result == NULL)
+		return -1;
+	writer_uint(result, models_trim(engine, model->view.id, &engine->devices[device], keep));
+	schedule_unpark(&engine->devices[device]);
+	return ROUTE_REPLY;
+}
+
+static int
 call_list(struct request *request)
 {
 	struct engine *engine = request->engine;
@@ -342,6 +365,9 @@ const struct method methods_of_models[] = {
 	{ "model.load", "({name, path|data})", "Import a model that functions can then name",
 	  call_load, false },
 	{ "model.unload", "(name)", "Forget a model that no function uses", call_unload, false },
+	{ "model.trim", "({name, device?, keep?})",
+	  "Take a model's groups from a device, the first `keep` of them apart; bytes given back",
+	  call_trim, false },
 	{ "model.list", "()", "All models with inputs, outputs, sizes and residency", call_list,
 	  false },
 	{ 0 },

@@ -77,6 +77,20 @@ models_find(struct engine *engine, struct slice name)
 }
 
 struct engine_model *
+models_find_listed(struct engine *engine, struct slice name)
+{
+	struct engine_model *named = models_find(engine, name);
+	if (named != NULL)
+		return named;
+	list_each(link, &engine->models) {
+		struct engine_model *model = list_entry(link, struct engine_model, of_engine);
+		if (slice_is(name, model->name))
+			return model;
+	}
+	return NULL;
+}
+
+struct engine_model *
 models_find_hash(struct engine *engine, const char *hash)
 {
 	list_each(link, &engine->models) {

@@ -39,6 +39,10 @@ models_find(struct engine *engine, struct slice name);
 struct engine_model *
 models_find_hash(struct engine *engine, const char *hash);
 
+/* By the name that model.list shows, a function's own models too; NULL when there is none. Not counted. */
+struct engine_model *
+models_find_listed(struct engine *engine, struct slice name);
+
 struct engine_model *
 models_ref(struct engine_model *model);
 /* The last one ends its residencies. Its file stays until models_collect: a deploy may be about to use it. */

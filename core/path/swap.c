@@ -205,6 +205,7 @@ path_swap(struct request *request)
 {
 	struct job *job = request->job;
 	struct engine_device *device = job->device;
+	job->started_at = clock_now();
 	if (take_memory(job) != 0 || bring_models(job) != 0) {
 		struct error why = *error_last();
 		give_back(job);
@@ -220,7 +221,6 @@ path_swap(struct request *request)
 	place_tensors(job);
 	job->runs_inline = may_run_inline(job);
 	device->job = job;
-	job->started_at = clock_now();
 	job->state = job->runs_inline ? JOB_PLACED : JOB_ON_DEVICE;
 	job->outstanding = 1;
 	for (uint32_t m = 0; m < job->model_count; m++)

@@ -67,6 +67,29 @@ describe("swapping", function()
     end)
   end
 
+  it("trims a model to a prefix on request, and brings the rest back", function()
+    local running, c = serve "256M"
+    local want = tostring(assert(ask(c, 1, 7):wait()).y.data)
+    local function model()
+      for _, each in ipairs(assert(c:call "model.list")) do
+        if each.name == "m1/m" or each.name == "m1/net" then return each end
+      end
+    end
+    local name, whole = model().name, model().devices[1].bytes
+    local freed = assert(c:call("model.trim", { name = name, device = 0, keep = 1 }))
+    assert.equal("partial", model().devices[1].state)
+    assert.equal(1, model().devices[1].groups)
+    assert.equal(whole, freed + model().devices[1].bytes)
+    assert.equal(want, tostring(assert(ask(c, 1, 7):wait()).y.data))
+    assert.equal("resident", model().devices[1].state)
+    local _, message, code = c:call("model.trim", { name = name, device = 1 })
+    assert.equal("INVALID_ARGUMENT", code)
+    assert.matches("device", message)
+    _, _, code = c:call("model.trim", { name = "nobody" })
+    assert.equal("NOT_FOUND", code)
+    assert.equal(0, running:stop())
+  end)
+
   it("says so when a model can never fit", function()
     local running, c = serve "6M"
     local result, message, code = ask(c, 1, 1):wait()

@@ -42,9 +42,14 @@ function subject.new(path, open)
     path = files.absolute(path),
     bytes = model.image_bytes,
     groups = model.groups,
+    first_group_bytes = model.first_group_bytes or 0,
+    last_group_bytes = model.last_group_bytes or 0,
     inputs = inputs,
   }, Subject)
 end
+
+--- The name that the node gives the model.
+function Subject:model_name() return self.name .. "/net" end
 
 function Subject:deploy(connection)
   local _, message = connection:call("function.deploy", {

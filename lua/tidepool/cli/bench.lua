@@ -9,7 +9,7 @@ return {
     "tidepool bench rpc --seconds 5",
     "tidepool bench coldstart --samples 500 --json",
     "tidepool bench model resnet50.onnx",
-    "tidepool bench swap a.onnx b.onnx c.onnx --memory 256M --link-rate 12G",
+    "tidepool bench swap resnet152.onnx bert_base.onnx --rates 12G,3G",
   },
   options = function(parser)
     parser:command_target "measurement"

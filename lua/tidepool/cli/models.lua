@@ -38,11 +38,12 @@ local function load_model(options)
 end
 
 return {
-  summary = "List the node's models; load and unload them.",
+  summary = "List the node's models; load, unload and trim them.",
   examples = {
     "tidepool models",
     "tidepool models load resnet50.onnx --name resnet",
     "tidepool models unload resnet",
+    "tidepool models trim resnet --keep 10",
   },
   options = function(parser)
     parser:command_target "action"
@@ -53,6 +54,10 @@ return {
     load:option("--name", "Its name on the node; the file's name without .onnx."):argname "NAME"
     load:flag("--upload", "Send the bytes even to a node of this machine, which would read the file itself.")
     parser:command("unload", "Take a model from the node."):argument("name", "The model.")
+    local trim = parser:command("trim", "Take a model from a device, in whole or in part; requests bring it back.")
+    trim:argument("name", "The model.")
+    trim:option("--device", "Number of the device."):argname "N":convert(tonumber):default "0"
+    trim:option("--keep", "Groups that stay."):argname "N":convert(tonumber):default "0"
     parser:command("list", "List the models (the default).")
   end,
   run = function(options)
@@ -60,6 +65,11 @@ return {
     if options.action == "unload" then
       return session.call(options, "model.unload", { name = options.name }),
         function() return "unloaded " .. options.name end
+    end
+    if options.action == "trim" then
+      local request = { name = options.name, device = options.device, keep = options.keep }
+      return session.call(options, "model.trim", request),
+        function(freed) return ("%s of device memory given back"):format(output.bytes(freed)) end
     end
     return session.call(options, "model.list", {}), to_text
   end,
