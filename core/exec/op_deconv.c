@@ -143,7 +143,8 @@ read_list(const struct operator_call *call, const char *name, uint32_t wanted, i
 static void
 pad_to_shape(struct deconv *deconv, uint32_t i, int64_t full, bool upper)
 {
-	int64_t total = full - deconv->out[i];
+	/* A longer output than the windows make is zero at its end. */
+	int64_t total = full > deconv->out[i] ? full - deconv->out[i] : 0;
 	int64_t small = total / 2;
 	deconv->window.begin[i] = upper ? small : total - small;
 	deconv->window.end[i] = total - deconv->window.begin[i];

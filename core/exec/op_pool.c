@@ -366,7 +366,8 @@ static bool
 pool_blocks(const struct operator_call *call)
 {
 	return call->inputs[0].data_type == DATA_TYPE_FLOAT && call->inputs[0].rank >= 3 &&
-	       kind_of(call) != POOL_LP && !operator_has_output(call, 1);
+	       call->inputs[0].dims[1] >= LANES && kind_of(call) != POOL_LP &&
+	       !operator_has_output(call, 1);
 }
 
 /* clang-format off */

@@ -13,6 +13,7 @@
 	X(elementwise) \
 	X(generate) \
 	X(integer) \
+	X(loss) \
 	X(matmul) \
 	X(move) \
 	X(norm) \
@@ -26,6 +27,7 @@
 	X(scale) \
 	X(scatter) \
 	X(select) \
+	X(sequence) \
 	X(shape) \
 	X(softmax) \
 	X(where)

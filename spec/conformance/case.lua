@@ -1,0 +1,167 @@
+-- One conformance case: a model file, data sets of serialized inputs and expected outputs. Runs the model through the real
+-- importer, compiler and host device and compares.
+local ffi = require "ffi"
+local C = require "spec.support.c"("base/arena.h", "base/error.h", "device/device.h", "exec/tensor.h", "exec/cast.h",
+  "exec/program.h", "model/model.h", "model/onnx.h")
+local net = require "spec.support.net"
+
+local case = {}
+
+-- ONNX's own test suite compares so; integers and booleans must be equal.
+local RTOL, ATOL = 1e-3, 1e-7
+-- Two units in the last place of the coarser types.
+local TYPE_RTOL = { [C.DATA_TYPE_FLOAT16] = 2 ^ -9, [C.DATA_TYPE_BFLOAT16] = 2 ^ -6 }
+local REAL = { [C.DATA_TYPE_FLOAT] = true, [C.DATA_TYPE_DOUBLE] = true, [C.DATA_TYPE_FLOAT16] = true,
+  [C.DATA_TYPE_BFLOAT16] = true }
+
+local function read_file(path)
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local bytes = file:read "*a"
+  file:close()
+  return bytes
+end
+
+-- A serialized tensor as {type=, data=, bytes=}; nil when there is no such file.
+local function read_tensor(path, arena)
+  local bytes = read_file(path)
+  if not bytes then return nil end
+  local constant = ffi.new "struct constant"
+  if C.onnx_read_tensor(bytes, #bytes, arena, constant, nil) ~= 0 then net.fail() end
+  return { type = constant.type, data = constant.data, bytes = tonumber(C.tensor_bytes(constant.type)), keep = bytes }
+end
+
+local function read_tensors(prefix, arena)
+  local tensors = {}
+  while true do
+    local tensor = read_tensor(("%s%d.pb"):format(prefix, #tensors), arena)
+    if not tensor then return tensors end
+    tensors[#tensors + 1] = tensor
+  end
+end
+
+local function format_type(tensor_type)
+  local text = ffi.new "char[128]"
+  return ffi.string(C.tensor_type_format(tensor_type, text, 128))
+end
+
+-- Run the program; tensors as read_tensor gives them.
+local function run(program, image, inputs)
+  local info = C.program_info(program)
+  local keep, binding = {}, ffi.new "struct program_binding"
+  local ins = ffi.new("const void *[?]", info.input_count + 1)
+  local outs = ffi.new("void *[?]", info.output_count + 1)
+  local types = ffi.new("struct tensor_type[?]", info.output_count + 1)
+  local groups = ffi.new("void *[?]", image.group_count + 1)
+  local function memory(bytes)
+    local address, block = net.memory(bytes)
+    keep[#keep + 1] = block
+    return address
+  end
+  for i, tensor in ipairs(inputs) do
+    local address = memory(tensor.bytes)
+    ffi.copy(address, tensor.data, tensor.bytes)
+    ins[i - 1] = address
+  end
+  for i = 0, info.output_count - 1 do outs[i] = memory(C.tensor_bytes(info.outputs[i])) end
+  for i = 0, image.group_count - 1 do
+    groups[i] = ffi.cast("char *", image.data) + image.groups[i].offset
+  end
+  local workspace = memory(info.workspace_bytes)
+  -- Whatever reads before it writes gives nonsense.
+  ffi.fill(workspace, info.workspace_bytes, 0xa5)
+  binding.groups, binding.workspace, binding.inputs, binding.outputs, binding.output_types =
+    groups, workspace, ins, outs, types
+  local arena = ffi.new "struct arena"
+  C.arena_create(arena, 0)
+  local stream = net.stream()
+  local result = C.program_submit(program, binding, stream, nil, arena)
+  if result == 0 then result = C.stream_synchronize(stream) end
+  C.arena_destroy(arena)
+  if result ~= 0 then net.fail() end
+  local outputs = { keep = keep }
+  for i = 0, info.output_count - 1 do
+    outputs[i + 1] = { type = types[i], data = outs[i], bytes = tonumber(C.tensor_bytes(types[i])) }
+  end
+  outputs.types = types
+  return outputs
+end
+
+local function doubles(tensor, count)
+  local numbers = ffi.new("double[?]", math.max(count, 1))
+  C.cast_run(C.DATA_TYPE_DOUBLE, numbers, tensor.type.data_type, tensor.data, count)
+  return numbers
+end
+
+-- The first element that differs, nil when none does.
+local function find_difference(got, expected, count, rtol)
+  for i = 0, count - 1 do
+    local x, y = got[i], expected[i]
+    local both_nan = x ~= x and y ~= y
+    if x ~= y and not both_nan and not (math.abs(x - y) <= ATOL + rtol * math.abs(y)) then return i end
+  end
+end
+
+local function compare(got, expected, position)
+  if not C.tensor_type_equal(got.type, expected.type) then
+    error(("output %d is %s, not %s"):format(position, format_type(got.type), format_type(expected.type)), 0)
+  end
+  local data_type = tonumber(expected.type.data_type)
+  local count = tonumber(C.tensor_elements(expected.type))
+  if not REAL[data_type] then
+    if ffi.string(got.data, got.bytes) == ffi.string(expected.data, expected.bytes) then return end
+  end
+  local x, y = doubles(got, count), doubles(expected, count)
+  local at = find_difference(x, y, count, REAL[data_type] and math.max(RTOL, TYPE_RTOL[data_type] or 0) or 0)
+  if at then error(("output %d[%d] is %.9g, not %.9g"):format(position, at, x[at], y[at]), 0) end
+end
+
+local function check_set(model, image, inputs, expected)
+  local types = {}
+  for i, input in ipairs(inputs) do types[i] = input.type end
+  local program = net.compile(model, types)
+  local outputs = run(program, image, inputs)
+  if #outputs ~= #expected then error(("%d outputs, not %d"):format(#outputs, #expected), 0) end
+  for i = 1, #expected do compare(outputs[i], expected[i], i - 1) end
+end
+
+-- Inputs that the suite makes up for models without any: 0, 1/n, 2/n …
+local function made_up_inputs(model, arena)
+  local info, inputs = C.model_info(model), {}
+  for i = 0, info.input_count - 1 do
+    local tensor_type = ffi.new("struct tensor_type", info.inputs[i].type)
+    for k = 0, tensor_type.rank - 1 do
+      if tensor_type.dims[k] < 0 then tensor_type.dims[k] = 1 end
+    end
+    local count = tonumber(C.tensor_elements(tensor_type))
+    local data = ffi.cast("float *", C.arena_calloc(arena, count, 4))
+    for k = 0, count - 1 do data[k] = k / count end
+    inputs[i + 1] = { type = tensor_type, data = data, bytes = count * 4 }
+  end
+  return inputs
+end
+
+-- Run all data sets of the case {model=, sets= or outputs=}; raises what is wrong.
+local function check(test, arena)
+  local model = net.open(test.model)
+  local image = C.model_image(model)
+  if test.outputs then
+    check_set(model, image, made_up_inputs(model, arena), read_tensors(test.outputs, arena))
+    return
+  end
+  for _, folder in ipairs(test.sets) do
+    check_set(model, image, read_tensors(folder .. "/input_", arena), read_tensors(folder .. "/output_", arena))
+  end
+end
+
+-- True, or false and why not.
+function case.run(test)
+  local arena = ffi.new "struct arena"
+  C.arena_create(arena, 0)
+  local ok, message = pcall(check, test, arena)
+  C.arena_destroy(arena)
+  collectgarbage()
+  return ok, message
+end
+
+return case
