@@ -29,13 +29,6 @@ local function measure(connection, count)
   return summary.of(first), summary.of(second)
 end
 
-local function memory_of_workers(started)
-  local samples = {}
-  for _, bytes in pairs(started:private_memory()) do samples[#samples + 1] = bytes end
-  -- The zygote is among them, and the largest or like the others; the median does not see it.
-  return summary.of(samples)
-end
-
 local function to_text(result)
   local function row(title, samples)
     return { title, samples.count, output.duration(samples.min), output.duration(samples.p50),
@@ -43,7 +36,7 @@ local function to_text(result)
   end
   return output.rows({ "CALL", "SAMPLES", "LEAST", "P50", "P90", "P99", "MOST" }, {
     row("first, no worker", result.first_us), row("second, worker idle", result.second_us),
-  }) .. "\n\n" .. ("private memory of an idle worker: %s (median of %d processes), at most %s"):format(
+  }) .. "\n\n" .. ("private memory of an idle worker: %s (median of %d), at most %s"):format(
     output.bytes(result.worker_bytes.p50), result.worker_bytes.count, output.bytes(result.worker_bytes.max))
 end
 
@@ -55,7 +48,7 @@ return {
   run = function(options)
     local result = node.with(nil, function(started)
       local first, second = measure(started:connect(), options.samples)
-      return { first_us = first, second_us = second, worker_bytes = memory_of_workers(started) }
+      return { first_us = first, second_us = second, worker_bytes = summary.of(started:worker_memory()) }
     end)
     return result, to_text
   end,

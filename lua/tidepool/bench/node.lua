@@ -67,24 +67,26 @@ end
 
 function Node:connect() return assert(client.connect(self.address)) end
 
--- Process ids of the node and all processes under it, zygote and workers.
-local function tree(pid, found)
-  found[#found + 1] = pid
-  local children = files.read(("/proc/%d/task/%d/children"):format(pid, pid)) or ""
-  for child in children:gmatch "%d+" do tree(tonumber(child), found) end
-  return found
+local function children(pid)
+  local list = {}
+  local text = files.read(("/proc/%d/task/%d/children"):format(pid, pid)) or ""
+  for child in text:gmatch "%d+" do list[#list + 1] = tonumber(child) end
+  return list
 end
 
---- Private memory in bytes of each process under the node, without the node itself: {pid = bytes}.
-function Node:private_memory()
+local function private_bytes(pid)
+  local text = files.read(("/proc/%d/smaps_rollup"):format(pid))
+  if not text then return nil end
+  local bytes = 0
+  for kibibytes in text:gmatch "Private_%a+: +(%d+) kB" do bytes = bytes + kibibytes * 1024 end
+  return bytes
+end
+
+--- Private memory of each worker, in bytes: the children of the node's child, which is the zygote.
+function Node:worker_memory()
   local memory = {}
-  for index, pid in ipairs(tree(self.pid, {})) do
-    local text = index > 1 and files.read(("/proc/%d/smaps_rollup"):format(pid))
-    if text then
-      local private = 0
-      for kibibytes in text:gmatch "Private_%a+: +(%d+) kB" do private = private + kibibytes * 1024 end
-      memory[pid] = private
-    end
+  for _, zygote in ipairs(children(self.pid)) do
+    for _, worker in ipairs(children(zygote)) do memory[#memory + 1] = private_bytes(worker) end
   end
   return memory
 end
