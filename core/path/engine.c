@@ -22,9 +22,6 @@
 #include "path/view.h"
 
 enum {
-	TICK_MS = 2,
-	/* Ticks between two calls of the policy's tick. */
-	POLICY_TICKS = 5,
 	READY_LINE_BYTES = 4096,
 };
 
@@ -107,8 +104,17 @@ close_device(struct engine_device *device)
 		device_close(device->device);
 }
 
-static int
-open_devices(struct engine *engine)
+void
+engine_close_devices(struct engine *engine)
+{
+	for (uint32_t i = 0; i < engine->device_count; i++)
+		close_device(&engine->devices[i]);
+	free(engine->devices);
+	engine->devices = NULL;
+}
+
+int
+engine_open_devices(struct engine *engine)
 {
 	engine->devices = calloc(engine->config->device_count, sizeof(*engine->devices));
 	if (engine->devices == NULL)
@@ -184,17 +190,22 @@ expire(struct engine *engine, uint64_t now)
 	}
 }
 
-static void
-on_tick(uv_timer_t *timer)
+void
+engine_tick(struct engine *engine)
 {
-	struct engine *engine = timer->data;
 	uint64_t now = clock_now();
 	engine->view.now = (double)now;
 	expire(engine, now);
-	if (engine->view.job_count > 0 && ++engine->ticks % POLICY_TICKS == 0) {
+	if (engine->view.job_count > 0 && ++engine->ticks % ENGINE_POLICY_TICKS == 0) {
 		policy_tick(engine->policy);
 		schedule_want_dispatch(engine);
 	}
+}
+
+static void
+on_tick(uv_timer_t *timer)
+{
+	engine_tick(timer->data);
 }
 
 static void
@@ -233,7 +244,7 @@ open_loop(struct engine *engine)
 	uv_signal_init(&engine->loop, &engine->sigterm);
 	engine->tick.data = engine->check.data = engine->sigint.data = engine->sigterm.data =
 		engine;
-	uv_timer_start(&engine->tick, on_tick, TICK_MS, TICK_MS);
+	uv_timer_start(&engine->tick, on_tick, ENGINE_TICK_MS, ENGINE_TICK_MS);
 	uv_check_start(&engine->check, on_check);
 	uv_signal_start(&engine->sigint, on_signal, SIGINT);
 	uv_signal_start(&engine->sigterm, on_signal, SIGTERM);
@@ -284,20 +295,44 @@ open_server(struct engine *engine)
 	return 0;
 }
 
-static int
-engine_open(struct engine *engine)
+void
+engine_create(struct engine *engine, const struct config *config)
 {
+	*engine = (struct engine){ .config = config, .started_at = clock_now() };
 	list_create(&engine->clients);
 	list_create(&engine->jobs);
 	list_create(&engine->deadlines);
-	store_create(&engine->store, engine->config->store_bytes);
+	store_create(&engine->store, config->store_bytes);
 	list_create(&engine->models);
 	list_create(&engine->functions);
 	list_create(&engine->deploys);
 	list_create(&engine->idle_requests);
 	list_create(&engine->idle_jobs);
-	engine->started_at = clock_now();
-	if (open_loop(engine) != 0 || state_open(engine) != 0 || open_devices(engine) != 0 ||
+}
+
+static void
+free_idle_requests(struct engine *engine)
+{
+	while (!list_is_empty(&engine->idle_requests)) {
+		struct request *request = list_entry(list_pop_front(&engine->idle_requests),
+						     struct request, of_client);
+		arena_destroy(&request->arena);
+		free(request);
+	}
+}
+
+void
+engine_destroy(struct engine *engine)
+{
+	view_destroy(engine);
+	free_idle_requests(engine);
+	job_free_idle(engine);
+}
+
+static int
+engine_open(struct engine *engine)
+{
+	if (open_loop(engine) != 0 || state_open(engine) != 0 || engine_open_devices(engine) != 0 ||
 	    open_policy(engine) != 0 || open_workers(engine) != 0 || models_restore(engine) != 0 ||
 	    deploy_restore(engine) != 0)
 		return -1;
@@ -325,17 +360,6 @@ drain_devices(struct engine *engine)
 }
 
 static void
-free_idle_requests(struct engine *engine)
-{
-	while (!list_is_empty(&engine->idle_requests)) {
-		struct request *request = list_entry(list_pop_front(&engine->idle_requests),
-						     struct request, of_client);
-		arena_destroy(&request->arena);
-		free(request);
-	}
-}
-
-static void
 engine_close(struct engine *engine)
 {
 	engine->stopping = true;
@@ -351,16 +375,12 @@ engine_close(struct engine *engine)
 	models_destroy(engine);
 	if (engine->policy != NULL)
 		policy_host_delete(engine->policy);
-	for (uint32_t i = 0; i < engine->device_count; i++)
-		close_device(&engine->devices[i]);
-	free(engine->devices);
+	engine_close_devices(engine);
 	submit_close(engine);
 	uv_walk(&engine->loop, close_handle, NULL);
 	uv_run(&engine->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&engine->loop);
-	view_destroy(engine);
-	free_idle_requests(engine);
-	job_free_idle(engine);
+	engine_destroy(engine);
 }
 
 int
@@ -371,7 +391,7 @@ engine_serve(const struct config *config)
 		log_error("node: no memory");
 		return EXIT_FAILURE;
 	}
-	engine->config = config;
+	engine_create(engine, config);
 	int status = engine_open(engine);
 	if (status != 0)
 		log_error("%s", error_last()->message);

@@ -33,6 +33,9 @@ enum {
 	MODEL_HASH_BYTES = 33,
 	/* Most requests under way at once. */
 	ENGINE_REQUESTS_MAX = 1 << 16,
+	ENGINE_TICK_MS = 2,
+	/* Ticks between two calls of the policy's tick. */
+	ENGINE_POLICY_TICKS = 5,
 };
 
 /* A connection's side of the path. */
@@ -119,6 +122,8 @@ struct engine_function {
 	/* Generations so far. */
 	uint32_t deployed;
 	uint64_t errors;
+	/* Of the errors: requests that were not taken on. They are not in latency. */
+	uint64_t refused;
 	struct histogram latency;
 	/* The last lines that its handler logged. */
 	struct log_ring *log;
@@ -168,6 +173,7 @@ struct engine {
 	const struct view_model **view_models;
 	const struct view_function **view_functions;
 	struct view_residency *view_residency;
+	double *view_peer_rates;
 	uint32_t view_model_room;
 	uint32_t view_function_room;
 
@@ -206,3 +212,22 @@ engine_stop(struct engine *engine);
 /* Tell watching clients: `[2, "event", [{kind=…, name=…, detail=…}]]`. detail may be NULL. */
 void
 engine_event(struct engine *engine, const char *kind, const char *name, const char *detail);
+
+/* --- what a node is put together from, in engine_serve and in the simulator ---------------------------------------- */
+
+/* An engine without anything in it. config outlives it. */
+void
+engine_create(struct engine *engine, const struct config *config);
+/* What engine_create made, once devices, models and functions are gone. */
+void
+engine_destroy(struct engine *engine);
+
+/* The configuration's devices and their tables; 0 or -1, after which engine_close_devices is called all the same. */
+int
+engine_open_devices(struct engine *engine);
+void
+engine_close_devices(struct engine *engine);
+
+/* Every ENGINE_TICK_MS: deadlines, and the policy's tick. The caller dispatches. */
+void
+engine_tick(struct engine *engine);

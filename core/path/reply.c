@@ -51,7 +51,11 @@ count(struct request *request)
 	struct engine_function *function = request->generation->function;
 	uint64_t taken = clock_now() - request->stamps[ROUTE_accept];
 	bool ok = request->error == NULL;
-	histogram_add(&function->latency, taken);
+	bool refused =
+		!ok && request->error->code == ERR_RESOURCE_EXHAUSTED && request->job == NULL;
+	if (!refused)
+		histogram_add(&function->latency, taken);
+	function->refused += refused;
 	function->view.requests++;
 	function->view.mean_ns = (double)histogram_mean(&function->latency);
 	function->view.in_time +=

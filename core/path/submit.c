@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "base/clock.h"
 #include "path/engine.h"
 #include "path/execute.h"
 #include "path/job.h"
@@ -41,6 +42,8 @@ submit_main(void *context)
 int
 submit_start(struct engine_device *device)
 {
+	if (clock_is_virtual())
+		return 0;
 	sleeper_create(&device->sleeper);
 	mailbox_create(&device->mailbox, sleeper_wake, &device->sleeper);
 	if (uv_thread_create(&device->thread, submit_main, device) != 0)
@@ -52,6 +55,8 @@ submit_start(struct engine_device *device)
 void
 submit_stop(struct engine_device *device)
 {
+	if (clock_is_virtual())
+		return;
 	mailbox_post(&device->mailbox, &stop_mail);
 	uv_thread_join(&device->thread);
 }
@@ -59,7 +64,10 @@ submit_stop(struct engine_device *device)
 void
 submit_post(struct job *job)
 {
-	mailbox_post(&job->device->mailbox, &job->mail.mail);
+	if (clock_is_virtual())
+		execute_on_submit_thread(job);
+	else
+		mailbox_post(&job->device->mailbox, &job->mail.mail);
 }
 
 static void
@@ -98,13 +106,19 @@ complete(struct mail *mail)
 	}
 }
 
+void
+submit_complete(struct engine *engine)
+{
+	complete(mailbox_take(&engine->completions));
+	schedule_dispatch(engine);
+}
+
 static void
 on_completions(uv_async_t *async)
 {
 	struct engine *engine = async->data;
 	engine->activity++;
-	complete(mailbox_take(&engine->completions));
-	schedule_dispatch(engine);
+	submit_complete(engine);
 }
 
 static void

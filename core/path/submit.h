@@ -9,7 +9,7 @@ struct job;
 struct engine;
 struct engine_device;
 
-/* Start the device's thread; 0 or -1. */
+/* Start the device's thread; 0 or -1. In virtual time there is none: the main loop does its work at once. */
 int
 submit_start(struct engine_device *device);
 /* Let it finish what it has, and join it. */
@@ -25,6 +25,10 @@ void
 submit_compute_done(void *job, const struct error *error);
 void
 submit_copy_done(void *job, const struct error *error);
+
+/* Main loop: take what has come back, and dispatch. */
+void
+submit_complete(struct engine *engine);
 
 /* Main loop: set up and tear down the way back. */
 int

@@ -118,6 +118,8 @@ bring_model(struct job *job, uint32_t m)
 	residency_pin(residency, job->pinned[m]);
 	if (job->pinned[m] == all)
 		return 0;
+	/* A policy that is asked for evictions sees that what is pinned cannot go. */
+	view_residency_changed(model, device);
 	uint64_t needed = 0;
 	while ((job->loads[m] = residency_begin_load(residency, all, &needed)) == NULL)
 		if (evict(device, needed) == 0)

@@ -20,6 +20,23 @@ view_create(struct engine *engine)
 		engine->view_devices[i] = &engine->devices[i].view;
 	view->device_count = view->device_stride = engine->device_count;
 	view->devices = engine->view_devices;
+	return view_peers(engine);
+}
+
+int
+view_peers(struct engine *engine)
+{
+	uint32_t count = engine->device_count;
+	double *rates = calloc((size_t)count * count, sizeof(*rates));
+	if (rates == NULL)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "node: no memory for its tables");
+	for (uint32_t to = 0; to < count; to++)
+		for (uint32_t from = 0; from < count; from++)
+			rates[to * count + from] = (double)device_peer_rate(
+				engine->devices[to].device, engine->devices[from].device);
+	free(engine->view_peer_rates);
+	engine->view_peer_rates = rates;
+	engine->view.peer_rates = rates;
 	return 0;
 }
 
@@ -30,6 +47,7 @@ view_destroy(struct engine *engine)
 	free(engine->view_models);
 	free(engine->view_functions);
 	free(engine->view_residency);
+	free(engine->view_peer_rates);
 }
 
 /* Doubles a table of pointers; new entries are NULL. */

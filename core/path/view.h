@@ -11,6 +11,9 @@ struct job;
 /* Tables for the node's devices; 0 or -1. */
 int
 view_create(struct engine *engine);
+/* Look at the rates between peers again; view_create did. */
+int
+view_peers(struct engine *engine);
 void
 view_destroy(struct engine *engine);
 

@@ -13,7 +13,7 @@ local output = require "tidepool.cli.output"
 local cli = {}
 
 local names = {
-  "serve", "deploy", "remove", "invoke", "functions", "logs", "models", "policy", "status", "import", "bench", "fetch",
+  "serve", "deploy", "remove", "invoke", "functions", "logs", "models", "policy", "status", "import", "bench", "sim", "fetch",
   "version",
 }
 

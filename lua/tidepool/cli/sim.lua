@@ -1,0 +1,139 @@
+local failure = require "tidepool.cli.failure"
+local files = require "tidepool.cli.files"
+local output = require "tidepool.cli.output"
+
+local PROFILES = { v100 = true }
+
+local function list_of(convert, what)
+  return function(text)
+    local list = {}
+    for word in text:gmatch "[^,]+" do
+      local value = convert(word)
+      if value == nil then failure.usage("%s: '%s'", what, word) end
+      list[#list + 1] = value
+    end
+    if #list == 0 then failure.usage("%s: nothing", what) end
+    return list
+  end
+end
+
+local function whole(text)
+  local value = tonumber(text)
+  if value and value >= 1 and value % 1 == 0 then return value end
+end
+
+local function positive(what)
+  return function(text)
+    return whole(text) or failure.usage("%s: '%s' is not a whole number from 1", what, text)
+  end
+end
+
+-- A profile by name or file: a Lua file that returns a table.
+local function read_profile(name)
+  if PROFILES[name] then return require("tidepool.sim.profiles." .. name) end
+  local chunk, message = loadfile(name, "t", {})
+  if not chunk then failure.raise("profile: %s", message) end
+  local ok, profile = pcall(chunk)
+  if not ok then failure.raise("profile: %s", profile) end
+  if type(profile) ~= "table" or type(profile.node) ~= "table" or type(profile.models) ~= "table" then
+    failure.raise("profile: %s does not return a table with node and models", name)
+  end
+  return profile
+end
+
+-- A policy by the name of a built-in one or by file.
+local function read_policy(name, config)
+  local text = require("tidepool.native").embedded("policies/" .. name .. ".lua")
+  return { name = name:match "([^/]+)%.lua$" or name, source = text or files.need(name), config = config }
+end
+
+local function make_rows(options, count)
+  local trace = require "tidepool.sim.trace"
+  if options.rate then return trace.constant(options.rate, options.minutes or 31, count) end
+  local rows
+  if options.trace then
+    local ok, read = pcall(trace.read, options.trace)
+    if not ok then failure.raise("trace: %s", read) end
+    rows = trace.sample(read, count, options.seed)
+  else
+    rows = trace.generate(count, options.seed)
+  end
+  if not options.minutes then return rows end
+  local cut = {}
+  for i, row in ipairs(rows) do
+    cut[i] = {}
+    for minute = 1, math.min(options.minutes, #row) do cut[i][minute] = row[minute] end
+  end
+  return cut
+end
+
+local function simulate(options, profile, policy, count)
+  local run = require "tidepool.sim.run"
+  local ok, result, functions, spans = pcall(run.simulate, {
+    profile = profile, policy = policy, rows = make_rows(options, count), arrivals = options.arrivals,
+    seed = options.seed, nodes = options.nodes, devices = options.gpus, models = options.models,
+    spans = options.plot and 20000 or 0,
+    group_bytes = options.group, native = options.native, memory = options.native and profile.native_memory or nil,
+  })
+  if not ok then failure.raise("%s", result) end
+  if result.faults > 0 then
+    io.stderr:write(("tidepool: policy %s was replaced: %s\n"):format(policy.name, result.fault))
+  end
+  return result, functions, spans
+end
+
+local function percent(share) return ("%.1f"):format(100 * share) end
+
+local function table_of(results)
+  local rows = {}
+  for i, each in ipairs(results) do
+    rows[i] = { each.policy, each.functions, each.compliant, percent(each.share), percent(each.in_time_of_admitted),
+      percent(each.refused / math.max(each.requests, 1)), ("%.1f"):format(each.mean_ms), ("%.1f"):format(each.p50_ms),
+      ("%.1f"):format(each.p98_ms), percent(each.busy), percent(each.floor), percent(each.loads) }
+  end
+  return output.rows({ "policy", "functions", "comply", "%", "in time %", "refused %", "mean ms", "p50", "p98",
+    "busy %", "floor %", "loads %" }, rows)
+end
+
+return {
+  summary = "Simulate nodes under a trace: the scheduler, memory and policies of a node, in virtual time.",
+  examples = {
+    "tidepool sim --functions 320,400,480,560 --policy torpor --policy tide --plot compliance.html",
+    "tidepool sim --nodes 6 --functions 1000 --trace rates.csv --arrivals smooth --policy my/policy.lua --json",
+    "tidepool sim --gpus 1 --functions 210 --models resnet152 --rate 10",
+  },
+  options = function(parser)
+    parser:option("--functions", "How many functions, models in turn; or several counts, a run each."):default "480"
+      :convert(list_of(whole, "--functions"))
+    parser:option("--policy", "A built-in policy or a file; more than one may be given."):count "*"
+    parser:option("--config", "The table for the policies' new(node, config), as text.")
+    parser:option("--profile", "v100, or a file."):default "v100"
+    parser:option("--nodes", "Nodes, each with functions of its own."):default "1":convert(positive "--nodes")
+    parser:option("--gpus", "Devices of a node; the profile's."):convert(positive "--gpus")
+    parser:option("--models", "Only these models of the profile, in turn, separated by commas.")
+      :convert(list_of(tostring, "--models"))
+    parser:option("--trace", "File of requests a minute, a row a function; rows are drawn with replacement.")
+    parser:option("--rate", "A constant rate for all functions, requests a minute."):convert(tonumber)
+    parser:option("--minutes", "Only so many minutes; all of the trace's."):convert(positive "--minutes")
+    parser:option("--arrivals", "poisson or smooth."):choices { "poisson", "smooth" }:default "poisson"
+    parser:option("--seed", "Another number, other arrivals."):default "1":convert(tonumber)
+    parser:option("--group", "Bytes of a group of a model's image."):convert(positive "--group")
+    parser:option("--plot", "Write plots to this HTML file.")
+    parser:flag("--native", "Functions are processes of their own: run times and memory accordingly.")
+  end,
+  run = function(options)
+    local profile = read_profile(options.profile)
+    local names = #options.policy > 0 and options.policy or { "fifo" }
+    local results, details = {}, {}
+    for _, name in ipairs(names) do
+      local policy = read_policy(name, options.config)
+      for _, count in ipairs(options.functions) do
+        local result, functions, spans = simulate(options, profile, policy, count)
+        results[#results + 1] = result
+        details[#details + 1] = { result = result, functions = functions, spans = spans }
+      end
+    end
+    if options.plot then require("tidepool.sim.plot").write(options.plot, details) end
+    return results, table_of
+  end,
+}

@@ -1,0 +1,132 @@
+-- Simulated nodes: the request path of real ones in virtual time, with known times.
+local ffi = require "ffi"
+
+local function read(path)
+  local file = assert(io.open(path, "rb"))
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+package.preload["tidepool.native"] = package.preload["tidepool.native"] or function() return { embedded = read } end
+
+local core = require "tidepool.sim.core"
+
+local MS = 1e6
+
+local function new(fields)
+  local options = { nodes = 1, devices = 1, memory_bytes = 1e9, link_rate = 10e9, policy_name = "fifo",
+    policy_source = read "policies/fifo.lua", span_room = 100 }
+  for key, value in pairs(fields or {}) do options[key] = value end
+  return core.new(options)
+end
+
+local function add(simulation, model, node)
+  return simulation:add_function { node = node or 0, model = model, slo_percentile = 0.98, slo_ns = 50 * MS }
+end
+
+-- Requests of {time in ms, function}.
+local function run(simulation, list, until_ms)
+  local times, functions = ffi.new("double[?]", #list), ffi.new("uint32_t[?]", #list)
+  for i, each in ipairs(list) do times[i - 1], functions[i - 1] = each[1] * MS, each[2] end
+  simulation:run({ times = times, functions = functions, count = #list }, until_ms * MS)
+end
+
+local function spans_of(simulation)
+  local list, count, first = {}, simulation:spans()
+  for i = 0, count - 1 do
+    list[i + 1] = { first[i].device, first[i]["function"], first[i].source, first[i].from_ns / MS, first[i].to_ns / MS }
+  end
+  return list
+end
+
+describe("simulation", function()
+  local simulation
+  after_each(function()
+    if simulation then simulation:close() end
+    simulation = nil
+  end)
+
+  it("swaps a model in for the first request and keeps it for the second", function()
+    simulation = new()
+    local model = simulation:add_model { name = "m", bytes = 200e6, group_bytes = 2e6, run_ns = 10 * MS }
+    add(simulation, model)
+    run(simulation, { { 5, 0 }, { 100, 0 } }, 1000)
+    local spans = spans_of(simulation)
+    -- 200 MB at 10 GB/s, and the run's last hundredth.
+    assert.same({ 0, 0, 1 }, { unpack(spans[1], 1, 3) })
+    assert.near(5 + 20.1, spans[1][5], 0.01)
+    assert.same({ 0, 0, 0, 100, 110 }, spans[2])
+    assert.equal(2, simulation:counts(0).requests)
+    assert.equal(2, simulation:counts(0).in_time)
+  end)
+
+  it("queues requests, counts the late ones, and says how busy devices were", function()
+    simulation = new()
+    local model = simulation:add_model { name = "m", bytes = 2e6, run_ns = 30 * MS }
+    add(simulation, model)
+    run(simulation, { { 0, 0 }, { 0, 0 }, { 0, 0 } }, 40)
+    assert.equal(1, simulation:counts(0).requests)
+    assert.equal(0, simulation:settle(1000 * MS))
+    local counts = simulation:counts(0)
+    assert.equal(3, counts.requests)
+    assert.equal(1, counts.in_time)
+    assert.near(90.2, simulation:quantile(0, 1) / MS, 3)
+    local device = simulation:device(0, 0)
+    assert.near(90.2, device.busy_ns / MS, 0.01)
+    assert.equal(1, device.loads)
+  end)
+
+  it("evicts when memory is short, and never runs what is not there", function()
+    simulation = new { memory_bytes = 250 * 2 ^ 20 }
+    local model = simulation:add_model { name = "m", bytes = 100 * 2 ^ 20, run_ns = 1 * MS }
+    local list = {}
+    for _ = 0, 4 do add(simulation, model) end
+    for i = 0, 199 do list[i + 1] = { i * 20, i * 7 % 5 } end
+    run(simulation, list, 5000)
+    local total = 0
+    for i = 0, 4 do
+      total = total + simulation:counts(i).requests
+      assert.equal(0, simulation:counts(i).errors)
+    end
+    assert.equal(200, total)
+    assert.is_true(simulation:device(0, 0).loads > 100)
+  end)
+
+  it("keeps nodes apart", function()
+    simulation = new { nodes = 3 }
+    local model = simulation:add_model { name = "m", bytes = 2e6, run_ns = 30 * MS }
+    for node = 0, 2 do add(simulation, model, node) end
+    run(simulation, { { 0, 0 }, { 0, 1 }, { 0, 2 }, { 0, 2 } }, 100)
+    assert.equal(1, simulation:device(0, 0).jobs)
+    assert.equal(2, simulation:device(2, 0).jobs)
+  end)
+
+  it("swaps policies mid-trace: no job is lost or run twice", function()
+    simulation = new { devices = 2 }
+    local model = simulation:add_model { name = "m", bytes = 50e6, run_ns = 9 * MS }
+    for _ = 1, 30 do add(simulation, model) end
+    local list, total = {}, 0
+    for i = 0, 99 do list[i + 1] = { 0, i % 30 } end
+    for _, name in ipairs { "edf", "fifo", "edf" } do
+      run(simulation, list, 50 + total)
+      for i = 1, #list do list[i][1] = 50 + total end
+      simulation:policy(name, read("policies/" .. name .. ".lua"))
+      total = total + 50
+    end
+    simulation:settle(1e12)
+    local requests = 0
+    for i = 0, 29 do requests = requests + simulation:counts(i).requests end
+    assert.equal(300, requests)
+    assert.equal(300, simulation:device(0, 0).jobs + simulation:device(0, 1).jobs)
+    assert.equal(0, (simulation:faults()))
+  end)
+
+  it("refuses requests that are out of order, and functions that are not there", function()
+    simulation = new()
+    add(simulation, simulation:add_model { name = "m", bytes = 2e6, run_ns = 1 * MS })
+    assert.has_error(function() run(simulation, { { 5, 0 }, { 4, 0 } }, 10) end)
+    assert.has_error(function() run(simulation, { { 20, 3 } }, 30) end)
+    assert.has_error(function() add(simulation, 9) end)
+  end)
+end)
