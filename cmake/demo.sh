@@ -39,7 +39,7 @@ files=
 for file in README.md LICENSE Makefile core/main.c core/device/device.h lua/tidepool/cli/init.lua cmake/demo.sh \
   CMakePresets.json CMakeLists.txt spec/models/filetype_reference.py build/models/filetype/filetype.onnx \
   build/cache/magika-*.whl build/release/tidepool build/release/libbase.a /etc/passwd /usr/include/stdio.h \
-  /usr/share/common-licenses/GPL-3 /usr/lib/x86_64-linux-gnu/libc.so.6 /usr/share/perl/5.36*/strict.pm \
+  /usr/share/common-licenses/GPL-3 /usr/lib/x86_64-linux-gnu/libc.so.6 /usr/share/perl/5.36/strict.pm \
   /usr/share/zoneinfo/UTC /var/log/dpkg.log; do
   [ -f "$file" ] && files="$files $file"
 done

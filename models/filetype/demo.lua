@@ -27,12 +27,15 @@ local pending = {}
 for index = 2, #arg do
   pending[index] = connection:send("invoke", "filetype", request_for(arg[index]))
 end
+local width = 0
+for index = 2, #arg do width = math.max(width, #arg[index]) end
+local row = ("%%-%ds  %%-12s %%s"):format(width)
 local status = 0
-print(("%-52s %-12s %s"):format("FILE", "LABEL", "SCORE"))
+print(row:format("FILE", "LABEL", "SCORE"))
 for index = 2, #arg do
   local answer, message = pending[index]:wait()
   if answer then
-    print(("%-52s %-12s %.4f"):format(arg[index], answer.label, answer.score))
+    print(row:format(arg[index], answer.label, ("%.4f"):format(answer.score)))
   else
     io.stderr:write(arg[index], ": ", message, "\n")
     status = 1
