@@ -19,6 +19,7 @@ build = {
       ["tidepool.client.socket"] = "lua/tidepool/client/socket.lua",
       ["tidepool.client.tensor"] = "lua/tidepool/client/tensor.lua",
       ["tidepool.msgpack"] = "lua/tidepool/msgpack.lua",
+      ["tidepool.utf8"] = "lua/tidepool/utf8.lua",
     },
   },
 }

@@ -6,12 +6,13 @@
 --   decode(data, bytes, offset, on_bin)  -> value, offset after it; raises on bytes that are malformed or cut off
 --
 -- Lua to MessagePack: whole numbers that a double holds exactly become integers, the others float64; int64_t and
--- uint64_t keep all 64 bits; strings become str, or bin when they are not UTF-8, and bin(s) becomes bin; a table whose keys are 1…n becomes an array, any
--- other a map, the empty one an array unless made by map{}; null becomes nil.
+-- uint64_t keep all 64 bits; strings become str, or bin when they are not UTF-8; bin(s) becomes bin; a table whose keys
+-- are 1…n becomes an array, any other a map, the empty one an array unless made by map{}; null becomes nil.
 -- MessagePack to Lua: str and bin become strings; integers beyond 2^53 become int64_t or uint64_t; nil inside an array
 -- or a map becomes null, so that nothing shifts; an empty map answers is_map, so that it goes back as one.
 local bit = require "bit"
 local ffi = require "ffi"
+local utf8 = require "tidepool.utf8"
 
 local band, bor, bswap, rshift = bit.band, bit.bor, bit.bswap, bit.rshift
 local copy, ffi_string, istype, cast = ffi.copy, ffi.string, ffi.istype, ffi.cast
@@ -128,48 +129,11 @@ local function put_length(tag8, tag16, length)
   end
 end
 
--- Length of the UTF-8 sequence at data[i], 0 when there is none; RFC 3629, without overlong forms and surrogates.
-local function sequence(data, i, bytes)
-  local lead, length, low, high = data[i], nil, 0x80, 0xbf
-  if lead < 0x80 then return 1 end
-  if lead >= 0xc2 and lead <= 0xdf then
-    length = 2
-  elseif lead >= 0xe0 and lead <= 0xef then
-    length = 3
-    if lead == 0xe0 then low = 0xa0 elseif lead == 0xed then high = 0x9f end
-  elseif lead >= 0xf0 and lead <= 0xf4 then
-    length = 4
-    if lead == 0xf0 then low = 0x90 elseif lead == 0xf4 then high = 0x8f end
-  else
-    return 0
-  end
-  if i + length > bytes or data[i + 1] < low or data[i + 1] > high then return 0 end
-  for k = i + 2, i + length - 1 do
-    if band(data[k], 0xc0) ~= 0x80 then return 0 end
-  end
-  return length
-end
-
-local function is_utf8(s)
-  local data, bytes, i = cast(const_pointer, s), #s, 0
-  while i < bytes do
-    -- Four bytes of ASCII at a time.
-    if i + 4 <= bytes and band(cast(const_u32_pointer, data + i)[0], 0x80808080) == 0 then
-      i = i + 4
-    else
-      local length = sequence(data, i, bytes)
-      if length == 0 then return false end
-      i = i + length
-    end
-  end
-  return true
-end
-
 local put_bin
 
 -- A stock client's decoder rejects a str that is not UTF-8.
 local function put_string(s)
-  if not is_utf8(s) then return put_bin(s) end
+  if not utf8.is_valid(s) then return put_bin(s) end
   local bytes = #s
   if bytes < 32 then
     put_byte(bor(0xa0, bytes))
