@@ -5,11 +5,12 @@ local C = require "spec.support.c"("script/ring.h", "base/error.h")
 local PRODUCED, CONSUMED, ASLEEP, CRAMPED = 0, 16, 32, 48
 
 describe("ring", function()
-  local words, data, writer, reader, out
+  local memory, words, data, writer, reader, out
 
   before_each(function()
-    -- The control's alignment is lost on the FFI, so it is plain memory here.
-    words = ffi.new "uint32_t[64]"
+    -- The control's alignment is lost on the FFI, so it is plain memory here, aligned by hand.
+    memory = ffi.new "uint8_t[320]"
+    words = ffi.cast("uint32_t *", memory + (-ffi.cast("uintptr_t", memory)) % 64)
     data = ffi.new("uint8_t[?]", C.RING_BYTES)
     writer, reader = ffi.new "struct ring_writer", ffi.new "struct ring_reader"
     out = ffi.new("uint8_t[?]", C.RING_RECORD_MAX)
