@@ -77,3 +77,11 @@ onednn_post_arguments(struct operator_call *call, const struct post *posts, uint
 int
 onednn_pack(struct operator_call *call, uint32_t input, const char *key,
 	    const dnnl_memory_desc_t *plain, const dnnl_memory_desc_t *wanted);
+
+/*
+ * As onednn_pack for an input that is no constant: put as wanted at each run, in scratch. Call it last: the kernel becomes
+ * one around the primitive's.
+ */
+int
+onednn_repack(struct operator_call *call, uint32_t input, const dnnl_memory_desc_t *plain,
+	      const dnnl_memory_desc_t *wanted);

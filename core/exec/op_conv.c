@@ -85,7 +85,7 @@ describe_tensors(const struct operator_call *call, const struct conv *conv,
 	    onednn_tensor(call, &call->inputs[2], LAYOUT_PLAIN, &descs->bias) != 0)
 		return -1;
 	descs->weights = descs->plain_weights;
-	if (call->constants[1] == NULL ||
+	if (call->constants[1] != NULL &&
 	    operator_packed(call, 1, "conv", &descs->weights, sizeof(descs->weights)))
 		return 0;
 	return onednn_check(call,
@@ -149,7 +149,7 @@ prepare_conv(struct operator_call *call)
 			      (uint64_t)tensor_elements(&call->inputs[1]) /
 			      (uint64_t)conv.out_channels;
 	if (call->constants[1] == NULL)
-		return 0;
+		return onednn_repack(call, 1, &descs.plain_weights, &descs.weights);
 	return onednn_pack(call, 1, "conv", &descs.plain_weights, &descs.weights);
 }
 
