@@ -204,9 +204,10 @@ zygote_main(int socket, const char *isolation)
 	take_signals();
 	if (child_prepare() != 0)
 		say_hello(-1, "%s%s", error_last()->message, "");
-	if (strstr(isolation, "mount") != NULL && !empty_root())
-		say_hello(-1, "an empty root: %s%s", strerror(errno), "");
-	say_hello(0, "%s %s", child_isolation(), isolation);
+	/* Where the root is no mount (a chroot), it cannot be changed: files are then seccomp's to keep, and this says so. */
+	bool hides_files = strstr(isolation, "mount") == NULL || empty_root();
+	say_hello(0, hides_files ? "%s %s" : "%s %s (root not empty)", child_isolation(),
+		  isolation);
 	struct pollfd polls[] = { { .fd = self.socket, .events = POLLIN },
 				  { .fd = self.signals, .events = POLLIN } };
 	for (;;) {
