@@ -1,5 +1,5 @@
--- Earliest deadline first; jobs without a deadline come after all that have one, in order of arrival. Placement and
--- eviction are fifo's.
+-- Earliest deadline first, a request's own or its function's objective; jobs without one come after all that have one,
+-- in order of arrival. Placement and eviction are fifo's.
 local lru = require "lru"
 local place = require "place"
 local queue = require "queue"
@@ -12,7 +12,7 @@ function edf.new(node)
 end
 
 function edf:submit(job)
-  self.waiting:push(job, job.deadline > 0 and job.deadline or math.huge)
+  self.waiting:push(job, place.due(job))
 end
 
 function edf:dispatch()

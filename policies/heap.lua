@@ -4,7 +4,10 @@ local heap = {}
 heap.__index = heap
 
 function heap.new()
-  return setmetatable({ count = 0, jobs = {}, keys = {}, ids = {}, slots = {}, places = {} }, heap)
+  return setmetatable({
+    count = 0, jobs = {}, keys = {}, ids = {}, slots = {}, weights = {},
+    places = {}, edge = {},
+  }, heap)
 end
 
 local function before(self, i, j)
@@ -14,11 +17,13 @@ local function before(self, i, j)
 end
 
 local function swap(self, i, j)
-  local jobs, keys, ids, slots, places = self.jobs, self.keys, self.ids, self.slots, self.places
+  local jobs, keys, ids = self.jobs, self.keys, self.ids
+  local slots, weights, places = self.slots, self.weights, self.places
   jobs[i], jobs[j] = jobs[j], jobs[i]
   keys[i], keys[j] = keys[j], keys[i]
   ids[i], ids[j] = ids[j], ids[i]
   slots[i], slots[j] = slots[j], slots[i]
+  weights[i], weights[j] = weights[j], weights[i]
   places[slots[i]], places[slots[j]] = i, j
 end
 
@@ -42,10 +47,12 @@ local function sink(self, i)
   end
 end
 
-function heap:push(job, key)
+-- weight: a number to be summed by weight_before; 0 when nil.
+function heap:push(job, key, weight)
   local i = self.count + 1
   self.count = i
-  self.jobs[i], self.keys[i], self.ids[i], self.slots[i] = job, key, job.id, job.slot
+  self.jobs[i], self.keys[i], self.ids[i] = job, key, job.id
+  self.slots[i], self.weights[i] = job.slot, weight or 0
   self.places[job.slot] = i
   rise(self, i)
 end
@@ -54,6 +61,45 @@ end
 function heap:peek()
   if self.count == 0 then return nil end
   return self.jobs[1], self.keys[1]
+end
+
+-- The first k jobs, in order, into a list; returns how many. What lies behind them in the list is old. The next one is
+-- always a child of one that was taken: `edge` holds those children, smallest first.
+function heap:first(k, into)
+  local edge, edges, count = self.edge, 0, 0
+  if self.count > 0 then edges, edge[1] = 1, 1 end
+  while edges > 0 and count < k do
+    local at = edge[1]
+    edges = edges - 1
+    for i = 1, edges do edge[i] = edge[i + 1] end
+    count = count + 1
+    into[count] = self.jobs[at]
+    for child = 2 * at, math.min(2 * at + 1, self.count) do
+      local place = edges + 1
+      while place > 1 and before(self, child, edge[place - 1]) do
+        edge[place] = edge[place - 1]
+        place = place - 1
+      end
+      edge[place] = child
+      edges = edges + 1
+    end
+  end
+  return count
+end
+
+-- The weights of all jobs whose key is not above that one, summed.
+function heap:weight_before(key)
+  local keys, weights, sum = self.keys, self.weights, 0
+  for i = 1, self.count do
+    if keys[i] <= key then sum = sum + weights[i] end
+  end
+  return sum
+end
+
+-- Give every job a new key.
+function heap:rekey(key)
+  for i = 1, self.count do self.keys[i] = key(self.jobs[i]) end
+  for i = (self.count - self.count % 2) / 2, 1, -1 do sink(self, i) end
 end
 
 -- True when the job was here.

@@ -4,7 +4,7 @@ local lru = {}
 lru.__index = lru
 
 function lru.new(node)
-  return setmetatable({ node = node, list = {}, candidates = {}, scores = {} }, lru)
+  return setmetatable({ node = node, list = {}, listed = 0, candidates = {}, scores = {} }, lru)
 end
 
 -- When the model was last used: what evict goes by unless it is told otherwise.
@@ -12,13 +12,39 @@ local function used_at(model)
   return model.used_at
 end
 
+local function place_in_list(self, model)
+  for i = 1, self.listed do
+    if self.list[2 * i - 1].id == model.id then return i end
+  end
+  return nil
+end
+
+-- Groups that will be left of the model after what is listed already.
+local function left_of(self, model, there)
+  local i = place_in_list(self, model)
+  return i and self.list[2 * i] or there.groups
+end
+
+local function add(self, model, keep)
+  local i = place_in_list(self, model)
+  if not i then
+    i = self.listed + 1
+    self.listed = i
+  end
+  self.list[2 * i - 1], self.list[2 * i] = model, keep
+end
+
+local function least_of(model, device, there, floor)
+  return math.max(there.pinned, floor and floor(model, device) or 0)
+end
+
 -- All models of which something on the device can go; returns how many.
-local function collect(self, device, score)
+local function collect(self, device, score, floor)
   local node, candidates, scores, count = self.node, self.candidates, self.scores, 0
   for i = 1, node.resident(device, candidates) do
     local model = candidates[i]
     local there = node.residency(model, device)
-    if there.groups > there.pinned then
+    if left_of(self, model, there) > least_of(model, device, there, floor) then
       count = count + 1
       candidates[count], scores[count] = model, score(model, device)
     end
@@ -40,30 +66,40 @@ local function take_lowest(self, count)
   return model
 end
 
--- Groups of the model to keep on the device so that about `bytes` go, and what goes. Groups are of like size, not of
--- the same, so one more goes than the average says.
-local function trim(node, model, device, bytes)
-  local there = node.residency(model, device)
+-- List the model; returns the bytes that go. Groups are of like size, not of the same, so one more goes than the
+-- average says.
+local function trim(self, model, device, bytes, floor)
+  local there = self.node.residency(model, device)
   local size = there.bytes / there.groups
-  local keep = there.groups - math.ceil(bytes / size) - 1
-  if keep < there.pinned then keep = there.pinned end
-  return keep, (there.groups - keep) * size
+  local left = left_of(self, model, there)
+  local keep = math.max(least_of(model, device, there, floor), left - math.ceil(bytes / size) - 1)
+  add(self, model, keep)
+  return (left - keep) * size
 end
 
--- What to trim on the device to free `bytes` more: {model, keep, model, keep, …}, and how many pairs. The list is used
--- again by the next call. score(model, device): lowest goes first.
-function lru:evict(device, bytes, score)
-  local list, pairs_listed = self.list, 0
-  local count = collect(self, device, score or used_at)
+-- Begin a list of evictions.
+function lru:start()
+  self.listed = 0
+end
+
+-- List models, lowest score(model, device) first, until `bytes` go; returns how many bytes are still to go. Of each,
+-- the groups up to floor(model, device) stay. whole: the last model too goes as far as it can.
+function lru:pass(device, bytes, score, floor, whole)
+  local count = collect(self, device, score, floor)
   while bytes > 0 and count > 0 do
     local model = take_lowest(self, count)
     count = count - 1
-    local keep, freed = trim(self.node, model, device, bytes)
-    list[2 * pairs_listed + 1], list[2 * pairs_listed + 2] = model, keep
-    pairs_listed = pairs_listed + 1
-    bytes = bytes - freed
+    bytes = bytes - trim(self, model, device, whole and math.huge or bytes, floor)
   end
-  return list, pairs_listed
+  return bytes
+end
+
+-- What to trim on the device to free `bytes` more: {model, keep, model, keep, …}, and how many pairs. The list is used
+-- again by the next call. score (used_at when nil) and whole as above.
+function lru:evict(device, bytes, score, whole)
+  self:start()
+  self:pass(device, bytes, score or used_at, nil, whole)
+  return self.list, self.listed
 end
 
 return lru

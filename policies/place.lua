@@ -3,7 +3,7 @@ local place = {}
 
 -- True when all groups of the model are on the device or on their way.
 function place.has(node, model, device)
-  return node.residency(model, device).groups == model.group_count
+  return node.groups(model, device) == model.group_count
 end
 
 -- True when the device has all that the job needs.
@@ -16,6 +16,58 @@ end
 
 function place.may_run(job, device)
   return device.idle == 1 and (job.bound_device < 0 or job.bound_device == device.id)
+end
+
+-- When the job should be done: its own deadline or its function's objective, whichever is first; infinite without both.
+function place.due(job)
+  local due = job.deadline > 0 and job.deadline or math.huge
+  local fn = job["function"]
+  if fn ~= nil and fn.slo_ns > 0 then due = math.min(due, job.arrived_at + fn.slo_ns) end
+  return due
+end
+
+-- ns that the job's models run; as measured, so 0 before that.
+function place.run_ns(job)
+  local total = 0
+  for i = 0, job.model_count - 1 do total = total + job.models[i].run_ns end
+  return total
+end
+
+-- ns that the whole model takes from the host to the device: as measured, else by the rate of the link.
+function place.load_ns(model, device)
+  if model.load_ns > 0 then return model.load_ns end
+  if device.link_rate > 0 then return model.bytes / device.link_rate * 1e9 end
+  return 0
+end
+
+-- Part of the model, 0 to 1, that the device lacks.
+function place.missing(node, model, device)
+  if model.group_count == 0 then return 0 end
+  return 1 - node.groups(model, device) / model.group_count
+end
+
+-- Bytes of the job's models that the device lacks.
+function place.missing_bytes(node, job, device)
+  local total = 0
+  for i = 0, job.model_count - 1 do
+    total = total + place.missing(node, job.models[i], device) * job.models[i].bytes
+  end
+  return total
+end
+
+-- Another device that has the model in whole and could give it to this one; nil when there is none.
+function place.peer_with(node, model, device)
+  if device.peer_rate == 0 then return nil end
+  local best
+  local devices = node.devices
+  for i = 1, #devices do
+    local peer = devices[i]
+    if peer.id ~= device.id and place.has(node, model, peer)
+      and (not best or peer.peer_rate > best.peer_rate) then
+      best = peer
+    end
+  end
+  return best
 end
 
 -- An idle device that has the job's models; else the idle device with the most free memory, and the host to load from.

@@ -19,8 +19,35 @@ local function lane_of(self, job)
   return lane
 end
 
-function queue:push(job, key)
-  lane_of(self, job):push(job, key)
+function queue:push(job, key, weight)
+  lane_of(self, job):push(job, key, weight)
+end
+
+-- The weights of all jobs that are bound to no device and whose key is not above that one, summed.
+function queue:weight_before(key)
+  return self.any:weight_before(key)
+end
+
+-- The first k jobs that an idle device could run, in order, into a list, and of those bound to a device only each
+-- device's first; returns how many.
+function queue:first(k, into)
+  local count = self.any:first(k, into)
+  local devices = self.node.devices
+  for i = 1, #devices do
+    local lane = devices[i].idle == 1 and self.bound[devices[i].id]
+    local job = lane and lane:peek()
+    if job then
+      count = count + 1
+      into[count] = job
+    end
+  end
+  return count
+end
+
+-- Give every job that waits a new key.
+function queue:rekey(key)
+  self.any:rekey(key)
+  for _, lane in pairs(self.bound) do lane:rekey(key) end
 end
 
 -- True when the job was waiting.

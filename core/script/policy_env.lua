@@ -29,6 +29,10 @@ local SNAPSHOT_DEPTH_MAX = 32
 
 local raw
 local generation
+-- The residency table as whole words: reading a number makes no object, even where Lua is interpreted.
+local residency_words
+local WORDS = ffi.sizeof "struct view_residency" / 4
+assert(ffi.offsetof("struct view_residency", "groups") == 0)
 local jobs = {}
 
 -- What a policy sees ----------------------------------------------------------------------------------------
@@ -52,6 +56,11 @@ function node.residency(model, device)
   return raw.residency[model.id * raw.device_stride + device.id]
 end
 
+-- node.residency(model, device).groups, without an object.
+function node.groups(model, device)
+  return residency_words[(model.id * raw.device_stride + device.id) * WORDS]
+end
+
 -- Bytes/s of a copy to the device from that peer; 0 when they are not connected, or it is not known.
 function node.peer_rate(device, peer)
   if raw.peer_rates == nil then return 0 end
@@ -61,10 +70,10 @@ end
 -- Lists in `into` the models that have something on the device, in order of id; returns how many. What lies behind
 -- them in the list is old.
 function node.resident(device, into)
-  local models, residency, stride, at = node.models, raw.residency, raw.device_stride, device.id
+  local models, words, stride, at = node.models, residency_words, raw.device_stride, device.id
   local count = 0
   for id = 0, raw.model_count - 1 do
-    if residency[id * stride + at].groups > 0 and models[id] then
+    if words[(id * stride + at) * WORDS] > 0 and models[id] then
       count = count + 1
       into[count] = models[id]
     end
@@ -93,6 +102,7 @@ end
 
 local function take_node()
   generation = raw.generation
+  residency_words = cast("const uint32_t *", raw.residency)
   take_rows(node.devices, raw.devices, raw.device_count, 1)
   take_rows(node.models, raw.models, raw.model_count, 0)
   take_rows(node.functions, raw.functions, raw.function_count, 0)

@@ -1,0 +1,54 @@
+-- Placement by chance, for comparison: the oldest job goes to any idle device, wherever its models are, and any model
+-- is evicted. The same seed gives the same choices.
+--
+-- config: seed (1)
+local lru = require "lru"
+local place = require "place"
+local queue = require "queue"
+
+local random = {}
+random.__index = random
+
+function random.new(node, config)
+  math.randomseed(config.seed or 1)
+  return setmetatable({ node = node, waiting = queue.new(node), lru = lru.new(node) }, random)
+end
+
+function random:submit(job)
+  self.waiting:push(job, job.id)
+end
+
+-- Any idle device that the job may run on, each as likely as the others.
+local function pick(self, job)
+  local chosen, seen = nil, 0
+  local devices = self.node.devices
+  for i = 1, #devices do
+    if place.may_run(job, devices[i]) then
+      seen = seen + 1
+      if math.random(seen) == 1 then chosen = devices[i] end
+    end
+  end
+  return chosen
+end
+
+function random:dispatch()
+  local job = self.waiting:peek()
+  if not job then return nil end
+  self.waiting:remove(job)
+  local device = pick(self, job)
+  return job, device, place.has_all(self.node, job, device) and self.node.RESIDENT or self.node.HOST
+end
+
+local function by_chance()
+  return math.random()
+end
+
+function random:evict(device, bytes)
+  return self.lru:evict(device, bytes, by_chance, true)
+end
+
+function random:done(job)
+  self.waiting:remove(job)
+end
+
+return { name = "random", new = random.new }
