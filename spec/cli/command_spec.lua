@@ -6,7 +6,7 @@ local shell = require "spec.support.shell"
 local run = shell.run
 
 local commands = { "serve", "deploy", "remove", "invoke", "functions", "logs", "models", "policy", "status",
-  "import", "bench", "fetch", "version" }
+  "import", "bench", "sim", "fetch", "version" }
 
 describe("tidepool", function()
   it("lists every command with a line", function()

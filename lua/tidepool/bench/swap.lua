@@ -1,8 +1,8 @@
 --- What a swap costs: each model called while it is on the device and when it has just been taken from it, with the
 --- parameters cut into groups as by default, in one piece (nothing runs before all is there) and one group a tensor.
 --
--- The floor of a swapped call is max(resident, bytes / rate) + first group / rate + last group / rate: either the link or
--- the compute is busy all the time, but for the group that the compute waits for first and the one that ends the copy.
+-- The floor of a swapped call is max(resident, bytes / rate) + first group / rate + last group / rate: either the link
+-- or the compute is busy all the time, but for the group that compute waits for first and the one that ends the copy.
 -- The ratio compares medians of calls that alternate, since machines drift; all answers must be the same, bit by bit.
 local failure = require "tidepool.cli.failure"
 local files = require "tidepool.cli.files"

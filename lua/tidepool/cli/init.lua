@@ -13,8 +13,8 @@ local output = require "tidepool.cli.output"
 local cli = {}
 
 local names = {
-  "serve", "deploy", "remove", "invoke", "functions", "logs", "models", "policy", "status", "import", "bench", "sim", "fetch",
-  "version",
+  "serve", "deploy", "remove", "invoke", "functions", "logs", "models", "policy", "status", "import",
+  "bench", "sim", "fetch", "version",
 }
 
 local function add_command(parser, name)

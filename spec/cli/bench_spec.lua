@@ -1,0 +1,36 @@
+-- That the measurements run and are shaped as said; what they measure is not for a spec to judge.
+local builder = require "models.zoo.builder"
+local json = require "tidepool.json"
+local shell = require "spec.support.shell"
+
+local function measure(arguments)
+  local text, complaint, status = shell.run("bench " .. arguments .. " --json")
+  assert.same({ "", 0 }, { complaint, status }, arguments)
+  return json.decode(text)
+end
+
+describe("tidepool bench", function()
+  it("coldstart calls functions that have no worker, then again", function()
+    local result = measure "coldstart --samples 3"
+    assert.same({ 3, 3, 3 }, { result.first_us.count, result.second_us.count, result.worker_bytes.count })
+    assert.is_true(result.first_us.min > 0 and result.first_us.min <= result.first_us.p50)
+    assert.is_true(result.worker_bytes.min > 0)
+  end)
+
+  it("model calls a model and shows the path's stages", function()
+    local path = os.tmpname()
+    local net = builder.new("net", 3)
+    net:output(net:linear(net:input("x", "FP32", { "n", 4 }), 4, 3), "y", { "n", 3 })
+    net:write(path)
+    local result = measure("model --samples 5 --open 2 " .. path)
+    os.remove(path)
+    assert.equal(5, result.call_us.count)
+    assert.is_true(result.path.execute.count >= 6)
+  end)
+
+  it("says why a file is no model", function()
+    local _, complaint, status = shell.run "bench model README.md"
+    assert.equal(1, status)
+    assert.matches("^tidepool: INVALID_ARGUMENT: README.md", complaint)
+  end)
+end)
