@@ -59,7 +59,7 @@ is_absent(const struct operator_call *call, uint32_t input)
 bool
 call_is_constant(const struct operator_call *call)
 {
-	if (call->op->flags & OPERATOR_IMPURE)
+	if ((call->op->flags & OPERATOR_IMPURE) != 0 || call->op->control != NULL)
 		return false;
 	bool types_do = (call->op->flags & OPERATOR_TYPE_ONLY) != 0;
 	for (uint32_t i = 0; i < call->input_count; i++) {
@@ -74,6 +74,8 @@ call_is_constant(const struct operator_call *call)
 bool
 call_is_inferable(const struct operator_call *call)
 {
+	if (call->op->control != NULL)
+		return false;
 	for (uint32_t i = 0; i < call->input_count; i++) {
 		if (is_absent(call, i))
 			continue;
@@ -204,7 +206,7 @@ evaluate_in(struct operator_call *call, struct constant *outputs, struct arena *
 		return -1;
 	call->arena = temporary;
 	call->parameters = &once.parameters;
-	struct operands operands = { inputs, addresses, NULL };
+	struct operands operands = { .inputs = inputs, .outputs = addresses };
 	return run_once(call, &operands, temporary);
 }
 

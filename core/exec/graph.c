@@ -130,6 +130,125 @@ graph_copy(const struct graph *graph, struct arena *arena)
 	return copy;
 }
 
+static char *
+copy_text(struct arena *arena, const char *text)
+{
+	return text != NULL ? arena_strndup(arena, text, strlen(text)) : NULL;
+}
+
+static struct constant *
+copy_constant(struct arena *arena, const struct constant *constant)
+{
+	struct constant *copy = copy_of(arena, constant, sizeof(*constant));
+	if (copy == NULL)
+		return NULL;
+	copy->data = copy_of(arena, constant->data, tensor_bytes(&constant->type));
+	return copy->data != NULL ? copy : NULL;
+}
+
+static int
+copy_strings(struct arena *arena, struct attribute *attribute)
+{
+	const char **strings = arena_calloc(arena, attribute->count, sizeof(strings[0]));
+	if (strings == NULL)
+		return -1;
+	for (uint32_t i = 0; i < attribute->count; i++) {
+		strings[i] = copy_text(arena, attribute->as.strings[i]);
+		if (strings[i] == NULL)
+			return -1;
+	}
+	attribute->as.strings = strings;
+	return 0;
+}
+
+/* Let the attribute, a copy, point to copies. */
+static int
+copy_attribute(struct arena *arena, struct attribute *attribute)
+{
+	uint32_t count = attribute->count;
+	const void *copied = attribute;
+	attribute->name = copy_text(arena, attribute->name);
+	switch (attribute->kind) {
+	case ATTRIBUTE_STRING:
+		copied = attribute->as.s = copy_text(arena, attribute->as.s);
+		break;
+	case ATTRIBUTE_INTS:
+		copied = attribute->as.ints =
+			copy_of(arena, attribute->as.ints, count * sizeof(int64_t));
+		break;
+	case ATTRIBUTE_FLOATS:
+		copied = attribute->as.floats =
+			copy_of(arena, attribute->as.floats, count * sizeof(float));
+		break;
+	case ATTRIBUTE_TENSOR:
+		copied = attribute->as.tensor = copy_constant(arena, attribute->as.tensor);
+		break;
+	case ATTRIBUTE_GRAPH:
+		copied = attribute->as.graph = graph_copy_deep(attribute->as.graph, arena);
+		break;
+	case ATTRIBUTE_STRINGS:
+		return copy_strings(arena, attribute);
+	default:
+		break;
+	}
+	return copied != NULL ? 0 : -1;
+}
+
+static int
+copy_node_parts(struct arena *arena, struct node *node)
+{
+	node->name = copy_text(arena, node->name);
+	node->op_type = copy_text(arena, node->op_type);
+	node->domain = copy_text(arena, node->domain);
+	node->posts = copy_of(arena, node->posts, node->post_count * sizeof(node->posts[0]));
+	node->attributes = copy_of(arena, node->attributes,
+				   node->attribute_count * sizeof(node->attributes[0]));
+	if (node->name == NULL || node->op_type == NULL || node->domain == NULL ||
+	    node->posts == NULL || node->attributes == NULL)
+		return -1;
+	for (uint32_t i = 0; i < node->attribute_count; i++)
+		if (copy_attribute(arena, &node->attributes[i]) != 0)
+			return -1;
+	return 0;
+}
+
+struct graph *
+graph_copy_deep(const struct graph *graph, struct arena *arena)
+{
+	struct graph *copy = graph_copy(graph, arena);
+	if (copy == NULL)
+		return NULL;
+	copy->name = copy_text(arena, copy->name);
+	copy->outer = NULL;
+	for (uint32_t i = 0; i < copy->value_count; i++) {
+		struct value *value = &copy->values[i];
+		value->name = copy_text(arena, value->name);
+		if (value->constant == NULL)
+			continue;
+		value->constant = copy_constant(arena, value->constant);
+		if (value->constant == NULL)
+			return NULL;
+	}
+	for (uint32_t i = 0; i < copy->node_count; i++)
+		if (copy_node_parts(arena, &copy->nodes[i]) != 0)
+			return NULL;
+	return copy;
+}
+
+/* Count what the bodies in node's attributes read of the graph around them. */
+static void
+count_captures(const struct node *node, uint32_t *uses)
+{
+	for (uint32_t i = 0; i < node->attribute_count; i++) {
+		if (node->attributes[i].kind != ATTRIBUTE_GRAPH)
+			continue;
+		const struct graph *body = node->attributes[i].as.graph;
+		for (uint32_t k = 0; k < body->value_count; k++)
+			if (body->values[k].captured >= 0)
+				uses[body->values[k].captured]++;
+	}
+}
+
 uint32_t *
 graph_count_uses(const struct graph *graph, struct arena *arena)
 {
@@ -138,13 +257,30 @@ graph_count_uses(const struct graph *graph, struct arena *arena)
 		return NULL;
 	for (uint32_t i = 0; i < graph->node_count; i++) {
 		const struct node *node = &graph->nodes[i];
-		for (uint32_t k = 0; k < node->input_count && node->op_type != NULL; k++)
+		if (node->op_type == NULL)
+			continue;
+		for (uint32_t k = 0; k < node->input_count; k++)
 			if (node->inputs[k] >= 0)
 				uses[node->inputs[k]]++;
+		count_captures(node, uses);
 	}
 	for (uint32_t i = 0; i < graph->output_count; i++)
 		uses[graph->outputs[i]]++;
 	return uses;
+}
+
+/* Let the bodies in node's attributes that read `old` of the graph around them read `value`. */
+static void
+replace_captured(const struct node *node, int32_t old, int32_t value)
+{
+	for (uint32_t i = 0; i < node->attribute_count; i++) {
+		if (node->attributes[i].kind != ATTRIBUTE_GRAPH)
+			continue;
+		struct graph *body = node->attributes[i].as.graph;
+		for (uint32_t k = 0; k < body->value_count; k++)
+			if (body->values[k].captured == old)
+				body->values[k].captured = value;
+	}
 }
 
 void
@@ -155,6 +291,7 @@ graph_replace(struct graph *graph, int32_t old, int32_t value)
 		for (uint32_t k = 0; k < node->input_count; k++)
 			if (node->inputs[k] == old)
 				node->inputs[k] = value;
+		replace_captured(node, old, value);
 	}
 	for (uint32_t i = 0; i < graph->output_count; i++)
 		if (graph->outputs[i] == old)

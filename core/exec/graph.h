@@ -153,11 +153,15 @@ graph_add_node(struct graph *graph, const char *op_type, uint32_t inputs, uint32
 struct graph *
 graph_copy(const struct graph *graph, struct arena *arena);
 
+/* A copy in arena that shares nothing with graph: names, attributes, constants and bodies too. NULL with the error set. */
+struct graph *
+graph_copy_deep(const struct graph *graph, struct arena *arena);
+
 /* How often each value is read by a node or is an output of the graph: value_count numbers in arena, or NULL. */
 uint32_t *
 graph_count_uses(const struct graph *graph, struct arena *arena);
 
-/* Let all who read `old` (nodes and outputs) read `value`. */
+/* Let all who read `old` (nodes, outputs, and bodies, which copies of the graph share) read `value`. */
 void
 graph_replace(struct graph *graph, int32_t old, int32_t value);
 

@@ -405,8 +405,8 @@ run_variadic(const void *state, const struct operands *operands)
 	for (uint32_t i = 1; i < variadic->steps; i++)
 		run_binary_on(&variadic->binaries[i], out, operands->inputs[i + 1], out);
 	if (variadic->scale.row != NULL) {
-		struct operands in_place = { (const void *const *)operands->outputs,
-					     operands->outputs, NULL };
+		struct operands in_place = { .inputs = (const void *const *)operands->outputs,
+					     .outputs = operands->outputs };
 		run_unary(&variadic->scale, &in_place);
 	}
 	return 0;

@@ -39,6 +39,7 @@
 
 struct op;
 struct operator_call;
+struct interpreter;
 struct parameters;
 
 enum {
@@ -85,6 +86,8 @@ enum operator_flags {
 	OPERATOR_DATA_SHAPED = 1 << 4,
 	/* Only the types of its inputs matter, not their values (Shape). */
 	OPERATOR_TYPE_ONLY = 1 << 5,
+	/* The run tells the outputs' types; those that it is prepared for are bounds. */
+	OPERATOR_TELLS_TYPES = 1 << 7,
 };
 
 /* What a run gets: addresses, all of them; NULL for an absent optional and for known inputs. */
@@ -93,6 +96,8 @@ struct operands {
 	void *const *outputs;
 	/* The kernel's scratch_bytes, 64-byte aligned; not kept between runs. */
 	void *scratch;
+	/* For what is told only by the run (Interpret): outputs' types go here, unless NULL. */
+	struct tensor_type *output_types;
 };
 
 /* Returns 0, or -1 with the error set. Any thread; many at once on the same state. */
@@ -171,6 +176,8 @@ struct op {
 	int (*infer)(struct operator_call *call);
 	/* Optional for OPERATOR_VIEW. */
 	int (*prepare)(struct operator_call *call);
+	/* Instead of infer and prepare: runs bodies, on the interpreter (exec/interpret.h). -1 with an error. */
+	int (*control)(struct interpreter *interpreter, const struct node *node);
 	/* Can it run blocked with these types? NULL: no. Called with types filled in, before prepare. */
 	bool (*blocks)(const struct operator_call *call);
 };

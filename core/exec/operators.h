@@ -8,6 +8,7 @@
 /* clang-format off */
 #define OPERATOR_FAMILIES(X) \
 	X(cast) \
+	X(control) \
 	X(conv) \
 	X(deconv) \
 	X(elementwise) \

@@ -136,9 +136,16 @@ run_step(const struct program_binding *binding, const struct step *step, const v
 		inputs[i] = resolve(binding, &step->inputs[i]);
 	for (uint32_t i = 0; i < step->output_count; i++)
 		outputs[i] = (void *)resolve(binding, &step->outputs[i]);
-	struct operands operands = { inputs, outputs, (char *)binding->workspace + step->scratch };
+	struct tensor_type types[step->reports_types ? step->output_count : 1];
+	struct operands operands = { .inputs = inputs,
+				     .outputs = outputs,
+				     .scratch = (char *)binding->workspace + step->scratch,
+				     .output_types = step->reports_types ? types : NULL };
 	if (step->kernel.run(step->kernel.state, &operands) != 0)
 		return error_wrap("node %s (%s)", step->name, step->op_type);
+	for (uint32_t i = 0; i < step->output_count && step->reports_types; i++)
+		if (step->outputs[i].place == PLACE_OUTPUT && binding->output_types != NULL)
+			binding->output_types[step->outputs[i].index] = types[i];
 	return 0;
 }
 
@@ -158,7 +165,7 @@ run_segment(const struct device_launch *launch, void *native)
 	return 0;
 }
 
-/* Every output type is known before the run: no shape depends on data. */
+/* What is known before the run; steps whose shapes depend on data overwrite it. */
 static void
 report_types(const struct program *program, const struct program_binding *binding)
 {

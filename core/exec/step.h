@@ -43,6 +43,8 @@ struct step {
 	struct location *outputs;
 	/* Where its scratch is in the workspace. */
 	size_t scratch;
+	/* Its kernel tells the outputs' types when it runs. */
+	bool reports_types;
 	/* Groups 0 … groups - 1 must have arrived before it runs; never less than an earlier step's. */
 	uint32_t groups;
 	/* What a run takes on a simulated device; 0 where programs really run. */

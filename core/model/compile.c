@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "exec/call.h"
 #include "exec/step.h"
+#include "model/dynamic.h"
 #include "model/fold.h"
 #include "model/layout.h"
 #include "model/pass.h"
@@ -49,21 +50,6 @@ set_inputs(struct graph *graph, const struct tensor_type *inputs, uint32_t count
 					 value->name);
 		value->type = inputs[i];
 		value->has_type = true;
-	}
-	return 0;
-}
-
-/* Every value must have a type now. */
-static int
-check_types(const struct graph *graph)
-{
-	for (uint32_t i = 0; i < graph->node_count; i++) {
-		const struct node *node = &graph->nodes[i];
-		for (uint32_t k = 0; k < node->output_count; k++)
-			if (node->outputs[k] >= 0 && !graph->values[node->outputs[k]].has_type)
-				return error_set(ERR_UNIMPLEMENTED,
-						 "node %s (%s): its shape depends on data",
-						 node->name, node->op_type);
 	}
 	return 0;
 }
@@ -223,6 +209,7 @@ create_step(struct compiler *compiler, const struct node *node, uint32_t index, 
 	struct arena *arena = &compiler->program->arena;
 	step->name = keep(arena, node->name);
 	step->op_type = keep(arena, node->op_type);
+	step->reports_types = (node->op->flags & OPERATOR_TELLS_TYPES) != 0;
 	step->input_count = node->input_count;
 	step->output_count = node->output_count;
 	step->inputs = arena_calloc(arena, node->input_count, sizeof(step->inputs[0]));
@@ -376,7 +363,7 @@ run_compiler(struct compiler *compiler, const struct graph *source,
 		return -1;
 	struct graph *graph = compiler->graph;
 	if (set_inputs(graph, inputs, input_count) != 0 || fold_graph(graph) != 0 ||
-	    check_types(graph) != 0 || passes_run_typed(graph) != 0)
+	    dynamic_split(graph, &compiler->scratch) != 0 || passes_run_typed(graph) != 0)
 		return -1;
 	return lower(compiler, inputs);
 }

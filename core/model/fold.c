@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "exec/call.h"
+#include "exec/interpret.h"
 
 /* A fold may make this many bytes, or a few times what it reads: beyond, computing it each run is cheaper to keep. */
 static const size_t SMALL_BYTES = 1 << 20;
@@ -61,6 +62,10 @@ visit_node(struct graph *graph, struct node *node, struct arena *scratch)
 	struct operator_call call;
 	if (node->op == NULL)
 		node->op = operator_find(node);
+	for (uint32_t i = 0; i < node->attribute_count; i++)
+		if (node->attributes[i].kind == ATTRIBUTE_GRAPH &&
+		    interpret_resolve(node->attributes[i].as.graph) != 0)
+			return error_wrap("node %s (%s)", node->name, node->op_type);
 	if (node->op == NULL || call_create(&call, graph, node, node->op, scratch) != 0)
 		return -1;
 	if (!call_is_inferable(&call))

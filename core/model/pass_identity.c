@@ -22,6 +22,10 @@ pass_identity(struct graph *graph, struct arena *scratch)
 		struct node *node = &graph->nodes[i];
 		if (!match_is(node, "Identity") && !is_idle_dropout(graph, node))
 			continue;
+		/* What the model declares of its output goes with it. */
+		struct value *value = &graph->values[node->inputs[0]];
+		if (value->type.data_type == DATA_TYPE_NONE)
+			value->type = graph->values[node->outputs[0]].type;
 		graph_replace(graph, node->outputs[0], node->inputs[0]);
 		node->op_type = NULL;
 	}

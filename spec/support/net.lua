@@ -91,6 +91,8 @@ function net.run(program, image, inputs, options)
   binding.workspace = workspace
   binding.inputs = ins
   binding.outputs = outs
+  local told = ffi.new("struct tensor_type[?]", info.output_count + 1)
+  binding.output_types = told
   local arena = ffi.new "struct arena"
   C.arena_create(arena, 0)
   -- A stream says that it is idle a moment after its last work is done, so running at once wants one of its own.
@@ -104,6 +106,10 @@ function net.run(program, image, inputs, options)
   end
   C.arena_destroy(arena)
   if result ~= 0 then net.fail() end
+  for i, output in ipairs(outputs) do
+    output.type = ffi.new("struct tensor_type", told[i - 1])
+    output.count = tonumber(C.tensor_elements(output.type))
+  end
   outputs.keep = keep
   return outputs
 end
