@@ -32,9 +32,13 @@ run_repack(const void *state, const struct operands *operands)
 	const struct repack *repack = state;
 	const void *inputs[MAX_INPUTS];
 	void *operand = (char *)operands->scratch + repack->operand;
-	struct operands reorder = { operands->inputs, &operand,
-				    (char *)operands->scratch + repack->reorder_scratch };
-	struct operands primitive = { inputs, operands->outputs, operands->scratch };
+	struct operands reorder = { .inputs = operands->inputs,
+				    .outputs = &operand,
+				    .scratch =
+					    (char *)operands->scratch + repack->reorder_scratch };
+	struct operands primitive = { .inputs = inputs,
+				      .outputs = operands->outputs,
+				      .scratch = operands->scratch };
 	memcpy(inputs, operands->inputs, repack->input_count * sizeof(inputs[0]));
 	inputs[repack->input] = operand;
 	if (repack->reorder.run(repack->reorder.state, &reorder) != 0)
