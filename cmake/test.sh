@@ -5,8 +5,8 @@
 cd "$(dirname "$0")/.." || exit 1
 JOBS=${JOBS:-2}
 FUZZ_SECONDS=${FUZZ_SECONDS:-20}
-# What the sanitizer builds run: everything but the specs of models and of the command line, which start release-sized work.
-core_specs="spec/base spec/device spec/exec spec/model spec/net spec/script spec/config_spec.lua"
+# What the sanitizer builds run: everything but the specs of models, benches and the command line, which start much work.
+core_specs="spec/base spec/device spec/exec spec/model spec/net spec/script spec/path spec/config_spec.lua"
 passed=0 failed=0 skipped=0
 
 say() { printf '\n== %s (%d s)\n' "$*" $SECONDS; }

@@ -410,7 +410,8 @@ describe("policy host", function()
       local code_before, heaps_before = mapped()
       for _ = 1, 10 do bad_policy() end
       local code, heaps = mapped()
-      assert.is_true(code <= code_before, code .. " bytes of compiled code")
+      -- An area of compiled code is 64 KiB at least; the spec's own Lua may have compiled some meanwhile.
+      assert.is_true(code < code_before + 5 * 65536, code .. " bytes of compiled code")
       -- ThreadSanitizer maps some of its own.
       assert.is_true(heaps < heaps_before + 5, heaps .. " heaps")
     end)
