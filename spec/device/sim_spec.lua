@@ -56,11 +56,11 @@ describe("sim", function()
   end)
 
   it("reserves far more address space than there is memory, aligned, within its budget", function()
-    local device = open { memory_bytes = 3 * 2 ^ 40 }
-    local base = rig.reserve(device, 2 * 2 ^ 40)
+    local device = open { memory_bytes = 192 * 2 ^ 30 }
+    local base = rig.reserve(device, 128 * 2 ^ 30)
     assert.equal(0, tonumber(ffi.cast("uintptr_t", base) % 2 ^ 21))
     local address = ffi.new "void *[1]"
-    assert.equal(-1, C.device_reserve(device, 2 ^ 40 + 1, address))
+    assert.equal(-1, C.device_reserve(device, 65 * 2 ^ 30, address))
     C.device_release(device, base)
   end)
 
