@@ -177,6 +177,29 @@ average(double old, double new)
 	return old == 0 ? new : old + (new - old) / 8;
 }
 
+/* A load from the host of a good part of a model says how long all of it would take. */
+static void
+measure_load(const struct job *job, uint32_t m)
+{
+	struct view_model *view = &job->models[m]->view;
+	uint32_t missing = view->group_count - job->pinned[m];
+	if (job->peer != NULL || missing * 4 < view->group_count)
+		return;
+	double taken = (double)(job->loaded_at - job->started_at);
+	view->load_ns = average(view->load_ns, taken * view->group_count / missing);
+}
+
+/* A run that waited for a load took longer than the run alone does: an upper bound until one is seen that did not. */
+static void
+measure_run(const struct job *job, uint32_t m, double taken)
+{
+	struct view_model *view = &job->models[m]->view;
+	if (job->loads[m] == NULL)
+		view->run_ns = average(view->run_ns, taken);
+	else if (view->run_ns == 0 || taken < view->run_ns)
+		view->run_ns = taken;
+}
+
 static void
 measure(struct job *job, uint64_t now)
 {
@@ -188,10 +211,9 @@ measure(struct job *job, uint64_t now)
 		view->used_at = (double)now;
 		if (job->outcome.code != ERR_OK || job->model_count != 1)
 			continue;
-		if (job->loads[m] == NULL)
-			view->run_ns = average(view->run_ns, (double)taken);
-		else if (job->pinned[m] == 0)
-			view->load_ns = average(view->load_ns, (double)taken);
+		measure_run(job, m, (double)taken);
+		if (job->loads[m] != NULL)
+			measure_load(job, m);
 	}
 }
 

@@ -101,6 +101,8 @@ struct job {
 	/* From when its programs were asked for until it was dispatched, run and done: ns of clock_now. */
 	uint64_t submitted_at;
 	uint64_t started_at;
+	/* When its copies were done; 0 without any. */
+	uint64_t loaded_at;
 	/* The distinct models of the steps. */
 	uint32_t model_count;
 	struct engine_model *models[JOB_MODELS_MAX];

@@ -90,6 +90,17 @@ policy_replaced(void *context, const char *from, const char *to, const struct er
 	schedule_want_dispatch(&node->engine);
 }
 
+/* The fastest of a device's peers. */
+static uint64_t
+peer_rate_of(const struct simulation_options *options, uint32_t device)
+{
+	double most = 0;
+	for (uint32_t i = 0; options->peer_rates != NULL && i < options->devices; i++)
+		if (options->peer_rates[device * options->devices + i] > most)
+			most = options->peer_rates[device * options->devices + i];
+	return (uint64_t)most;
+}
+
 static void
 make_config(struct sim_node *node, uint32_t index)
 {
@@ -111,6 +122,7 @@ make_config(struct sim_node *node, uint32_t index)
 								: (int)(index * switches +
 									i / per_switch),
 				     .switch_rate = options->switch_rate,
+				     .peer_rate = peer_rate_of(options, i),
 				     .copy_latency_ns = options->copy_latency_ns },
 		};
 }
@@ -121,7 +133,7 @@ connect_peers(struct sim_node *node)
 	struct engine *engine = &node->engine;
 	const double *rates = node->simulation->options.peer_rates;
 	for (uint32_t i = 0; rates != NULL && i < engine->device_count * engine->device_count; i++)
-		if (rates[i] > 0 &&
+		if (i / engine->device_count != i % engine->device_count &&
 		    sim_set_peer_rate(engine->devices[i / engine->device_count].device,
 				      engine->devices[i % engine->device_count].device,
 				      (uint64_t)rates[i]) != 0)
@@ -134,6 +146,7 @@ open_policy(struct sim_node *node)
 {
 	const struct simulation_options *options = &node->simulation->options;
 	struct policy_options host = { .node = &node->engine.view,
+				       .folder = options->policy_folder,
 				       .replaced = policy_replaced,
 				       .context = node };
 	node->engine.policy = policy_host_new(&host);

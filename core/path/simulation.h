@@ -31,6 +31,8 @@ struct simulation_options {
 	const char *policy_source;
 	uint64_t policy_source_bytes;
 	const char *policy_config;
+	/* Where the policy's helpers are looked for before the built-in ones; NULL: nowhere. */
+	const char *policy_folder;
 	/* Keep what ran where, for simulation_spans: this many. */
 	uint64_t span_room;
 };

@@ -100,6 +100,8 @@ complete(struct mail *mail)
 		struct mail *next = mail->next;
 		struct job *job = ((struct job_mail *)mail)->job;
 		assert(job->outstanding > 0);
+		if (mail == &job->load_mail.mail)
+			job->loaded_at = clock_now();
 		if (--job->outstanding == 0)
 			execute_finish(job);
 		mail = next;

@@ -190,12 +190,23 @@ view_device_memory(struct engine_device *device)
 	device->view.free_bytes = (double)(stats.capacity - stats.used);
 }
 
+/* How long the job will be on the device, as far as its first model tells. 0: not known. */
+static double
+expected_ns(const struct job *job)
+{
+	if (job->model_count == 0 || job->models[0]->view.run_ns == 0)
+		return 0;
+	const struct view_model *view = &job->models[0]->view;
+	double missing = view->group_count - job->pinned[0];
+	double load = job->loads[0] == NULL ? 0 : view->load_ns * missing / view->group_count;
+	return load > view->run_ns ? load : view->run_ns;
+}
+
 void
 view_device_busy(struct engine_device *device, const struct job *job)
 {
+	double expected = job != NULL ? expected_ns(job) : 0;
 	device->view.idle = job == NULL && !device->lost;
 	device->view.loading = job != NULL && job->outstanding == 2;
-	device->view.busy_until = 0;
-	if (job != NULL && job->model_count > 0 && job->models[0]->view.run_ns != 0)
-		device->view.busy_until = (double)job->started_at + job->models[0]->view.run_ns;
+	device->view.busy_until = expected > 0 ? (double)job->started_at + expected : 0;
 }

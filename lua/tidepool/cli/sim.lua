@@ -44,7 +44,8 @@ end
 -- A policy by the name of a built-in one or by file.
 local function read_policy(name, config)
   local text = require("tidepool.native").embedded("policies/" .. name .. ".lua")
-  return { name = name:match "([^/]+)%.lua$" or name, source = text or files.need(name), config = config }
+  return { name = name:match "([^/]+)%.lua$" or name, source = text or files.need(name), config = config,
+    folder = not text and (name:match "^(.*)/" or ".") or nil }
 end
 
 local function make_rows(options, count)

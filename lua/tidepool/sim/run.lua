@@ -32,6 +32,7 @@ local function open(options)
     policy_name = options.policy.name,
     policy_source = options.policy.source,
     policy_config = options.policy.config,
+    policy_folder = options.policy.folder,
     span_room = options.spans or 0,
   }, flatten(node.peers, devices))
 end
