@@ -328,12 +328,12 @@ residency_begin_load(struct residency *residency, uint32_t groups, uint64_t *nee
 
 static int
 copy_group(const struct residency_load *load, uint32_t group, struct device_stream *copy,
-	   const struct residency *peer)
+	   const struct residency *peer, uint32_t peer_groups)
 {
 	const struct residency *residency = load->residency;
 	const struct image_group *part = &residency->image->groups[group];
 	void *to = residency->addresses[group];
-	if (peer == NULL)
+	if (peer == NULL || group >= peer_groups)
 		return stream_copy_in(copy, to, residency->image->data + part->offset, part->bytes);
 	struct device_event *ready = peer->events[group];
 	if (ready != NULL && stream_wait(copy, ready) != 0)
@@ -363,12 +363,12 @@ fail_rest(struct residency_load *load, struct device_stream *copy, uint32_t firs
 
 int
 residency_issue_load(struct residency_load *load, struct device_stream *copy,
-		     const struct residency *peer)
+		     const struct residency *peer, uint32_t peer_groups)
 {
 	const struct residency *residency = load->residency;
 	assert(peer == NULL || peer->image == residency->image);
 	for (uint32_t i = load->first; i < load->end; i++) {
-		if (copy_group(load, i, copy, peer) != 0 ||
+		if (copy_group(load, i, copy, peer, peer_groups) != 0 ||
 		    stream_record(copy, residency->groups[i].event) != 0) {
 			error_wrap("group %u", i);
 			fail_rest(load, copy, i);

@@ -72,13 +72,15 @@ struct residency_load *
 residency_begin_load(struct residency *residency, uint32_t groups, uint64_t *needed_bytes);
 
 /*
- * Submit thread: put the copies on the copy stream, an event a group. peer: copy from there instead (the same image's
- * residency there, pinned by the caller), NULL for the host image. The caller then puts a notify, after -1 too: the stream
- * has the error then, and so has whoever waits for a group that was not put.
+ * Submit thread: put the copies on the copy stream, an event a group. peer: the same image's residency on another device, of
+ * which the caller has pinned peer_groups: these are copied from there, the rest from the host image; NULL: all of them from
+ * the host. The caller then puts a notify, after -1 too: the stream has the error then, and so has whoever waits for a
+ * group that was not put.
  */
 int
 residency_issue_load(struct residency_load *load, struct device_stream *copy,
-		     const struct residency *peer) __attribute__((warn_unused_result));
+		     const struct residency *peer, uint32_t peer_groups)
+	__attribute__((warn_unused_result));
 
 /*
  * Main loop, once the copy stream's completion came back: unpin what it brought and free the load. On error its groups and

@@ -101,7 +101,8 @@ put_loads(struct job *job)
 			continue;
 		const struct residency *peer =
 			job->peer == NULL ? NULL : job->models[m]->residency[job->peer->view.id];
-		if (residency_issue_load(job->loads[m], job->device->copy_in, peer) != 0)
+		if (residency_issue_load(job->loads[m], job->device->copy_in, peer,
+					 job->peer_pinned[m]) != 0)
 			return -1;
 	}
 	return 0;

@@ -117,6 +117,8 @@ struct job {
 	void *workspace;
 	/* Groups of each model pinned while it runs. */
 	uint32_t pinned[JOB_MODELS_MAX];
+	/* And on its peer while they are copied from there. */
+	uint32_t peer_pinned[JOB_MODELS_MAX];
 	/* Runs on the main loop's thread: nothing to bring, and so little to do that a hand-over would cost more. */
 	bool runs_inline;
 	/* No request tensor outlives the job. */

@@ -104,6 +104,29 @@ place_tensors(struct job *job)
 	job->workspace = at;
 }
 
+/* Hold on the peer what is copied from there. */
+static void
+pin_peer(struct job *job, uint32_t m)
+{
+	struct residency *there =
+		job->peer == NULL ? NULL : job->models[m]->residency[job->peer->view.id];
+	job->peer_pinned[m] = there == NULL ? 0 : residency_groups(there);
+	if (job->peer_pinned[m] == 0)
+		return;
+	residency_pin(there, job->peer_pinned[m]);
+	view_residency_changed(job->models[m], job->peer);
+}
+
+static void
+unpin_peer(struct job *job, uint32_t m)
+{
+	if (job->peer_pinned[m] == 0)
+		return;
+	residency_unpin(job->models[m]->residency[job->peer->view.id], job->peer_pinned[m]);
+	job->peer_pinned[m] = 0;
+	view_residency_changed(job->models[m], job->peer);
+}
+
 /* Pin what is there of a model and begin to load the rest. */
 static int
 bring_model(struct job *job, uint32_t m)
@@ -124,6 +147,7 @@ bring_model(struct job *job, uint32_t m)
 	while ((job->loads[m] = residency_begin_load(residency, all, &needed)) == NULL)
 		if (evict(device, needed) == 0)
 			return -1;
+	pin_peer(job, m);
 	store_pin(&device->engine->store, &model->store);
 	return 0;
 }
@@ -152,6 +176,7 @@ swap_finish_load(struct job *job, uint32_t m, const struct error *error)
 {
 	residency_finish_load(job->loads[m], error);
 	job->loads[m] = NULL;
+	unpin_peer(job, m);
 	store_unpin(&job->device->engine->store, &job->models[m]->store);
 }
 

@@ -95,12 +95,13 @@ needs_nothing(const struct view_node *node, const struct view_job *job, uint32_t
 	return true;
 }
 
-/* True when the peer has in whole one of the models that the device lacks. */
+/* True when the peer has more of one of the models than the device. */
 static bool
 can_give(const struct view_node *node, const struct view_job *job, uint32_t peer, uint32_t device)
 {
 	for (uint32_t i = 0; i < job->model_count; i++)
-		if (!is_whole(node, job->models[i], device) && is_whole(node, job->models[i], peer))
+		if (residency(node, job->models[i], device)->groups <
+		    residency(node, job->models[i], peer)->groups)
 			return true;
 	return false;
 }
