@@ -240,6 +240,8 @@ infer_batch(struct operator_call *call)
 		return -1;
 	if (node_int(call->node, "spatial", 1) == 0)
 		return operator_unimplemented(call, "spatial 0 is not supported");
+	if (call->node->opset < 7 && node_int(call->node, "is_test", 0) == 0)
+		return operator_unimplemented(call, "training (is_test 0) is not supported");
 	for (uint32_t i = 1; i < call->output_count; i++) {
 		if (operator_has_output(call, i) && (!is_training(call) || i > 2))
 			return operator_unimplemented(
@@ -402,7 +404,7 @@ prepare_layer(struct operator_call *call)
 /* clang-format on */
 
 static const struct op norm_operators[] = {
-	OPERATOR("BatchNormalization", 7, 5, 5, 5, batch),
+	OPERATOR("BatchNormalization", 6, 5, 5, 5, batch),
 	OPERATOR("InstanceNormalization", 6, 3, 3, 1, instance),
 	OPERATOR("GroupNormalization", 18, 3, 3, 1, group),
 	OPERATOR("LayerNormalization", 17, 2, 3, 3, layer),

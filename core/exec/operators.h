@@ -11,6 +11,7 @@
 	X(control) \
 	X(conv) \
 	X(deconv) \
+	X(detect) \
 	X(elementwise) \
 	X(generate) \
 	X(integer) \
@@ -21,16 +22,19 @@
 	X(normalize) \
 	X(pool) \
 	X(quantize) \
+	X(recurrent) \
 	X(reduce) \
 	X(remap) \
 	X(reorder) \
 	X(resize) \
 	X(scale) \
+	X(sample) \
 	X(scatter) \
 	X(select) \
 	X(sequence) \
 	X(shape) \
 	X(softmax) \
+	X(sort) \
 	X(where)
 /* clang-format on */
 
