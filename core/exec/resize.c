@@ -13,12 +13,14 @@ enum {
 static double
 place_of(const struct resize_rule *rule, const struct resize_axis *axis, int64_t i)
 {
-	double in = (double)axis->in, out = (double)axis->out, at = (double)i;
+	double in = (double)axis->in, at = (double)i;
+	/* Not rounded: 4 elements scaled by 0.6 count as 2.4, though 2 are made. */
+	double out = axis->scale * in;
 	switch (rule->coordinates) {
 	case RESIZE_HALF_PIXEL:
 		return (at + 0.5) / axis->scale - 0.5;
 	case RESIZE_HALF_PIXEL_SYMMETRIC: {
-		double adjustment = out / (axis->scale * in);
+		double adjustment = (double)axis->out / out;
 		return in / 2 * (1 - adjustment) + (at + 0.5) / axis->scale - 0.5;
 	}
 	case RESIZE_PYTORCH_HALF_PIXEL:
