@@ -8,7 +8,7 @@ return {
   examples = {
     "tidepool bench rpc --seconds 5",
     "tidepool bench coldstart --samples 500 --json",
-    "tidepool bench model resnet50.onnx",
+    "tidepool bench model resnet50.onnx bert_base.onnx --peer ort --threads 1 --threads 2",
     "tidepool bench swap resnet152.onnx bert_base.onnx --rates 12G,3G",
   },
   options = function(parser)
