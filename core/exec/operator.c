@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "exec/operators.h"
+#include "exec/widen.h"
 
 enum {
 	/* Stands for every input from here on in known_inputs. */
@@ -159,18 +160,17 @@ operator_infer(struct operator_call *call)
 	if (check_inputs(call) != 0)
 		return -1;
 	memset(call->outputs, 0, call->output_count * sizeof(call->outputs[0]));
-	if (op->infer(call) != 0)
+	if (op->infer(call) != 0 && widen_infer(call) != 0)
 		return -1;
 	return check_outputs(call);
 }
 
-int
-operator_prepare(struct operator_call *call)
+/* Try one way to prepare; leaves a zeroed kernel behind when it fails. */
+static int
+try_prepare(struct operator_call *call, int (*prepare)(struct operator_call *call))
 {
 	*call->kernel = (struct kernel){ 0 };
-	/* oneDNN chooses for the number of threads that holds now, as run_segment sets it. */
-	omp_set_num_threads((int)call->threads);
-	if (call->op->prepare(call) == 0) {
+	if (prepare(call) == 0) {
 		assert(call->kernel->run != NULL);
 		return 0;
 	}
@@ -178,6 +178,16 @@ operator_prepare(struct operator_call *call)
 		call->kernel->destroy(call->kernel->state);
 	*call->kernel = (struct kernel){ 0 };
 	return -1;
+}
+
+int
+operator_prepare(struct operator_call *call)
+{
+	/* oneDNN chooses for the number of threads that holds now, as run_segment sets it. */
+	omp_set_num_threads((int)call->threads);
+	if (try_prepare(call, call->op->prepare) == 0)
+		return 0;
+	return try_prepare(call, widen_prepare);
 }
 
 struct tensor_type

@@ -1,0 +1,254 @@
+#include "exec/widen.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "exec/cast.h"
+
+enum {
+	ALIGNMENT = 64,
+	MAX_INPUTS = 64,
+};
+
+/* One input or output of the node as the run handles it. */
+struct operand {
+	/* What it is outside; FLOAT within. DATA_TYPE_NONE: as it is. */
+	enum data_type half;
+	int64_t elements;
+	/* Where its FLOATs are in the scratch. */
+	size_t offset;
+	/* A packed or converted constant; NULL: the operand that the run is given. */
+	const void *literal;
+};
+
+struct widened {
+	struct kernel kernel;
+	uint32_t input_count;
+	uint32_t output_count;
+	struct operand *inputs;
+	struct operand *outputs;
+	/* Where in the scratch the kernel's own begins. */
+	size_t scratch;
+};
+
+/* What packs go to while the kernel is prepared: memory of the kernel's own. */
+struct widen_parameters {
+	struct parameters base;
+	struct widened *widened;
+	struct arena *arena;
+};
+
+static bool
+is_half(enum data_type data_type)
+{
+	return data_type == DATA_TYPE_FLOAT16 || data_type == DATA_TYPE_BFLOAT16;
+}
+
+/* The 16-bit float that the inputs have, DATA_TYPE_NONE when none has one. */
+static enum data_type
+half_of(const struct operator_call *call)
+{
+	for (uint32_t i = 0; i < call->input_count; i++) {
+		if (is_half(call->inputs[i].data_type))
+			return call->inputs[i].data_type;
+	}
+	return DATA_TYPE_NONE;
+}
+
+/* --- the call in FLOAT ---------------------------------------------------------------------------------------------- */
+
+static const struct constant *
+widen_constant(const struct constant *constant, struct arena *arena)
+{
+	struct constant *wide = arena_alloc(arena, sizeof(*wide));
+	int64_t elements = tensor_elements(&constant->type);
+	void *data = arena_calloc(arena, (size_t)elements, sizeof(float));
+	if (wide == NULL || data == NULL)
+		return NULL;
+	cast_run(DATA_TYPE_FLOAT, data, constant->type.data_type, constant->data, elements);
+	*wide = (struct constant){ .type = constant->type, .data = data };
+	wide->type.data_type = DATA_TYPE_FLOAT;
+	return wide;
+}
+
+/* *wide: call with FLOAT for 16-bit floats, its types and constants in arena. */
+static int
+widen_call(const struct operator_call *call, struct operator_call *wide, struct arena *arena)
+{
+	uint32_t inputs = call->input_count, outputs = call->output_count;
+	struct tensor_type *types = arena_calloc(arena, inputs + outputs, sizeof(*types));
+	const struct constant **constants = arena_calloc(arena, inputs, sizeof(*constants));
+	if (types == NULL || constants == NULL)
+		return -1;
+	*wide = *call;
+	for (uint32_t i = 0; i < inputs; i++) {
+		types[i] = call->inputs[i];
+		constants[i] = call->constants[i];
+		if (!is_half(types[i].data_type))
+			continue;
+		types[i].data_type = DATA_TYPE_FLOAT;
+		if (constants[i] != NULL &&
+		    (constants[i] = widen_constant(call->constants[i], arena)) == NULL)
+			return -1;
+	}
+	for (uint32_t i = 0; i < outputs; i++) {
+		types[inputs + i] = call->outputs[i];
+		if (is_half(call->outputs[i].data_type))
+			types[inputs + i].data_type = DATA_TYPE_FLOAT;
+	}
+	wide->inputs = types;
+	wide->outputs = types + inputs;
+	wide->constants = constants;
+	return 0;
+}
+
+int
+widen_infer(struct operator_call *call)
+{
+	struct error first = *error_last();
+	enum data_type half = half_of(call);
+	struct operator_call wide;
+	struct arena scratch;
+	if (first.code != ERR_UNIMPLEMENTED || half == DATA_TYPE_NONE)
+		return -1;
+	arena_create(&scratch, 0);
+	int result = widen_call(call, &wide, &scratch);
+	if (result == 0)
+		result = call->op->infer(&wide);
+	for (uint32_t i = 0; i < call->output_count && result == 0; i++) {
+		call->outputs[i] = wide.outputs[i];
+		if (call->outputs[i].data_type == DATA_TYPE_FLOAT)
+			call->outputs[i].data_type = half;
+	}
+	arena_destroy(&scratch);
+	return result == 0 ? 0 : error_restore(&first);
+}
+
+/* --- the kernel ----------------------------------------------------------------------------------------------------- */
+
+/* The address that the kernel gets for an operand. */
+static void *
+address_of(const struct operand *operand, const void *given, void *scratch)
+{
+	if (operand->literal != NULL)
+		return (void *)operand->literal;
+	if (operand->half == DATA_TYPE_NONE || given == NULL)
+		return (void *)given;
+	return (char *)scratch + operand->offset;
+}
+
+static int
+run_widened(const void *state, const struct operands *operands)
+{
+	const struct widened *widened = state;
+	const void *inputs[MAX_INPUTS];
+	void *outputs[OPERATOR_MAX_OUTPUTS];
+	for (uint32_t i = 0; i < widened->input_count; i++) {
+		const struct operand *operand = &widened->inputs[i];
+		void *to = address_of(operand, operands->inputs[i], operands->scratch);
+		if (to != operands->inputs[i] && operand->literal == NULL)
+			cast_run(DATA_TYPE_FLOAT, to, operand->half, operands->inputs[i],
+				 operand->elements);
+		inputs[i] = to;
+	}
+	for (uint32_t i = 0; i < widened->output_count; i++)
+		outputs[i] =
+			address_of(&widened->outputs[i], operands->outputs[i], operands->scratch);
+	struct operands inner = { .inputs = inputs,
+				  .outputs = outputs,
+				  .scratch = (char *)operands->scratch + widened->scratch };
+	if (widened->kernel.run(widened->kernel.state, &inner) != 0)
+		return -1;
+	for (uint32_t i = 0; i < widened->output_count; i++) {
+		const struct operand *operand = &widened->outputs[i];
+		if (outputs[i] != operands->outputs[i])
+			cast_run(operand->half, operands->outputs[i], DATA_TYPE_FLOAT, outputs[i],
+				 operand->elements);
+	}
+	return 0;
+}
+
+static void
+destroy_widened(const void *state)
+{
+	const struct widened *widened = state;
+	if (widened->kernel.destroy != NULL)
+		widened->kernel.destroy(widened->kernel.state);
+}
+
+static int
+find_nothing(struct parameters *parameters, const struct constant *constant, const char *key,
+	     void *descriptor, size_t size)
+{
+	return 0;
+}
+
+static int
+add_literal(struct parameters *parameters, const struct operator_call *call, uint32_t input,
+	    const char *key, const void *descriptor, size_t size, size_t bytes,
+	    operator_pack_f *pack, void *context)
+{
+	struct widen_parameters *own = (struct widen_parameters *)parameters;
+	char *memory = arena_alloc(own->arena, bytes + ALIGNMENT);
+	if (memory == NULL)
+		return -1;
+	memory += -(uintptr_t)memory % ALIGNMENT;
+	own->widened->inputs[input].literal = memory;
+	return pack(context, call->constants[input], memory);
+}
+
+/* Places in the scratch for what is converted; returns their end. */
+static size_t
+place_operands(struct operand *operands, const struct tensor_type *types, uint32_t count, size_t at)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (!is_half(types[i].data_type))
+			continue;
+		operands[i].half = types[i].data_type;
+		operands[i].elements = tensor_elements(&types[i]);
+		operands[i].offset = at;
+		at += ((size_t)operands[i].elements * sizeof(float) + ALIGNMENT - 1) &
+		      ~(size_t)(ALIGNMENT - 1);
+	}
+	return at;
+}
+
+static int
+prepare_widened(struct operator_call *call, struct widened *widened)
+{
+	struct operator_call wide;
+	struct widen_parameters parameters = { { find_nothing, add_literal },
+					       widened,
+					       call->arena };
+	widened->inputs = arena_calloc(call->arena, call->input_count, sizeof(struct operand));
+	widened->outputs = arena_calloc(call->arena, call->output_count, sizeof(struct operand));
+	widened->input_count = call->input_count;
+	widened->output_count = call->output_count;
+	if (widened->inputs == NULL || widened->outputs == NULL ||
+	    widen_call(call, &wide, call->arena) != 0)
+		return -1;
+	wide.kernel = &widened->kernel;
+	wide.parameters = &parameters.base;
+	size_t end = place_operands(widened->inputs, call->inputs, call->input_count, 0);
+	widened->scratch = place_operands(widened->outputs, call->outputs, call->output_count, end);
+	return call->op->prepare(&wide);
+}
+
+int
+widen_prepare(struct operator_call *call)
+{
+	struct error first = *error_last();
+	if (first.code != ERR_UNIMPLEMENTED || half_of(call) == DATA_TYPE_NONE ||
+	    call->input_count > MAX_INPUTS)
+		return -1;
+	struct widened *widened = operator_state(call, sizeof(*widened));
+	if (widened == NULL)
+		return -1;
+	call->kernel->destroy = destroy_widened;
+	call->kernel->run = run_widened;
+	if (prepare_widened(call, widened) != 0)
+		return error_restore(&first);
+	call->kernel->scratch_bytes = widened->scratch + widened->kernel.scratch_bytes;
+	call->kernel->flops = widened->kernel.flops;
+	return 0;
+}

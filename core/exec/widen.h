@@ -1,0 +1,15 @@
+/*
+ * Operators on 16-bit floats: what an operator has no kernel for in FLOAT16 or BFLOAT16 runs in FLOAT, its operands
+ * converted before and its results after.
+ */
+#pragma once
+
+#include "exec/operator.h"
+
+/* Infer as if 16-bit floats were FLOAT. -1, the error as it was, when there are none or that does not help either. */
+int
+widen_infer(struct operator_call *call);
+
+/* As widen_infer for prepare; call->kernel is zeroed. */
+int
+widen_prepare(struct operator_call *call);
