@@ -7,6 +7,7 @@
 
 /* clang-format off */
 #define OPERATOR_FAMILIES(X) \
+	X(adapt) \
 	X(cast) \
 	X(control) \
 	X(conv) \

@@ -12,10 +12,10 @@ enum {
 
 /* One input or output of the node as the run handles it. */
 struct operand {
-	/* What it is outside; FLOAT within. DATA_TYPE_NONE: as it is. */
-	enum data_type half;
+	/* What it is outside; within it is widened->to. DATA_TYPE_NONE: as it is. */
+	enum data_type outside;
 	int64_t elements;
-	/* Where its FLOATs are in the scratch. */
+	/* Where it is in the scratch, converted. */
 	size_t offset;
 	/* A packed or converted constant; NULL: the operand that the run is given. */
 	const void *literal;
@@ -23,6 +23,7 @@ struct operand {
 
 struct widened {
 	struct kernel kernel;
+	enum data_type to;
 	uint32_t input_count;
 	uint32_t output_count;
 	struct operand *inputs;
@@ -55,25 +56,26 @@ half_of(const struct operator_call *call)
 	return DATA_TYPE_NONE;
 }
 
-/* --- the call in FLOAT ---------------------------------------------------------------------------------------------- */
+/* --- the call, widened --------------------------------------------------------------------------------------------- */
 
 static const struct constant *
-widen_constant(const struct constant *constant, struct arena *arena)
+widen_constant(const struct constant *constant, enum data_type to, struct arena *arena)
 {
 	struct constant *wide = arena_alloc(arena, sizeof(*wide));
 	int64_t elements = tensor_elements(&constant->type);
-	void *data = arena_calloc(arena, (size_t)elements, sizeof(float));
+	void *data = arena_calloc(arena, (size_t)elements, data_type_bytes(to));
 	if (wide == NULL || data == NULL)
 		return NULL;
-	cast_run(DATA_TYPE_FLOAT, data, constant->type.data_type, constant->data, elements);
+	cast_run(to, data, constant->type.data_type, constant->data, elements);
 	*wide = (struct constant){ .type = constant->type, .data = data };
-	wide->type.data_type = DATA_TYPE_FLOAT;
+	wide->type.data_type = to;
 	return wide;
 }
 
-/* *wide: call with FLOAT for 16-bit floats, its types and constants in arena. */
+/* *wide: call with `to` for the types that are widened, its types and constants in arena. */
 static int
-widen_call(const struct operator_call *call, struct operator_call *wide, struct arena *arena)
+widen_call(const struct operator_call *call, widen_f *widens, enum data_type to,
+	   struct operator_call *wide, struct arena *arena)
 {
 	uint32_t inputs = call->input_count, outputs = call->output_count;
 	struct tensor_type *types = arena_calloc(arena, inputs + outputs, sizeof(*types));
@@ -84,17 +86,17 @@ widen_call(const struct operator_call *call, struct operator_call *wide, struct 
 	for (uint32_t i = 0; i < inputs; i++) {
 		types[i] = call->inputs[i];
 		constants[i] = call->constants[i];
-		if (!is_half(types[i].data_type))
+		if (!widens(types[i].data_type))
 			continue;
-		types[i].data_type = DATA_TYPE_FLOAT;
+		types[i].data_type = to;
 		if (constants[i] != NULL &&
-		    (constants[i] = widen_constant(call->constants[i], arena)) == NULL)
+		    (constants[i] = widen_constant(call->constants[i], to, arena)) == NULL)
 			return -1;
 	}
 	for (uint32_t i = 0; i < outputs; i++) {
 		types[inputs + i] = call->outputs[i];
-		if (is_half(call->outputs[i].data_type))
-			types[inputs + i].data_type = DATA_TYPE_FLOAT;
+		if (widens(call->outputs[i].data_type))
+			types[inputs + i].data_type = to;
 	}
 	wide->inputs = types;
 	wide->outputs = types + inputs;
@@ -112,7 +114,7 @@ widen_infer(struct operator_call *call)
 	if (first.code != ERR_UNIMPLEMENTED || half == DATA_TYPE_NONE)
 		return -1;
 	arena_create(&scratch, 0);
-	int result = widen_call(call, &wide, &scratch);
+	int result = widen_call(call, is_half, DATA_TYPE_FLOAT, &wide, &scratch);
 	if (result == 0)
 		result = call->op->infer(&wide);
 	for (uint32_t i = 0; i < call->output_count && result == 0; i++) {
@@ -132,7 +134,7 @@ address_of(const struct operand *operand, const void *given, void *scratch)
 {
 	if (operand->literal != NULL)
 		return (void *)operand->literal;
-	if (operand->half == DATA_TYPE_NONE || given == NULL)
+	if (operand->outside == DATA_TYPE_NONE || given == NULL)
 		return (void *)given;
 	return (char *)scratch + operand->offset;
 }
@@ -147,7 +149,7 @@ run_widened(const void *state, const struct operands *operands)
 		const struct operand *operand = &widened->inputs[i];
 		void *to = address_of(operand, operands->inputs[i], operands->scratch);
 		if (to != operands->inputs[i] && operand->literal == NULL)
-			cast_run(DATA_TYPE_FLOAT, to, operand->half, operands->inputs[i],
+			cast_run(widened->to, to, operand->outside, operands->inputs[i],
 				 operand->elements);
 		inputs[i] = to;
 	}
@@ -162,7 +164,7 @@ run_widened(const void *state, const struct operands *operands)
 	for (uint32_t i = 0; i < widened->output_count; i++) {
 		const struct operand *operand = &widened->outputs[i];
 		if (outputs[i] != operands->outputs[i])
-			cast_run(operand->half, operands->outputs[i], DATA_TYPE_FLOAT, outputs[i],
+			cast_run(operand->outside, operands->outputs[i], widened->to, outputs[i],
 				 operand->elements);
 	}
 	return 0;
@@ -199,22 +201,24 @@ add_literal(struct parameters *parameters, const struct operator_call *call, uin
 
 /* Places in the scratch for what is converted; returns their end. */
 static size_t
-place_operands(struct operand *operands, const struct tensor_type *types, uint32_t count, size_t at)
+place_operands(struct operand *operands, const struct tensor_type *types,
+	       const struct tensor_type *inner, uint32_t count, size_t at)
 {
 	for (uint32_t i = 0; i < count; i++) {
-		if (!is_half(types[i].data_type))
+		if (types[i].data_type == inner[i].data_type)
 			continue;
-		operands[i].half = types[i].data_type;
+		operands[i].outside = types[i].data_type;
 		operands[i].elements = tensor_elements(&types[i]);
 		operands[i].offset = at;
-		at += ((size_t)operands[i].elements * sizeof(float) + ALIGNMENT - 1) &
-		      ~(size_t)(ALIGNMENT - 1);
+		at += (tensor_bytes(&inner[i]) + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
 	}
 	return at;
 }
 
+/* Fill in what run_widened needs, and prepare op in it. */
 static int
-prepare_widened(struct operator_call *call, struct widened *widened)
+prepare_widened(struct operator_call *call, const struct op *op, widen_f *widens,
+		struct widened *widened)
 {
 	struct operator_call wide;
 	struct widen_parameters parameters = { { find_nothing, add_literal },
@@ -225,30 +229,44 @@ prepare_widened(struct operator_call *call, struct widened *widened)
 	widened->input_count = call->input_count;
 	widened->output_count = call->output_count;
 	if (widened->inputs == NULL || widened->outputs == NULL ||
-	    widen_call(call, &wide, call->arena) != 0)
+	    widen_call(call, widens, widened->to, &wide, call->arena) != 0)
 		return -1;
+	wide.op = op;
 	wide.kernel = &widened->kernel;
 	wide.parameters = &parameters.base;
-	size_t end = place_operands(widened->inputs, call->inputs, call->input_count, 0);
-	widened->scratch = place_operands(widened->outputs, call->outputs, call->output_count, end);
-	return call->op->prepare(&wide);
+	size_t end =
+		place_operands(widened->inputs, call->inputs, wide.inputs, call->input_count, 0);
+	widened->scratch = place_operands(widened->outputs, call->outputs, wide.outputs,
+					  call->output_count, end);
+	return op->prepare(&wide);
+}
+
+int
+widen_prepare_as(struct operator_call *call, const struct op *op, widen_f *widens,
+		 enum data_type to)
+{
+	if (call->input_count > MAX_INPUTS)
+		return operator_unimplemented(call, "more than %d inputs", MAX_INPUTS);
+	struct widened *widened = operator_state(call, sizeof(*widened));
+	if (widened == NULL)
+		return -1;
+	widened->to = to;
+	call->kernel->destroy = destroy_widened;
+	call->kernel->run = run_widened;
+	if (prepare_widened(call, op, widens, widened) != 0)
+		return -1;
+	call->kernel->scratch_bytes = widened->scratch + widened->kernel.scratch_bytes;
+	call->kernel->flops = widened->kernel.flops;
+	return 0;
 }
 
 int
 widen_prepare(struct operator_call *call)
 {
 	struct error first = *error_last();
-	if (first.code != ERR_UNIMPLEMENTED || half_of(call) == DATA_TYPE_NONE ||
-	    call->input_count > MAX_INPUTS)
+	if (first.code != ERR_UNIMPLEMENTED || half_of(call) == DATA_TYPE_NONE)
 		return -1;
-	struct widened *widened = operator_state(call, sizeof(*widened));
-	if (widened == NULL)
-		return -1;
-	call->kernel->destroy = destroy_widened;
-	call->kernel->run = run_widened;
-	if (prepare_widened(call, widened) != 0)
+	if (widen_prepare_as(call, call->op, is_half, DATA_TYPE_FLOAT) != 0)
 		return error_restore(&first);
-	call->kernel->scratch_bytes = widened->scratch + widened->kernel.scratch_bytes;
-	call->kernel->flops = widened->kernel.flops;
 	return 0;
 }

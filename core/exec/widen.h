@@ -13,3 +13,12 @@ widen_infer(struct operator_call *call);
 /* As widen_infer for prepare; call->kernel is zeroed. */
 int
 widen_prepare(struct operator_call *call);
+
+/* Is an operand of that type converted? */
+typedef bool
+widen_f(enum data_type data_type);
+
+/* Prepare op for call with every operand that `widens` holds for converted to `to`, and results back. */
+int
+widen_prepare_as(struct operator_call *call, const struct op *op, widen_f *widens,
+		 enum data_type to);

@@ -1,5 +1,5 @@
--- ONNX's own tests. passing.txt names those that pass, so that none is lost unseen: one that fails though it is listed, or
--- passes though it is not, fails this spec.
+-- ONNX's own tests. passing.txt names those that pass, so that none is lost unseen: one that fails though it is listed,
+-- or passes though it is not, fails this spec.
 --   TIDEPOOL_CONFORMANCE=update   writes the list anew
 --   TIDEPOOL_CONFORMANCE=explain  prints why each of the others fails
 local case = require "spec.conformance.case"
