@@ -18,6 +18,7 @@ build = {
       ["tidepool.client.framer"] = "lua/tidepool/client/framer.lua",
       ["tidepool.client.socket"] = "lua/tidepool/client/socket.lua",
       ["tidepool.client.tensor"] = "lua/tidepool/client/tensor.lua",
+      ["tidepool.element"] = "lua/tidepool/element.lua",
       ["tidepool.msgpack"] = "lua/tidepool/msgpack.lua",
       ["tidepool.utf8"] = "lua/tidepool/utf8.lua",
     },

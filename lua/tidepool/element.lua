@@ -49,16 +49,16 @@ end
 
 local M = {}
 
--- By name: { name, number = ONNX's, bytes, ctype, pointer, array = FFI types, to, from = conversions of halves }.
+-- By name: { name, number = ONNX's, bytes, pointer, array = FFI types, to, from = conversions of halves }.
 M.types = {}
 -- The same by ONNX's number.
 M.by_number = {}
 
+-- Not "$[?]" with a type for $: once compiled, that gives the type of the first time for any (LuaJIT 2.1 beta 3).
 local function define(name, number, ctype, to, from)
-  local scalar = ffi.typeof(ctype)
   local kind = {
-    name = name, number = number, ctype = scalar, bytes = ffi.sizeof(scalar), to = to, from = from,
-    pointer = ffi.typeof("$ *", scalar), array = ffi.typeof("$[?]", scalar),
+    name = name, number = number, bytes = ffi.sizeof(ctype), to = to, from = from,
+    pointer = ffi.typeof(ctype .. " *"), array = ffi.typeof(ctype .. "[?]"),
   }
   M.types[name] = kind
   M.by_number[number] = kind

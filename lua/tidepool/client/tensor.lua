@@ -1,77 +1,18 @@
 -- Tensors as the wire has them: { datatype = "FP32", shape = { 1, 3 }, data = bin, little endian }, with the names of
 -- the Open Inference Protocol. make() builds one of Lua numbers, bytes or an FFI array; array() and list() read one.
 local ffi = require "ffi"
+local element = require "tidepool.element"
 local msgpack = require "tidepool.msgpack"
 
-local element = {
-  BOOL = "uint8_t", UINT8 = "uint8_t", UINT16 = "uint16_t", UINT32 = "uint32_t", UINT64 = "uint64_t",
-  INT8 = "int8_t", INT16 = "int16_t", INT32 = "int32_t", INT64 = "int64_t",
-  FP16 = "uint16_t", BF16 = "uint16_t", FP32 = "float", FP64 = "double",
-}
-local array_type, pointer_type, element_bytes = {}, {}, {}
--- Not "$[?]" with a type for $: once compiled, that gives the type of the first time for any (LuaJIT 2.1 beta 3).
-for name, ctype in pairs(element) do
-  array_type[name] = ffi.typeof(ctype .. "[?]")
-  pointer_type[name] = ffi.typeof("const " .. ctype .. " *")
-  element_bytes[name] = ffi.sizeof(ctype)
-end
+local types = element.types
 -- What half precision is read as.
 local float_array = ffi.typeof "float[?]"
-
-local word = ffi.new "union { float f32; uint32_t u32; }"
-
--- A float as the 16 high bits of itself, rounded to nearest, ties to even.
-local function to_bf16(value)
-  word.f32 = value
-  if value ~= value then return 0x7fc0 end
-  local bits = tonumber(word.u32)
-  local high = math.floor(bits / 65536)
-  local low = bits % 65536
-  if low > 0x8000 or (low == 0x8000 and high % 2 == 1) then high = high + 1 end
-  return high
-end
-
-local function from_bf16(bits)
-  word.u32 = bits * 65536
-  return word.f32
-end
-
--- To the nearest whole number, ties to even.
-local function round_even(value)
-  local down = math.floor(value)
-  local rest = value - down
-  if rest > 0.5 or (rest == 0.5 and down % 2 == 1) then return down + 1 end
-  return down
-end
-
--- IEEE 754 binary16.
-local function to_fp16(value)
-  if value ~= value then return 0x7e00 end
-  local sign = (value < 0 or 1 / value < 0) and 0x8000 or 0
-  value = math.abs(value)
-  if value >= 65520 then return sign + 0x7c00 end
-  if value < 2 ^ -14 then return sign + round_even(value * 2 ^ 24) end
-  local _, exponent = math.frexp(value)
-  -- A mantissa that rounds up to 2048 carries into the exponent, as it should.
-  return sign + (exponent + 13) * 1024 + round_even(value * 2 ^ (11 - exponent))
-end
-
-local function from_fp16(bits)
-  local sign = bits >= 0x8000 and -1 or 1
-  local exponent, mantissa = math.floor(bits % 0x8000 / 1024), bits % 1024
-  if exponent == 0 then return sign * mantissa * 2 ^ -24 end
-  if exponent == 31 then return mantissa == 0 and sign / 0 or 0 / 0 end
-  return sign * (1024 + mantissa) * 2 ^ (exponent - 25)
-end
 
 local M = {}
 
 local function check_datatype(datatype)
-  if not element[datatype] then
-    local names = {}
-    for name in pairs(element) do names[#names + 1] = name end
-    table.sort(names)
-    error(("tensor: datatype %s is none of %s"):format(tostring(datatype), table.concat(names, ", ")), 3)
+  if not types[datatype] then
+    error(("tensor: datatype %s is none of %s"):format(tostring(datatype), element.names()), 3)
   end
 end
 
@@ -101,17 +42,14 @@ local function flatten(data, out, at, room, convert)
   return at
 end
 
-local to_half = { FP16 = to_fp16, BF16 = to_bf16 }
-local from_half = { FP16 = from_fp16, BF16 = from_bf16 }
-
 local function bytes_of_table(datatype, data, count)
-  local out = array_type[datatype](count)
-  local filled = flatten(data, out, 0, count, to_half[datatype])
+  local out = types[datatype].array(count)
+  local filled = flatten(data, out, 0, count, types[datatype].to)
   if filled ~= count then
     error(("tensor: data has %s %d elements, its shape says %d"):format(
       filled > count and "more than" or "only", math.min(filled, count), count), 3)
   end
-  return ffi.string(out, count * element_bytes[datatype])
+  return ffi.string(out, count * types[datatype].bytes)
 end
 
 -- A tensor for the wire. shape: sizes, {} for a scalar. data: numbers (booleans for BOOL) in nested or flat tables, or
@@ -119,7 +57,7 @@ end
 function M.make(datatype, shape, data)
   check_datatype(datatype)
   local count = count_of(shape)
-  local bytes = count * element_bytes[datatype]
+  local bytes = count * types[datatype].bytes
   if type(data) == "table" then
     data = bytes_of_table(datatype, data, count)
   elseif type(data) == "cdata" then
@@ -140,9 +78,9 @@ local function parts(tensor)
   check_datatype(tensor.datatype)
   local count = count_of(tensor.shape)
   local data = msgpack.is_bin(tensor.data) and tensor.data[1] or tensor.data
-  if #data ~= count * element_bytes[tensor.datatype] then
+  if #data ~= count * types[tensor.datatype].bytes then
     error(("tensor: data has %d bytes, its shape and datatype say %d"):format(
-      #data, count * element_bytes[tensor.datatype]), 3)
+      #data, count * types[tensor.datatype].bytes), 3)
   end
   return tensor.datatype, count, data
 end
@@ -150,13 +88,13 @@ end
 -- The elements as an FFI array of their type (FP16 and BF16 as floats), and their number.
 function M.array(tensor)
   local datatype, count, data = parts(tensor)
-  local convert = from_half[datatype]
+  local convert = types[datatype].from
   if not convert then
-    local array = array_type[datatype](count)
+    local array = types[datatype].array(count)
     ffi.copy(array, data, #data)
     return array, count
   end
-  local array, bits = float_array(count), ffi.cast(pointer_type[datatype], data)
+  local array, bits = float_array(count), ffi.cast(types[datatype].pointer, data)
   for i = 0, count - 1 do array[i] = convert(bits[i]) end
   return array, count
 end
