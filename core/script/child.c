@@ -165,15 +165,15 @@ send_text(uint16_t kind, uint32_t request, uint32_t code, const void *data, size
 bool
 child_call(uint32_t request, const struct call *call)
 {
-	size_t here =
-		call->kind == CALL_TENSOR && call->bytes <= RECORD_TENSOR_MAX ? call->bytes : 0;
-	size_t offset = here > 0 || call->kind != CALL_TENSOR
-				? 0
-				: (size_t)((const unsigned char *)call->data - own_heap());
-	size_t bytes = record_call_bytes(call, here);
+	bool here = call->kind == CALL_TENSOR && call->bytes <= RECORD_TENSOR_MAX;
+	size_t inline_bytes = here ? call->bytes : 0;
+	size_t offset = RECORD_HERE;
+	if (call->kind == CALL_TENSOR && !here)
+		offset = (size_t)((const unsigned char *)call->data - own_heap());
+	size_t bytes = record_call_bytes(call, inline_bytes);
 	if (bytes > RING_RECORD_MAX)
 		return false;
-	record_write_call(reserve(RECORD_CALL, request, bytes), call, here, offset);
+	record_write_call(reserve(RECORD_CALL, request, bytes), call, inline_bytes, offset);
 	return true;
 }
 

@@ -74,7 +74,7 @@ put(unsigned char *at, const void *data, size_t bytes)
 static unsigned char *
 put_tensor(unsigned char *at, const struct call *call, size_t inline_bytes, size_t offset)
 {
-	struct record_payload payload = { inline_bytes > 0 ? RECORD_HERE : offset, call->bytes };
+	struct record_payload payload = { offset, call->bytes };
 	at = put(at, &call->type, sizeof(call->type));
 	at = put(at, &payload, sizeof(payload));
 	return put(at, call->data, inline_bytes);

@@ -127,7 +127,7 @@ struct record_controls {
 
 /*
  * Bytes that the record of a call needs; `inline_bytes`: of a tensor's data that lies in it. record_write_call fills a record
- * of that size. offset: of the data in the worker's heap when it does not lie in the record.
+ * of that size. offset: of the data in the worker's heap, or RECORD_HERE.
  */
 size_t
 record_call_bytes(const struct call *call, size_t inline_bytes);

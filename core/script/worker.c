@@ -101,7 +101,7 @@ wake_all(struct worker_host *host)
 {
 	struct list *link;
 	while ((link = list_pop_front(&host->to_wake)) != NULL)
-		worker_process_wake(list_entry(link, struct worker_process, wake_link));
+		worker_process_wake_sleeping(list_entry(link, struct worker_process, wake_link));
 }
 
 static void

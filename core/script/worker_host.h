@@ -248,9 +248,12 @@ worker_process_reserve(struct worker_process *process, uint16_t kind, uint32_t r
 /* Records were written: it is woken once this turn of the loop ends. */
 void
 worker_process_send(struct worker_process *process);
-/* Wake it now if it sleeps. */
+/* Wake it: it waits for room on its ring. */
 void
 worker_process_wake(struct worker_process *process);
+/* Wake it if it sleeps for want of records. */
+void
+worker_process_wake_sleeping(struct worker_process *process);
 
 /* --- worker_records.c ----------------------------------------------------------------------------------------------- */
 

@@ -233,8 +233,15 @@ void
 worker_process_wake(struct worker_process *process)
 {
 	static const uint64_t one = 1;
-	if (ring_must_wake(&process->writer) && write(process->wake_worker, &one, sizeof(one)) < 0)
+	if (write(process->wake_worker, &one, sizeof(one)) < 0)
 		assert(errno == EAGAIN);
+}
+
+void
+worker_process_wake_sleeping(struct worker_process *process)
+{
+	if (ring_must_wake(&process->writer))
+		worker_process_wake(process);
 }
 
 /* --- ending --------------------------------------------------------------------------------------------------------- */

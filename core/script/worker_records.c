@@ -290,6 +290,6 @@ worker_records_read(struct worker_process *process)
 	if (process->state >= PROCESS_KILLED)
 		return false;
 	if (ring_release(&process->reader))
-		worker_process_send(process);
+		worker_process_wake(process);
 	return got > 0;
 }

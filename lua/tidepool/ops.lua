@@ -156,6 +156,39 @@ function methods.slice(x, starts, ends, axes, steps)
   return (run("Slice", inputs, 1, kind_of(x)))
 end
 
+-- As a matrix: axes before `axis` (1 when nil) become rows, the others columns.
+function methods.flatten(x, axis)
+  return (run("Flatten", { x }, 1, kind_of(x), { "axis", whole(axis or 1, "flatten: axis") }))
+end
+
+-- In pieces of these sizes along axis (0 when nil).
+function methods.split(x, sizes, axis)
+  sizes = wholes(sizes, "split: sizes")
+  return run("Split", { x, positions(sizes) }, #sizes, kind_of(x), { "axis", whole(axis or 0, "split: axis") })
+end
+
+-- With `before` and `after` elements of value (0 when nil) more along each axis.
+function methods.pad(x, before, after, value)
+  local counts = wholes(before, "pad: before")
+  for _, count in ipairs(wholes(after, "pad: after")) do counts[#counts + 1] = count end
+  return (run("Pad", { x, positions(counts), operand(value or 0, x, "pad: value") }, 1, kind_of(x)))
+end
+
+-- To these sizes, one an axis; mode: "nearest" (when nil), "linear" or "cubic".
+function methods.resize(x, sizes, mode)
+  if mode ~= nil and type(mode) ~= "string" then misuse("resize: mode: must be a string, is %s", type(mode)) end
+  local regions, scales = tensor.tensor("FP32", { 0 }, {}), tensor.tensor("FP32", { 0 }, {})
+  return (run("Resize", { x, regions, scales, positions(sizes, "resize: sizes") }, 1, kind_of(x),
+    { "mode", mode or "nearest" }))
+end
+
+-- Each row along the last axis to mean 0 and variance 1, times scale, plus bias (nil: neither).
+function methods.layer_norm(x, scale, bias, axis)
+  local inputs = { x, operand(scale or 1, x, "layer_norm: scale") }
+  if bias ~= nil then inputs[3] = operand(bias, x, "layer_norm: bias") end
+  return (run("LayerNormalization", inputs, 1, kind_of(x), { "axis", whole(axis or -1, "layer_norm: axis") }))
+end
+
 -- Slices of x along axis (0 when nil), at these positions.
 function methods.gather(x, indices, axis)
   return (run("Gather", { x, positions(indices, "gather: indices") }, 1, kind_of(x),

@@ -84,12 +84,18 @@ local function no_ends() call.input_count, call.output_count, call.attribute_cou
 -- Handles that scripts have forgotten: the device can have their memory back.
 local function send_garbage(request)
   local garbage = request.garbage
+  if #garbage == 0 then return end
+  -- More may be found while these are sent; what the batch has no room for waits for the next.
+  request.garbage = {}
   local room = C.CALL_BATCH_MAX - request.calls
-  for i = #garbage, math.max(1, #garbage - room + 1), -1 do
-    call.kind, call.handle = C.CALL_FREE, garbage[i]
-    no_ends()
-    C.child_call(request.id, call)
-    garbage[i] = nil
+  for i = 1, #garbage do
+    if i > room then
+      request.garbage[#request.garbage + 1] = garbage[i]
+    else
+      call.kind, call.handle = C.CALL_FREE, garbage[i]
+      no_ends()
+      C.child_call(request.id, call)
+    end
   end
 end
 

@@ -40,7 +40,7 @@ describe("record", function()
     local data = ffi.new("float[6]", 1, 2, 3, 4, 5, 6)
     call.kind, call.handle, call.data, call.bytes = C.CALL_TENSOR, 9, data, 24
     call.type = { data_type = 1, rank = 2, dims = { 2, 3 } }
-    write(inline and 24 or 0, 8192)
+    write(inline and 24 or 0, inline and C.RECORD_HERE or 8192)
     return data
   end
 
@@ -75,7 +75,7 @@ describe("record", function()
       assert.is_false(reads(), bytes)
     end
     tensor(true)
-    whole = write(24)
+    whole = write(24, C.RECORD_HERE)
     for bytes = 16, whole - 8, 8 do
       record().record.bytes = bytes
       assert.is_false(reads(), bytes)
@@ -133,7 +133,7 @@ describe("record", function()
     for _, declared in ipairs(types) do
       tensor(true)
       call.type = declared
-      write(24)
+      write(24, C.RECORD_HERE)
       refused "tensor"
     end
   end)
@@ -142,7 +142,7 @@ describe("record", function()
     tensor(true)
     call.type = { data_type = 1, rank = 1, dims = { 4096 } }
     call.bytes = 16384
-    C.record_write_call(record(), call, 24, 0)
+    C.record_write_call(record(), call, 24, C.RECORD_HERE)
     refused "beyond"
   end)
 end)

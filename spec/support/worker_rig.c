@@ -19,6 +19,11 @@ struct value {
 	size_t bytes;
 };
 
+struct text {
+	char *data;
+	size_t used;
+};
+
 struct entry {
 	struct rig *rig;
 	struct worker_request *request;
@@ -43,8 +48,8 @@ struct rig {
 	uint32_t ended;
 	uint32_t batches;
 	bool timed_out;
-	char *calls;
-	char *logs;
+	struct text calls;
+	struct text logs;
 	struct worker_manifest *manifest;
 	struct error manifest_error;
 	bool manifest_done;
@@ -58,11 +63,13 @@ struct rig {
 };
 
 static void
-append(char *text, const char *line)
+append(struct text *text, const char *line)
 {
-	size_t used = strlen(text);
-	if (used + strlen(line) < TEXT_BYTES)
-		strcpy(text + used, line);
+	size_t bytes = strlen(line);
+	if (text->used + bytes >= TEXT_BYTES)
+		return;
+	memcpy(text->data + text->used, line, bytes + 1);
+	text->used += bytes;
 }
 
 /* --- running batches ------------------------------------------------------------------------------------------------ */
@@ -81,11 +88,17 @@ describe(struct rig *rig, const struct call *call)
 		at += snprintf(line + at, sizeof(line) - at, " <%u", call->inputs[i]);
 	for (uint32_t i = 0; i < call->output_count; i++)
 		at += snprintf(line + at, sizeof(line) - at, " >%u", call->outputs[i]);
-	for (uint32_t i = 0; i < call->attribute_count && call->kind == CALL_OPERATION; i++)
-		at += snprintf(line + at, sizeof(line) - at, " %s=%lld", call->attributes[i].name,
-			       (long long)call->attributes[i].as.ints[0]);
+	for (uint32_t i = 0; i < call->attribute_count && call->kind == CALL_OPERATION; i++) {
+		const struct call_attribute *attribute = &call->attributes[i];
+		at += snprintf(line + at, sizeof(line) - at, " %s=", attribute->name);
+		if (attribute->kind == CALL_ATTRIBUTE_STRING)
+			at += snprintf(line + at, sizeof(line) - at, "%s", attribute->as.string);
+		else
+			at += snprintf(line + at, sizeof(line) - at, "%lld",
+				       (long long)attribute->as.ints[0]);
+	}
 	snprintf(line + at, sizeof(line) - at, "\n");
-	append(rig->calls, line);
+	append(&rig->calls, line);
 }
 
 static void
@@ -209,7 +222,7 @@ on_log(void *context, const struct worker_script *script, const char *text, size
 	struct rig *rig = context;
 	char line[8192];
 	snprintf(line, sizeof(line), "%.*s\n", (int)length, text);
-	append(rig->logs, line);
+	append(&rig->logs, line);
 }
 
 static void
@@ -240,8 +253,8 @@ rig_new(const struct rig_options *options)
 		return NULL;
 	struct rig *rig = calloc(1, sizeof(*rig));
 	rig->options = *options;
-	rig->calls = calloc(1, TEXT_BYTES);
-	rig->logs = calloc(1, TEXT_BYTES);
+	rig->calls.data = calloc(1, TEXT_BYTES);
+	rig->logs.data = calloc(1, TEXT_BYTES);
 	uv_loop_init(&rig->loop);
 	uv_timer_init(&rig->loop, &rig->timer);
 	rig->timer.data = rig;
@@ -280,8 +293,8 @@ rig_delete(struct rig *rig)
 		free(rig->entries[i]);
 	}
 	free(rig->entries);
-	free(rig->calls);
-	free(rig->logs);
+	free(rig->calls.data);
+	free(rig->logs.data);
 	free(rig);
 }
 
@@ -361,13 +374,13 @@ rig_time(struct rig *rig, int request)
 const char *
 rig_calls(struct rig *rig)
 {
-	return rig->calls;
+	return rig->calls.data;
 }
 
 const char *
 rig_logs(struct rig *rig)
 {
-	return rig->logs;
+	return rig->logs.data;
 }
 
 uint32_t
