@@ -5,13 +5,13 @@
 -- still be in time: a model that is resident is used while it is there.
 -- Cost: a swap and a run overlap, so a job takes the longer of the two and the first group of the swap. A swap is
 -- slower while a device behind the same switch loads; a peer that has the model is the source where that is faster.
--- Eviction: of each model, the tail that its run hides (it is loaded again while the head already computes) goes before
--- anything that would be waited for; then whole models by last use.
+-- Eviction: what costs least to bring back, a byte and its time since its last use: the part of a load that the run
+-- does not hide counts in full, the link's time a little, and a copy on a peer makes both small.
 -- Admission: a request whose deadline could not be met behind the jobs that come before it is refused at once, with the
--- time by which it is too late as advice.
+-- time by which it is too late as advice. With a device free and nobody before it, it is always taken.
 --
 -- config: look_ahead (8), admission (true), margin (1): predictions are multiplied by it, contention (2): factor of a
--- swap beside another behind one switch
+-- swap beside another behind one switch, link_share (0.05): what the link's time counts
 local lru = require "lru"
 local place = require "place"
 local queue = require "queue"
@@ -19,13 +19,19 @@ local queue = require "queue"
 local tide = {}
 tide.__index = tide
 
+-- ns: what was used more recently counts as if it had not been.
+local AGE_MIN = 1e6
+
+local worth
+
 function tide.new(node, config)
-  return setmetatable({
+  local self = setmetatable({
     node = node,
     waiting = queue.new(node),
     lru = lru.new(node),
     look_ahead = config.look_ahead or 8,
     admission = config.admission ~= false,
+    link_share = config.link_share or 0.05,
     margin = config.margin or 1,
     contention = config.contention or 2,
     candidates = {},
@@ -34,6 +40,8 @@ function tide.new(node, config)
     -- By switch: devices behind it that load. By index of device: factor of a copy from the host.
     loading = {}, slowdown = {},
   }, tide)
+  function self.worth(model, device) return worth(self, model, device) end
+  return self
 end
 
 -- Order --------------------------------------------------------------------------------------------------------
@@ -45,7 +53,7 @@ end
 -- Cost --------------------------------------------------------------------------------------------------------
 
 -- Per device, by index: what a copy from the host is slowed down by.
-local function note_contention(self)
+local function note_contention(self, none)
   local devices, loading, slowdown = self.node.devices, self.loading, self.slowdown
   for i = 1, #devices do
     local switch = devices[i].switch_id
@@ -57,7 +65,7 @@ local function note_contention(self)
   end
   for i = 1, #devices do
     local switch = devices[i].switch_id
-    slowdown[i] = switch >= 0 and loading[switch] > devices[i].loading and self.contention or 1
+    slowdown[i] = not none and switch >= 0 and loading[switch] > devices[i].loading and self.contention or 1
   end
 end
 
@@ -151,43 +159,42 @@ end
 
 -- Admission --------------------------------------------------------------------------------------------------------
 
--- ns until a device is free, on average, once all jobs that must start before `latest` have run.
+-- ns until the first device is free, once all jobs that must start before `latest` have run on as many as there are.
 local function wait_until_free(self, latest)
-  local node, work = self.node, self.waiting:weight_before(latest)
-  local devices = node.devices
-  for i = 1, #devices do work = work + math.max(0, devices[i].busy_until - node.now) end
-  return #devices > 0 and work / #devices or 0
+  local node, devices, soonest = self.node, self.node.devices, math.huge
+  for i = 1, #devices do
+    soonest = math.min(soonest, math.max(0, devices[i].busy_until - node.now))
+  end
+  return #devices > 0 and soonest + self.waiting:weight_before(latest) / #devices or 0
 end
 
 function tide:admit(job)
   local due = place.due(job)
   if not self.admission or due == math.huge then return true end
   note_job(self, job)
-  note_contention(self)
-  local done_at = self.node.now + wait_until_free(self, self.latest[job.slot]) + (cheapest(self, job, true))
+  local wait = wait_until_free(self, self.latest[job.slot])
+  if wait == 0 then return true end
+  note_contention(self, true)
+  local done_at = self.node.now + wait + (cheapest(self, job, true))
   if done_at <= due then return true end
   return false, (done_at - due) / 1e6
 end
 
 -- Eviction --------------------------------------------------------------------------------------------------------
 
--- Groups of the model that must be there so that the rest is loaded while it runs.
-local function head_of(model, device)
+-- What it costs to bring a byte of the model back, for as long as it was not used: the part of a load that its run does
+-- not hide, and the link's time, which others want too. A peer that has it makes it cheap.
+function worth(self, model, device)
   local load = place.load_ns(model, device)
-  if load <= model.run_ns then return math.min(1, model.group_count) end
-  return math.ceil(model.group_count * (1 - model.run_ns / load))
-end
-
-local function used_at(model)
-  return model.used_at
+  local giver = place.peer_with(self.node, model, device)
+  if giver then load = math.min(load, model.bytes / device.peer_rate * 1e9) end
+  local exposed = math.max(0, load - model.run_ns)
+  local age = math.max(self.node.now - model.used_at, AGE_MIN)
+  return (exposed + self.link_share * load) / (model.bytes * age)
 end
 
 function tide:evict(device, bytes)
-  local evictions = self.lru
-  evictions:start()
-  local rest = evictions:pass(device, bytes, used_at, head_of)
-  if rest > 0 then evictions:pass(device, rest, used_at) end
-  return evictions.list, evictions.listed
+  return self.lru:evict(device, bytes, self.worth)
 end
 
 function tide:done(job)

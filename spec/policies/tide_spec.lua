@@ -101,11 +101,17 @@ describe("policy tide", function()
       assert.is_true((host:admit { models = { 0 }, arrived_at = 2e9 }))
     end)
 
-    it("with the swap and what runs now counted", function()
+    it("with what runs now counted", function()
       set_up(options)
-      assert.is_true((host:admit { models = { 0 }, arrived_at = 0.965e9 }))
-      node.devices[0].busy_until = 1.01e9
-      assert.is_false((host:admit { models = { 0 }, arrived_at = 0.965e9 }))
+      node:put(0, 0)
+      node.devices[0].busy_until = 1.02e9
+      assert.is_true((host:admit { models = { 0 }, arrived_at = 0.981e9 }))
+      assert.is_false((host:admit { models = { 0 }, arrived_at = 0.979e9 }))
+    end)
+
+    it("what is late already, with a device free and nobody before it", function()
+      set_up(options)
+      assert.is_true((host:admit { models = { 0 }, arrived_at = 0 }))
     end)
 
     it("everything when told to, and what has no deadline", function()
@@ -114,13 +120,52 @@ describe("policy tide", function()
     end)
   end)
 
-  it("evicts the tails that a run hides before anything that would be waited for", function()
-    set_up { models = { { used_at = 20, run_ns = 5e6, load_ns = 10e6 },
-      { used_at = 10, run_ns = 1e6, load_ns = 10e6 } } }
-    node:put(0, 0)
-    node:put(1, 0)
-    -- Model 0 hides the load of half its groups, model 1 that of one.
-    assert.same({ { 1, 9 }, { 0, 5 } }, host:evict(0, 11 * MIB))
-    assert.same({ { 1, 0 }, { 0, 5 } }, host:evict(0, 29 * MIB))
+  describe("evicts", function()
+    local second = 1e9
+
+    -- All used at the same time, but for what is said; 0 and 1 are light, 2 and 3 heavy.
+    local function fill(used)
+      set_up { devices = { {}, { peer_rate = 50e9 } }, now = 100 * second, models = {
+        { run_ns = 20e6, load_ns = 10e6 }, { run_ns = 20e6, load_ns = 10e6 },
+        { run_ns = 10e6, load_ns = 40e6 }, { run_ns = 10e6, load_ns = 20e6 },
+      } }
+      for model = 0, 3 do
+        node:put(model, 0)
+        node.models[model].used_at = (used[model] or 50) * second
+      end
+    end
+
+    local function order()
+      local list = {}
+      for i, pair in ipairs(host:evict(0, 1000 * MIB)) do list[i] = pair[1] end
+      return list
+    end
+
+    it("what a run hides first, then what is waited for least", function()
+      fill {}
+      assert.same({ 0, 1, 3, 2 }, order())
+    end)
+
+    it("of like models the one that was used longest ago", function()
+      fill { [1] = 40 }
+      assert.same({ 1, 0, 3, 2 }, order())
+    end)
+
+    it("a heavy model before a light one, if nobody asked for it for long enough", function()
+      fill { [0] = 99.9, [1] = 99.9, [3] = 1 }
+      assert.same({ 3, 2, 0, 1 }, order())
+    end)
+
+    it("a heavy model early, if a peer has it", function()
+      fill {}
+      node:put(2, 1)
+      node.devices[0].peer_rate = 50e9
+      assert.same({ 2, 0, 1, 3 }, order())
+    end)
+
+    it("of the last model only the tail", function()
+      fill {}
+      assert.same({ { 0, 0 }, { 1, 6 } }, host:evict(0, 26 * MIB))
+    end)
   end)
 end)
