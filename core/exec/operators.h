@@ -13,6 +13,7 @@
 	X(conv) \
 	X(deconv) \
 	X(detect) \
+	X(einsum) \
 	X(elementwise) \
 	X(generate) \
 	X(integer) \

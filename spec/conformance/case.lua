@@ -101,8 +101,10 @@ end
 local function find_difference(got, expected, count, rtol)
   for i = 0, count - 1 do
     local x, y = got[i], expected[i]
-    local both_nan = x ~= x and y ~= y
-    if x ~= y and not both_nan and not (math.abs(x - y) <= ATOL + rtol * math.abs(y)) then return i end
+    local same = x == y or (x ~= x and y ~= y)
+    -- False for NaN against a number.
+    local close = math.abs(x - y) <= ATOL + rtol * math.abs(y)
+    if not same and not close then return i end
   end
 end
 
