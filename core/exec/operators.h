@@ -18,6 +18,7 @@
 	X(generate) \
 	X(integer) \
 	X(loss) \
+	X(lookup) \
 	X(matmul) \
 	X(move) \
 	X(norm) \

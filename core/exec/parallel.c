@@ -1,5 +1,8 @@
 #include "exec/parallel.h"
 
+#include <stdlib.h>
+#include <unistd.h>
+
 /*
  * OpenMP's runtime is built without ThreadSanitizer, which is therefore told that a loop's parts come after its start and
  * before its end. Races between parts still show.
@@ -12,6 +15,9 @@
 #define comes_after(mark) ((void)(mark))
 #define comes_before(mark) ((void)(mark))
 #endif
+
+/* Rounds that a thread of OpenMP's looks for work before it sleeps. */
+static const char SPIN_ROUNDS[] = "10000";
 
 void
 parallel_for(unsigned threads, int64_t count, int64_t grain, parallel_part_f *part, void *context)
@@ -34,4 +40,13 @@ parallel_for(unsigned threads, int64_t count, int64_t grain, parallel_part_f *pa
 		comes_before(&share);
 	}
 	comes_after(&share);
+}
+
+void
+parallel_settle(char *const arguments[])
+{
+	if (getenv("GOMP_SPINCOUNT") != NULL || getenv("OMP_WAIT_POLICY") != NULL)
+		return;
+	if (setenv("GOMP_SPINCOUNT", SPIN_ROUNDS, 0) == 0)
+		execv("/proc/self/exe", arguments);
 }

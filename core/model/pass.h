@@ -22,5 +22,6 @@ pass_f pass_activation;
 pass_f pass_batch_norm;
 pass_f pass_identity;
 pass_f pass_layer_norm;
+pass_f pass_one_hot;
 pass_f pass_posts;
 pass_f pass_power;

@@ -16,10 +16,7 @@ static pass_f *const untyped[] = {
 };
 
 static pass_f *const typed[] = {
-	pass_layer_norm,
-	pass_power,
-	pass_posts,
-	NULL,
+	pass_layer_norm, pass_one_hot, pass_power, pass_posts, NULL,
 };
 
 static int

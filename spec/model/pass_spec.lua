@@ -121,6 +121,28 @@ describe("pass", function()
     end)
   end)
 
+  it("picks rows instead of multiplying one-hot encodings", function()
+    local numbers = {}
+    for i = 0, 9 do numbers[#numbers + 1] = i end
+    -- Indices that are none encode as zeros.
+    local ids = input({ 2, 4, 1 }, { datatype = "INT32", values = { 0, 9, 3, -1, 10, 5, 2147483647, -2147483648 } })
+    local function encode(b, x)
+      local wide = b:node("Expand", { x, b:constant({ 2, 4, 10 }) })
+      return b:node("Cast", { b:node("Equal", { wide, b:constant(numbers, "INT32", { 1, 1, 10 }) }) }, { to = 1 })
+    end
+    check({ "Lookup" }, { ids }, function(b, x)
+      return b:gelu(b:add(b:matmul(encode(b, x), b:weight({ 10, 6 }, 1)), b:weight({ 1, 1, 6 }, 1)))
+    end)
+    -- What is read twice, or summed with something of another shape, is not done to the table.
+    check({ "Lookup", "Relu", "Add" }, { ids }, function(b, x)
+      local y = b:matmul(encode(b, x), b:weight({ 10, 6 }, 1))
+      return { b:relu(y), b:add(y, b:weight({ 2, 4, 6 }, 1)) }
+    end)
+    -- Numbers in another order are no encoding.
+    numbers[1], numbers[2] = 1, 0
+    check(nil, { ids }, function(b, x) return b:matmul(encode(b, x), b:weight({ 10, 6 }, 1)) end)
+  end)
+
   it("leaves out what passes its input on", function()
     check({ "Relu" }, { input { 3, 4 } }, function(b, x)
       return b:node("Dropout", { b:node("Identity", { b:relu(x) }) })
