@@ -151,10 +151,25 @@ policy_replaced(void *context, const char *from, const char *to, const struct er
 	schedule_want_dispatch(context);
 }
 
+/* The folder of the policy's file, where it may keep modules of its own; NULL for a built-in policy. */
+static const char *
+policy_folder(const struct config *config, char folder[ENGINE_PATH_BYTES])
+{
+	const char *slash = config->policy == NULL ? NULL : strrchr(config->policy, '/');
+	if (config->policy == NULL)
+		return NULL;
+	snprintf(folder, ENGINE_PATH_BYTES, "%.*s",
+		 slash == NULL ? 1 : (int)(slash - config->policy),
+		 slash == NULL ? "." : config->policy);
+	return folder;
+}
+
 static int
 open_policy(struct engine *engine)
 {
+	char folder[ENGINE_PATH_BYTES];
 	struct policy_options options = { .node = &engine->view,
+					  .folder = policy_folder(engine->config, folder),
 					  .replaced = policy_replaced,
 					  .context = engine };
 	engine->policy = policy_host_new(&options);

@@ -124,11 +124,12 @@ submit_to_policy(struct job *job)
 		return error_set(ERR_RESOURCE_EXHAUSTED, "policy '%s': the request is refused now",
 				 policy_name(engine->policy));
 	}
+	if (policy_submit(engine->policy, &job->view) != 0)
+		return -1;
 	job->state = JOB_QUEUED;
 	job->submitted_at = clock_now();
 	list_push_back(&engine->jobs, &job->of_engine);
 	view_job_counted(engine, job, 1);
-	policy_submit(engine->policy, &job->view);
 	schedule_want_dispatch(engine);
 	return 0;
 }

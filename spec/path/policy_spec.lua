@@ -63,6 +63,16 @@ describe("a policy", function()
     sum(10)
   end)
 
+  it("may require modules that lie beside its file", function()
+    local folder = file:match "^(.*)/"
+    local module = ("%s_part"):format(file:match "([^/]+)$")
+    write(folder .. "/" .. module .. ".lua", "return { name = 'with_part' }")
+    write(file, ("local part = require %q\n"):format(module) .. fifo("x"):gsub('name = "x"', "name = part.name"))
+    assert(wait_for(c, "with_part"))
+    sum(10)
+    os.remove(folder .. "/" .. module .. ".lua")
+  end)
+
   it("is replaced by RPC, and every policy that comes along can be", function()
     for _, name in ipairs(assert(c:call "policy.list")) do
       local source = io.open("policies/" .. name .. ".lua"):read "*a"
