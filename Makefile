@@ -5,6 +5,7 @@ help:
 	@echo 'make demo       install what is missing, build, and name the types of real files with a real model'
 	@echo 'make test       install what is missing; lint, specs, sanitizers, fuzz targets (steps: make test STEPS="dev asan")'
 	@echo 'make bench      build release and measure: calls beside Tarantool, cold start'
+	@echo 'make paper      run the experiments of the paper in the simulator: build/paper/index.html, docs/paper.md (TRACE=file)'
 	@echo 'make gpu-check  build with CUDA and run the specs on the GPU of this machine'
 	@echo 'make lint       formatting of C, luacheck of Lua'
 	@echo 'make build      the release build alone: build/release/tidepool'
@@ -26,6 +27,11 @@ bench: build
 	@cmake/setup.sh test
 	@cmake/bench.sh
 
+paper: build
+	@mkdir -p build/paper docs
+	@build/release/tidepool paper --out build/paper $(if $(TRACE),--trace $(TRACE)) >/dev/null
+	@cp build/paper/paper.md docs/paper.md
+
 gpu-check:
 	@cmake/setup.sh test
 	@JOBS=$(JOBS) cmake/test.sh gpu
@@ -36,4 +42,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: help demo build test bench gpu-check lint clean
+.PHONY: help demo build test bench paper gpu-check lint clean

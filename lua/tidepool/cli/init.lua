@@ -14,7 +14,7 @@ local cli = {}
 
 local names = {
   "serve", "deploy", "remove", "invoke", "functions", "logs", "models", "policy", "status", "import",
-  "bench", "sim", "fetch", "version",
+  "bench", "sim", "paper", "fetch", "version",
 }
 
 local function add_command(parser, name)
