@@ -31,7 +31,9 @@ prepare_reorder(struct operator_call *call)
 static int
 run_copy(const void *state, const struct operands *operands)
 {
-	memcpy(operands->outputs[0], operands->inputs[0], *(const size_t *)state);
+	size_t bytes = *(const size_t *)state;
+	if (bytes != 0)
+		memcpy(operands->outputs[0], operands->inputs[0], bytes);
 	return 0;
 }
 

@@ -94,6 +94,13 @@ end
 local function doubles(tensor, count)
   local numbers = ffi.new("double[?]", math.max(count, 1))
   C.cast_run(C.DATA_TYPE_DOUBLE, numbers, tensor.type.data_type, tensor.data, count)
+  -- LuaJIT keeps other types of values in NaNs: one that is read with bits of its own would be taken for such a value.
+  local words = ffi.cast("uint32_t *", numbers)
+  for i = 0, count - 1 do
+    local high, low = words[2 * i + 1], words[2 * i]
+    local rest = bit.band(high, 0xfffff)
+    if bit.band(high, 0x7ff00000) == 0x7ff00000 and (rest ~= 0 or low ~= 0) then numbers[i] = 0 / 0 end
+  end
   return numbers
 end
 
