@@ -55,6 +55,10 @@ static struct {
 
 /* --- sleeping and waking -------------------------------------------------------------------------------------------- */
 
+/*
+ * Without spinning first: the scheduler puts client, node and worker that call each other in turn on one core, where a wake
+ * takes 3 µs; a worker that spins for 10 or 20 µs drives them apart (25–34 µs a call became 29–62 on two cores).
+ */
 static void
 sleep_until_woken(void)
 {

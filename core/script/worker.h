@@ -108,6 +108,7 @@ struct worker_manifest {
 	uint32_t file_count;
 	char **file_names;
 	char **file_sources;
+	/* As the script wrote them: percent (98), ms; 0 where it says nothing. */
 	double slo_percentile;
 	double slo_ms;
 	/* As in worker_script_options; 0 where the script says nothing. */
