@@ -1,5 +1,4 @@
-/* Reductions over some axes, and the positions of largest and smallest elements. */
-#include <assert.h>
+/* Reductions over some axes. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -413,115 +412,16 @@ prepare_reduce(struct operator_call *call)
 	return 0;
 }
 
-/* --- ArgMax, ArgMin ----------------------------------------------------------------------------------------------- */
-
-struct arg {
-	int64_t outer;
-	int64_t dim;
-	int64_t inner;
-	enum data_type data_type;
-	/* ArgMin; the last of equal ones. */
-	bool smallest;
-	bool last;
-};
-
-#define ARG(N, type, lowest, highest)                                                              \
-	static int64_t arg_##N(const struct arg *arg, const void *in)                              \
-	{                                                                                          \
-		const type *from = in;                                                             \
-		int64_t best = 0;                                                                  \
-		for (int64_t i = 1; i < arg->dim; i++) {                                           \
-			type x = from[i * arg->inner], old = from[best * arg->inner];              \
-			bool better = arg->smallest ? x < old : x > old;                           \
-			if (better || (arg->last && x == old))                                     \
-				best = i;                                                          \
-		}                                                                                  \
-		return best;                                                                       \
-	}
-REDUCE_TYPES(ARG)
-
-static int64_t
-find_arg(const struct arg *arg, const void *in)
-{
-	switch (arg->data_type) {
-#define X(N, type, lowest, highest)                                                                \
-	case DATA_TYPE_##N:                                                                        \
-		return arg_##N(arg, in);
-		REDUCE_TYPES(X)
-#undef X
-	default:
-		return 0;
-	}
-}
-
-static int
-run_arg(const void *state, const struct operands *operands)
-{
-	const struct arg *arg = state;
-	int64_t *out = operands->outputs[0];
-	size_t bytes = data_type_bytes(arg->data_type);
-	for (int64_t o = 0; o < arg->outer; o++)
-		for (int64_t i = 0; i < arg->inner; i++) {
-			int64_t at = o * arg->dim * arg->inner + i;
-			*out++ = find_arg(arg,
-					  (const char *)operands->inputs[0] + at * (int64_t)bytes);
-		}
-	return 0;
-}
-
-static int
-infer_arg(struct operator_call *call)
-{
-	uint32_t axis;
-	if (operator_axis(call, node_int(call->node, "axis", 0), call->inputs[0].rank, &axis) != 0)
-		return -1;
-	if (call->inputs[0].dims[axis] == 0)
-		return operator_error(call, "axis %" PRIu32 " has no elements", axis);
-	return output_reduced(call, 1U << axis, DATA_TYPE_INT64);
-}
-
-static int
-prepare_arg(struct operator_call *call)
-{
-	const struct tensor_type *in = &call->inputs[0];
-	struct arg *arg = operator_state(call, sizeof(*arg));
-	uint32_t axis;
-	if (arg == NULL ||
-	    operator_axis(call, node_int(call->node, "axis", 0), in->rank, &axis) != 0)
-		return -1;
-	*arg = (struct arg){
-		.outer = 1,
-		.dim = in->dims[axis],
-		.inner = 1,
-		.data_type = in->data_type,
-		.smallest = strcmp(call->node->op_type, "ArgMin") == 0,
-		.last = node_int(call->node, "select_last_index", 0) != 0,
-	};
-	if (all_loops[in->data_type][0].fold == NULL)
-		return operator_unimplemented(call, "element type %s is not supported",
-					      data_type_name(in->data_type));
-	for (uint32_t i = 0; i < axis; i++)
-		arg->outer *= in->dims[i];
-	for (uint32_t i = axis + 1; i < in->rank; i++)
-		arg->inner *= in->dims[i];
-	call->kernel->run = run_arg;
-	return 0;
-}
-
 /* clang-format off */
 #define REDUCE(NAME)                                                                               \
 	{ .type = NAME, .since = 1, .inputs = { 1, 2 }, .outputs = { 1, 1 },                       \
 	  .known_inputs = 1 << 1, .infer = infer_reduce, .prepare = prepare_reduce }
-#define ARG_OPERATOR(NAME)                                                                         \
-	{ .type = NAME, .since = 1, .inputs = { 1, 1 }, .outputs = { 1, 1 },                       \
-	  .infer = infer_arg, .prepare = prepare_arg }
 /* clang-format on */
 
 static const struct op reduce_operators[] = {
-	REDUCE("ReduceSum"),       REDUCE("ReduceMean"),   REDUCE("ReduceMax"),
-	REDUCE("ReduceMin"),       REDUCE("ReduceProd"),   REDUCE("ReduceSumSquare"),
-	REDUCE("ReduceL1"),        REDUCE("ReduceL2"),     REDUCE("ReduceLogSum"),
-	REDUCE("ReduceLogSumExp"), ARG_OPERATOR("ArgMax"), ARG_OPERATOR("ArgMin"),
+	REDUCE("ReduceSum"),    REDUCE("ReduceMean"),      REDUCE("ReduceMax"), REDUCE("ReduceMin"),
+	REDUCE("ReduceProd"),   REDUCE("ReduceSumSquare"), REDUCE("ReduceL1"),  REDUCE("ReduceL2"),
+	REDUCE("ReduceLogSum"), REDUCE("ReduceLogSumExp"),
 };
 
 const struct operator_family operator_family_reduce = {

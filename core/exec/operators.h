@@ -8,17 +8,19 @@
 /* clang-format off */
 #define OPERATOR_FAMILIES(X) \
 	X(adapt) \
+	X(arg) \
+	X(binary) \
 	X(cast) \
 	X(control) \
 	X(conv) \
 	X(deconv) \
 	X(detect) \
 	X(einsum) \
-	X(elementwise) \
+	X(gather) \
 	X(generate) \
 	X(integer) \
-	X(loss) \
 	X(lookup) \
+	X(loss) \
 	X(matmul) \
 	X(move) \
 	X(norm) \
@@ -30,14 +32,15 @@
 	X(remap) \
 	X(reorder) \
 	X(resize) \
-	X(scale) \
 	X(sample) \
+	X(scale) \
 	X(scatter) \
 	X(select) \
 	X(sequence) \
 	X(shape) \
 	X(softmax) \
 	X(sort) \
+	X(unary) \
 	X(where)
 /* clang-format on */
 
