@@ -42,7 +42,7 @@ function trace.read(path)
   return trace.parse(text, path)
 end
 
--- What the generator was fitted to: the published minute counts of 120 functions over 31 minutes (docs/paper.md shows
+-- What the generator was fitted to: the published minute counts of 120 functions over 31 minutes (docs/simulator.md shows
 -- how well). Quantiles at these shares, straight lines between them:
 local SHARES = { 0, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 1 }
 -- a function's mean rate, requests a minute;

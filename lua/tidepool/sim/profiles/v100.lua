@@ -2,7 +2,7 @@
 -- and models at batch 1. Times in ms, rates in bytes/s.
 --
 -- resident_ms is what a run takes with the model on the device. swapped_ms and peer_ms are what the paper measured, to
--- be held against what the simulator makes of bytes, rates and the latency of a copy (docs/paper.md). native_ms and
+-- be held against what the simulator makes of bytes, rates and the latency of a copy (docs/simulator.md). native_ms and
 -- native_bytes are for the baseline that gives every function a process with a context of its own.
 local GB = 1e9
 
