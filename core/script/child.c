@@ -22,10 +22,6 @@ enum {
 	/* Records handled before the core is woken though there is more to do. */
 	WAKE_EVERY = 8,
 	RESULTS_MAX = CALL_BATCH_MAX,
-	/* Looks at the ring before sleeping, some 40 µs of them. */
-	LOOKS = 1500,
-	/* After so many vain looks in a row a worker looks only once in 2^so-many chances. */
-	PATIENCE_MAX = 7,
 };
 
 _Static_assert(CHILD_INLINE == (int)RECORD_TENSOR_MAX, "the runtime knows what goes into records");
@@ -48,9 +44,6 @@ static struct {
 	uint32_t lent_count;
 	/* Published but the core not looked at. */
 	uint32_t unwoken;
-	/* Looks in vain in a row, up to PATIENCE_MAX; and chances to let pass before the next look. */
-	uint32_t vain;
-	uint32_t skips;
 } self;
 
 /* --- sleeping and waking -------------------------------------------------------------------------------------------- */
@@ -65,30 +58,6 @@ sleep_until_woken(void)
 	uint64_t count;
 	if (read(FD_WAKE_SELF, &count, sizeof(count)) < 0)
 		_exit(CHILD_EXIT_RING);
-}
-
-/*
- * Before it sleeps a worker looks for its next request for a moment: a client that asks again at once is back sooner than
- * a sleeper is woken. Looking in vain makes it look less often, as in the node's loop.
- */
-static bool
-look_around(void)
-{
-	if (self.skips > 0) {
-		self.skips--;
-		return false;
-	}
-	for (int i = 0; i < LOOKS; i++) {
-		if (ring_has_record(&self.in)) {
-			self.vain = 0;
-			return true;
-		}
-		__builtin_ia32_pause();
-	}
-	if (self.vain < PATIENCE_MAX)
-		self.vain++;
-	self.skips = (1u << self.vain) - 1;
-	return false;
 }
 
 static void
@@ -366,8 +335,6 @@ serve(void)
 			continue;
 		}
 		publish_and_wake();
-		if (look_around())
-			continue;
 		if (!ring_ask_wake(&self.in))
 			sleep_until_woken();
 		ring_stay_awake(&self.in);
