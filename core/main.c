@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "config.h"
+#include "exec/parallel.h"
 #include "native.h"
 #include "path/engine.h"
 #include "script/json.h"
@@ -186,7 +187,9 @@ asks_for_help(int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	if (argc >= 2 && strcmp(argv[1], "serve") == 0 && !asks_for_help(argc, argv))
+	if (argc >= 2 && strcmp(argv[1], "serve") == 0 && !asks_for_help(argc, argv)) {
+		parallel_settle(argv);
 		return serve(argc - 1, argv + 1);
+	}
 	return run_command(argc, argv);
 }

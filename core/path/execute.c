@@ -24,6 +24,13 @@ struct step_memory {
 	struct device_event *const *ready;
 };
 
+/* The program of an operation has such inputs in it already. */
+static bool
+has_known_value(const struct job_step *step, uint32_t input)
+{
+	return step->operation.constants != NULL && step->operation.constants[input] != NULL;
+}
+
 static int
 bind_step(struct job *job, struct job_step *step, struct step_memory *memory)
 {
@@ -35,8 +42,11 @@ bind_step(struct job *job, struct job_step *step, struct step_memory *memory)
 		arena_calloc(&job->arena, info->output_count + 1, sizeof(*types));
 	if (inputs == NULL || outputs == NULL || types == NULL)
 		return -1;
+	uint32_t bound = 0;
 	for (uint32_t i = 0; i < step->input_count; i++)
-		inputs[i] = slots[step->inputs[i]].address;
+		if (!has_known_value(step, i))
+			inputs[bound++] = slots[step->inputs[i]].address;
+	assert(bound == info->input_count);
 	for (uint32_t i = 0; i < step->output_count; i++)
 		outputs[i] = slots[step->outputs[i]].address;
 	memory->binding = (struct program_binding){ .workspace = job->workspace,

@@ -68,6 +68,34 @@ describe("a function with a handler", function()
     assert.is_true(math.abs(sum - 1) < 1e-5)
   end)
 
+  it("runs operators whose shapes come from values, in chains", function()
+    assert(deploy("ops", [[
+      local tide = require "tidepool"
+      return { handler = function()
+        local x = tide.tensor("FP32", { 2, 3 }, { 1, 2, 3, 4, 5, 6 })
+        return {
+          flat = x:reshape({ 3, -1 }):get():totable(),
+          second = x:slice({ 1 }, { 2 }):get():totable(),
+          sums = x:sum(1):get():totable(),
+          turned = x:transpose({ 1, 0 }):reshape({ 6 }):get():totable(),
+          product = x:matmul(x:transpose({ 1, 0 })):get():totable(),
+          scaled = (x * 2 + 1):reshape({ 6 }):get():totable(),
+        }
+      end }]]))
+    local result = assert(c:invoke("ops", nil))
+    local function flat(value, into)
+      into = into or {}
+      if type(value) == "table" then for _, item in ipairs(value) do flat(item, into) end else into[#into + 1] = value end
+      return into
+    end
+    assert.same({ 1, 2, 3, 4, 5, 6 }, flat(result.flat))
+    assert.same({ 4, 5, 6 }, flat(result.second))
+    assert.same({ 6, 15 }, flat(result.sums))
+    assert.same({ 1, 4, 2, 5, 3, 6 }, flat(result.turned))
+    assert.same({ 14, 32, 32, 77 }, flat(result.product))
+    assert.same({ 3, 5, 7, 9, 11, 13 }, flat(result.scaled))
+  end)
+
   it("can catch the error of a call", function()
     local result = assert(c:invoke("wrong_shape", nil))
     assert.is_false(result.ok)

@@ -42,8 +42,8 @@ function trace.read(path)
   return trace.parse(text, path)
 end
 
--- What the generator was fitted to: the published minute counts of 120 functions over 31 minutes (docs/simulator.md shows
--- how well). Quantiles at these shares, straight lines between them:
+-- What the generator was fitted to: the published minute counts of 120 functions over 31 minutes (docs/simulator.md
+-- shows how well). Quantiles at these shares, straight lines between them:
 local SHARES = { 0, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 1 }
 -- a function's mean rate, requests a minute;
 local MEANS = { 5.13, 5.61, 5.71, 6.61, 10.21, 12.62, 13.16, 13.52, 14.39 }
