@@ -20,6 +20,7 @@ build = {
       ["tidepool.client.tensor"] = "lua/tidepool/client/tensor.lua",
       ["tidepool.element"] = "lua/tidepool/element.lua",
       ["tidepool.msgpack"] = "lua/tidepool/msgpack.lua",
+      ["tidepool.nan"] = "lua/tidepool/nan.lua",
       ["tidepool.utf8"] = "lua/tidepool/utf8.lua",
     },
   },

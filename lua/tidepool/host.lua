@@ -9,6 +9,7 @@ local ffi = require "ffi"
 local C = require "tidepool.worker.native"
 local element = require "tidepool.element"
 local misuse = require "tidepool.misuse"
+local nan = require "tidepool.nan"
 
 ffi.cdef [[
 struct tidepool_host {
@@ -195,6 +196,8 @@ for number, kind in pairs(by_number) do
     from = plain_unsigned
   end
   readers[number], writers[number] = assert(loadstring(template, "=element"))(cast, kind.pointer, from, to)
+  if kind.name == "FP32" then readers[number] = nan.float end
+  if kind.name == "FP64" then readers[number] = nan.double end
 end
 
 local function need(t, name)

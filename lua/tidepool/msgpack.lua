@@ -12,6 +12,7 @@
 -- or a map becomes null, so that nothing shifts; an empty map answers is_map, so that it goes back as one.
 local bit = require "bit"
 local ffi = require "ffi"
+local nan = require "tidepool.nan"
 local utf8 = require "tidepool.utf8"
 
 local band, bor, bswap, rshift = bit.band, bit.bor, bit.bswap, bit.rshift
@@ -427,12 +428,12 @@ end
 
 local function get_double()
   get_64()
-  return number.f64
+  return nan.double(number.word, 0)
 end
 
 local function get_float()
   number.word[0] = get_32()
-  return number.f32
+  return nan.float(number.word, 0)
 end
 
 local function get_i16()

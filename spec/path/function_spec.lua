@@ -85,7 +85,8 @@ describe("a function with a handler", function()
     local result = assert(c:invoke("ops", nil))
     local function flat(value, into)
       into = into or {}
-      if type(value) == "table" then for _, item in ipairs(value) do flat(item, into) end else into[#into + 1] = value end
+      if type(value) ~= "table" then into[#into + 1] = value return into end
+      for _, item in ipairs(value) do flat(item, into) end
       return into
     end
     assert.same({ 1, 2, 3, 4, 5, 6 }, flat(result.flat))
@@ -94,6 +95,16 @@ describe("a function with a handler", function()
     assert.same({ 1, 4, 2, 5, 3, 6 }, flat(result.turned))
     assert.same({ 14, 32, 32, 77 }, flat(result.product))
     assert.same({ 3, 5, 7, 9, 11, 13 }, flat(result.scaled))
+  end)
+
+  it("reads every NaN of a client's as a number", function()
+    assert(deploy("nans", [[
+      local tide = require "tidepool"
+      return { handler = function(_, req)
+        local t = tide.tensor("FP32", { 2 }, req):get()
+        return { type(t[1]), t[1] ~= t[1], t[2] }
+      end }]]))
+    assert.same({ "number", true, 1.5 }, (c:invoke("nans", client.bin "\255\255\255\255\0\0\192\63")))
   end)
 
   it("can catch the error of a call", function()

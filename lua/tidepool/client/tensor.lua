@@ -3,6 +3,7 @@
 local ffi = require "ffi"
 local element = require "tidepool.element"
 local msgpack = require "tidepool.msgpack"
+local nan = require "tidepool.nan"
 
 local types = element.types
 -- What half precision is read as.
@@ -99,11 +100,15 @@ function M.array(tensor)
   return array, count
 end
 
+local readers = { FP32 = nan.float, FP16 = nan.float, BF16 = nan.float, FP64 = nan.double }
+local function plain(array, i) return array[i] end
+
 -- The elements as one flat table, in row-major order; 64-bit integers as int64_t, BOOL as booleans.
 function M.list(tensor)
   local array, count = M.array(tensor)
   local list = {}
-  for i = 0, count - 1 do list[i + 1] = array[i] end
+  local read = readers[tensor.datatype] or plain
+  for i = 0, count - 1 do list[i + 1] = read(array, i) end
   if tensor.datatype == "BOOL" then
     for i = 1, count do list[i] = list[i] ~= 0 end
   end
