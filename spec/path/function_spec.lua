@@ -138,8 +138,8 @@ describe("a function with a handler", function()
       if runs then break end
     end
     assert.is_true(runs)
-    -- The node's child is the zygote, and its children are the workers.
-    os.execute(("pkill -9 -P $(pgrep -P %d)"):format(running.pid))
+    -- The node's child is the zygote, and the newest of its children is this worker.
+    os.execute(("pkill -9 -n -P $(pgrep -P %d)"):format(running.pid))
     local result, message, code = pending:wait()
     assert.is_nil(result)
     assert.equal("UNAVAILABLE", code)
