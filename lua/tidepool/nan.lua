@@ -1,5 +1,5 @@
--- Floating-point numbers out of bytes that others wrote. LuaJIT keeps other kinds of value in what a NaN leaves free, so
--- a NaN with unusual bits, read as it is, would be taken for one of these; here every NaN becomes the usual one.
+-- Floating-point numbers out of bytes that others wrote. LuaJIT keeps other kinds of value in what a NaN leaves free: a
+-- NaN with unusual bits, read as it is, would be taken for one of these. Here every NaN becomes the usual one.
 local bit = require "bit"
 local ffi = require "ffi"
 
