@@ -84,4 +84,17 @@ function place.first_fit(node, job)
   return best, node.HOST
 end
 
+-- Any idle device of the node that the job may run on, each as likely as the others; nil when there is none.
+function place.any(node, job)
+  local chosen, seen = nil, 0
+  local devices = node.devices
+  for i = 1, #devices do
+    if place.may_run(job, devices[i]) then
+      seen = seen + 1
+      if math.random(seen) == 1 then chosen = devices[i] end
+    end
+  end
+  return chosen
+end
+
 return place

@@ -18,24 +18,11 @@ function random:submit(job)
   self.waiting:push(job, job.id)
 end
 
--- Any idle device that the job may run on, each as likely as the others.
-local function pick(self, job)
-  local chosen, seen = nil, 0
-  local devices = self.node.devices
-  for i = 1, #devices do
-    if place.may_run(job, devices[i]) then
-      seen = seen + 1
-      if math.random(seen) == 1 then chosen = devices[i] end
-    end
-  end
-  return chosen
-end
-
 function random:dispatch()
   local job = self.waiting:peek()
   if not job then return nil end
   self.waiting:remove(job)
-  local device = pick(self, job)
+  local device = place.any(self.node, job)
   return job, device, place.has_all(self.node, job, device) and self.node.RESIDENT or self.node.HOST
 end
 

@@ -181,22 +181,10 @@ local function find_quiet(self, job)
   return best
 end
 
-local function find_any(self, job)
-  local chosen, seen = nil, 0
-  local devices = self.node.devices
-  for i = 1, #devices do
-    if place.may_run(job, devices[i]) then
-      seen = seen + 1
-      if math.random(seen) == 1 then chosen = devices[i] end
-    end
-  end
-  return chosen
-end
-
 local function place_job(self, job)
   local node = self.node
   if self.by_chance then
-    local device = find_any(self, job)
+    local device = place.any(self.node, job)
     return device, place.has_all(node, job, device) and node.RESIDENT or node.HOST
   end
   local devices = node.devices
