@@ -82,6 +82,12 @@ device_kind_from_name(const char *name)
 	return -1;
 }
 
+const void *
+device_module_symbol(enum device_kind kind, const char *name)
+{
+	return module_symbol(device_kind_name(kind), name);
+}
+
 bool
 device_has_peer(const struct device *device, const struct device *peer)
 {

@@ -79,12 +79,14 @@ enum stream_kind {
  * caller with the native stream, to enqueue kernels on it (cuda). work and scratch are the caller's and outlive the run.
  */
 struct device_launch {
-	/* Returns 0, or -1 with the error set. native: cudaStream_t, NULL on host and sim. Must not block. */
+	/* Returns 0, or -1 with the error set. native: struct cuda_compute, NULL on host and sim. Must not block. */
 	int (*run)(const struct device_launch *launch, void *native);
 	/* Whatever run needs. */
 	const void *work;
 	/* What the work costs, for the simulator; 0 when not known. */
 	uint64_t duration_ns;
+	/* Launches of one key put the same work on the same addresses: a device may record it and replay. 0: run it each time. */
+	uint64_t key;
 };
 
 /*
@@ -116,6 +118,10 @@ const char *
 device_kind_name(enum device_kind kind);
 int
 device_kind_from_name(const char *name);
+
+/* What the module that devices of a kind are opened from exports under that name; NULL: UNAVAILABLE. Any thread. */
+const void *
+device_module_symbol(enum device_kind kind, const char *name);
 
 /* True when device can copy from peer by stream_copy_peer. */
 bool

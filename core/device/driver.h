@@ -137,3 +137,7 @@ sim_open(const struct device_options *options);
  */
 struct device *
 module_open(const char *kind, const struct device_options *options);
+
+/* What that module exports under that name. NULL: UNAVAILABLE. */
+void *
+module_symbol(const char *kind, const char *name);

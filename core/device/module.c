@@ -39,18 +39,22 @@ load_module(const char *kind)
 	return module;
 }
 
-struct device *
-module_open(const char *kind, const struct device_options *options)
+void *
+module_symbol(const char *kind, const char *name)
 {
 	void *module = load_module(kind);
 	if (module == NULL)
 		return NULL;
+	void *symbol = dlsym(module, name);
+	if (symbol == NULL)
+		error_set(ERR_UNAVAILABLE, "device kind %s: its module has no %s", kind, name);
+	return symbol;
+}
+
+struct device *
+module_open(const char *kind, const struct device_options *options)
+{
 	struct device *(*open)(const struct device_options *options) = NULL;
-	*(void **)&open = dlsym(module, opener_name);
-	if (open == NULL) {
-		error_set(ERR_UNAVAILABLE, "device kind %s: its module has no %s", kind,
-			  opener_name);
-		return NULL;
-	}
-	return open(options);
+	*(void **)&open = module_symbol(kind, opener_name);
+	return open != NULL ? open(options) : NULL;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "exec/backend.h"
 #include "exec/operators.h"
 #include "exec/widen.h"
 
@@ -181,13 +182,20 @@ try_prepare(struct operator_call *call, int (*prepare)(struct operator_call *cal
 }
 
 int
-operator_prepare(struct operator_call *call)
+operator_prepare_host(struct operator_call *call)
 {
 	/* oneDNN chooses for the number of threads that holds now, as run_segment sets it. */
 	omp_set_num_threads((int)call->threads);
 	if (try_prepare(call, call->op->prepare) == 0)
 		return 0;
 	return try_prepare(call, widen_prepare);
+}
+
+int
+operator_prepare(struct operator_call *call)
+{
+	return call->backend == NULL ? operator_prepare_host(call)
+				     : try_prepare(call, call->backend->prepare);
 }
 
 struct tensor_type

@@ -37,6 +37,7 @@
 #include "exec/graph.h"
 #include "exec/tensor.h"
 
+struct backend;
 struct op;
 struct operator_call;
 struct interpreter;
@@ -96,6 +97,8 @@ struct operands {
 	void *const *outputs;
 	/* The kernel's scratch_bytes, 64-byte aligned; not kept between runs. */
 	void *scratch;
+	/* What device_launch's run is given: where kernels of other devices put their work; NULL on the host. */
+	void *queue;
 	/* For what is told only by the run (Interpret): outputs' types go here, unless NULL. */
 	struct tensor_type *output_types;
 };
@@ -113,6 +116,8 @@ struct kernel {
 	size_t scratch_bytes;
 	/* Multiply-adds times two; 0: about one an output element. */
 	uint64_t flops;
+	/* The run hands the host something of its own run, so a device may not record and replay it. */
+	bool unrepeatable;
 };
 
 /* Writes the packed form of a constant to `to`, context is what operator_pack was given. */
@@ -150,6 +155,8 @@ struct operator_call {
 	struct tensor_type *outputs;
 
 	/* --- for prepare --- */
+	/* Whose kernel is wanted; NULL: the host's. */
+	const struct backend *backend;
 	const enum layout *input_layouts;
 	const enum layout *output_layouts;
 	/* Threads that run may use. */
@@ -197,9 +204,13 @@ operator_find(const struct node *node);
 int
 operator_infer(struct operator_call *call);
 
-/* Prepare; call->kernel is zeroed first. -1 with an error that names the node. */
+/* Prepare for call->backend; call->kernel is zeroed first. -1 with an error that names the node. */
 int
 operator_prepare(struct operator_call *call);
+
+/* As operator_prepare, for the host whatever the backend is. */
+int
+operator_prepare_host(struct operator_call *call);
 
 /* True when the value of that input must be known to infer. */
 bool

@@ -26,7 +26,9 @@ program_new(void)
 	struct program *program = arena_calloc(&arena, 1, sizeof(*program));
 	if (program == NULL)
 		return NULL;
+	static _Atomic uint64_t programs;
 	program->arena = arena;
+	program->id = atomic_fetch_add(&programs, 1) + 1;
 	atomic_init(&program->references, 1);
 	return program;
 }
@@ -96,9 +98,11 @@ program_finish(struct program *program)
 	if (program->segments == NULL)
 		return -1;
 	cut_segments(program);
+	program->repeatable = true;
 	for (uint32_t i = 0; i < info->step_count; i++) {
 		const struct step *step = &program->steps[i];
 		info->flops += step->kernel.flops;
+		program->repeatable &= !step->kernel.unrepeatable;
 		if (step->input_count > program->operand_count)
 			program->operand_count = step->input_count;
 		if (step->output_count > program->operand_count)
@@ -129,8 +133,8 @@ resolve(const struct program_binding *binding, const struct location *location)
 }
 
 static int
-run_step(const struct program_binding *binding, const struct step *step, const void **inputs,
-	 void **outputs)
+run_step(const struct program_binding *binding, const struct step *step, void *queue,
+	 const void **inputs, void **outputs)
 {
 	for (uint32_t i = 0; i < step->input_count; i++)
 		inputs[i] = resolve(binding, &step->inputs[i]);
@@ -140,6 +144,7 @@ run_step(const struct program_binding *binding, const struct step *step, const v
 	struct operands operands = { .inputs = inputs,
 				     .outputs = outputs,
 				     .scratch = (char *)binding->workspace + step->scratch,
+				     .queue = queue,
 				     .output_types = step->reports_types ? types : NULL };
 	if (step->kernel.run(step->kernel.state, &operands) != 0)
 		return error_wrap("node %s (%s)", step->name, step->op_type);
@@ -147,6 +152,17 @@ run_step(const struct program_binding *binding, const struct step *step, const v
 		if (step->outputs[i].place == PLACE_OUTPUT && binding->output_types != NULL)
 			binding->output_types[step->outputs[i].index] = types[i];
 	return 0;
+}
+
+static int
+copy_literals(const struct segment_run *run, void *queue)
+{
+	const struct program *program = run->program;
+	if (program->literal_bytes == 0)
+		return 0;
+	return program->backend->copy_in(queue,
+					 (char *)run->binding->workspace + program->literal_offset,
+					 program->literals, program->literal_bytes);
 }
 
 static int
@@ -159,8 +175,10 @@ run_segment(const struct device_launch *launch, void *native)
 	/* Primitives were made for this many threads, and must be run by a thread that would use as many. */
 	if (omp_get_max_threads() != (int)program->threads)
 		omp_set_num_threads((int)program->threads);
+	if (run->segment->first_step == 0 && copy_literals(run, native) != 0)
+		return -1;
 	for (uint32_t i = run->segment->first_step; i < run->segment->end_step; i++)
-		if (run_step(run->binding, &program->steps[i], inputs, outputs) != 0)
+		if (run_step(run->binding, &program->steps[i], native, inputs, outputs) != 0)
 			return -1;
 	return 0;
 }
@@ -182,6 +200,31 @@ wait_for_groups(const struct segment *segment, struct device_stream *stream,
 		if (group_ready[i] != NULL && stream_wait(stream, group_ready[i]) != 0)
 			return -1;
 	return 0;
+}
+
+static uint64_t
+mix(uint64_t hash, const void *const *addresses, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		hash = (hash ^ (uintptr_t)addresses[i]) * UINT64_C(0x9e3779b97f4a7c15) ^ hash >> 29;
+	return hash;
+}
+
+/* Equal for launches of the same steps on the same addresses; 0 when they must not be recorded. */
+static uint64_t
+key_of(const struct segment_run *run)
+{
+	const struct program *program = run->program;
+	const struct program_binding *binding = run->binding;
+	const void *workspace = binding->workspace;
+	if (!program->repeatable || program->backend == NULL)
+		return 0;
+	uint64_t key = program->id << 32 | (uint64_t)run->segment->first_step << 16 |
+		       run->segment->end_step;
+	key = mix(key, &workspace, 1);
+	key = mix(key, (const void *const *)binding->groups, program->info.group_count);
+	key = mix(key, binding->inputs, program->info.input_count);
+	return mix(key, (const void *const *)binding->outputs, program->info.output_count) | 1;
 }
 
 /* One launch for all segments from `first` on that need not wait. Returns the index behind the last one. */
@@ -219,7 +262,8 @@ program_submit(const struct program *program, const struct program_binding *bind
 		*run = (struct segment_run){ program, binding, segment };
 		struct device_launch launch = { .run = run_segment,
 						.work = run,
-						.duration_ns = segment->duration_ns };
+						.duration_ns = segment->duration_ns,
+						.key = key_of(run) };
 		if ((group_ready != NULL &&
 		     wait_for_groups(&program->segments[i], stream, group_ready) != 0) ||
 		    stream_launch(stream, &launch) != 0)

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "base/arena.h"
+#include "exec/backend.h"
 #include "exec/operator.h"
 #include "exec/program.h"
 
@@ -67,6 +68,15 @@ struct program {
 	/* Holds everything, this struct too. */
 	struct arena arena;
 	struct program_info info;
+	const struct backend *backend;
+	/* Different from all others'; part of the key of a launch. */
+	uint64_t id;
+	/* What kernels of other devices cannot read where it is: copied into the workspace, at the offset, before a run. */
+	const void *literals;
+	size_t literal_bytes;
+	size_t literal_offset;
+	/* All steps put the same work each time. */
+	bool repeatable;
 	unsigned threads;
 	/* The most inputs and outputs of a step. */
 	uint32_t operand_count;

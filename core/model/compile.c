@@ -15,6 +15,14 @@
 /* Below this a program is made for one thread: sharing the work out costs more than it saves. */
 static const uint64_t SINGLE_THREAD_FLOPS = 2000000;
 
+/* A constant of the program's own. */
+struct literal {
+	struct literal *next;
+	struct location *location;
+	const void *memory;
+	size_t bytes;
+};
+
 /* One compilation. Its memory is in scratch, the result's in the program's arena. */
 struct compiler {
 	struct graph *graph;
@@ -22,6 +30,10 @@ struct compiler {
 	enum layout *layouts;
 	struct plan plan;
 	struct program *program;
+	const struct backend *backend;
+	/* And their bytes, each rounded up. */
+	struct literal *literals;
+	size_t literal_bytes;
 	struct arena scratch;
 	unsigned threads;
 };
@@ -64,15 +76,25 @@ location_of_entry(const struct pack_entry *entry)
 				  .offset = entry->offset };
 }
 
+static size_t
+round_up(size_t bytes)
+{
+	return (bytes + PACK_ALIGNMENT - 1) / PACK_ALIGNMENT * PACK_ALIGNMENT;
+}
+
 /* Memory of the program's own for a constant that is not the model's. */
 static void *
 add_literal(struct compiler *compiler, size_t bytes, struct location *location)
 {
 	char *memory = arena_alloc(&compiler->program->arena, bytes + PACK_ALIGNMENT);
-	if (memory == NULL)
+	struct literal *literal = arena_alloc(&compiler->scratch, sizeof(*literal));
+	if (memory == NULL || literal == NULL)
 		return NULL;
 	memory += -(uintptr_t)memory % PACK_ALIGNMENT;
 	*location = (struct location){ .place = PLACE_LITERAL, .literal = memory };
+	*literal = (struct literal){ compiler->literals, location, memory, bytes };
+	compiler->literals = literal;
+	compiler->literal_bytes += round_up(bytes);
 	return memory;
 }
 
@@ -163,6 +185,7 @@ prepare_step(struct compiler *compiler, struct operator_call *call, struct step 
 		layouts[node->input_count + i] =
 			node->outputs[i] >= 0 ? compiler->layouts[node->outputs[i]] : LAYOUT_PLAIN;
 	call->threads = compiler->threads;
+	call->backend = compiler->backend;
 	call->arena = &compiler->program->arena;
 	call->parameters = &parameters.base;
 	call->kernel = &step->kernel;
@@ -262,6 +285,34 @@ create_steps(struct compiler *compiler, const struct node **nodes)
 	return 0;
 }
 
+/* Where kernels do not read host memory, literals lie in the workspace, behind everything else. */
+static int
+place_literals(struct compiler *compiler)
+{
+	struct program *program = compiler->program;
+	size_t offset = 0;
+	if (compiler->backend->copy_in == NULL || compiler->literal_bytes == 0)
+		return 0;
+	char *block = arena_alloc(&program->arena, compiler->literal_bytes);
+	if (block == NULL)
+		return -1;
+	program->literals = block;
+	program->literal_bytes = compiler->literal_bytes;
+	program->literal_offset = compiler->plan.workspace_bytes;
+	compiler->plan.workspace_bytes += program->literal_bytes;
+	for (const struct literal *each = compiler->literals; each != NULL; each = each->next) {
+		/* A second try to prepare a step may have left the first one's behind. */
+		if (each->location->place != PLACE_LITERAL ||
+		    each->location->literal != each->memory)
+			continue;
+		memcpy(block + offset, each->memory, each->bytes);
+		*each->location = (struct location){ .place = PLACE_WORKSPACE,
+						     .offset = program->literal_offset + offset };
+		offset += round_up(each->bytes);
+	}
+	return 0;
+}
+
 /* Now that every storage has its place. */
 static void
 place_values(struct compiler *compiler, const struct node *const *nodes)
@@ -337,7 +388,7 @@ lower(struct compiler *compiler, const struct tensor_type *inputs)
 {
 	struct graph *graph = compiler->graph;
 	if (plan_separate_outputs(graph, &compiler->scratch) != 0 ||
-	    layout_choose(graph, &compiler->layouts) != 0 ||
+	    layout_choose(graph, compiler->backend->blocks, &compiler->layouts) != 0 ||
 	    plan_create(&compiler->plan, graph, compiler->layouts, &compiler->scratch) != 0)
 		return -1;
 	if (estimate_flops(graph) < SINGLE_THREAD_FLOPS)
@@ -348,6 +399,8 @@ lower(struct compiler *compiler, const struct tensor_type *inputs)
 	if (nodes == NULL || create_steps(compiler, nodes) != 0 || plan_place(&compiler->plan) != 0)
 		return -1;
 	place_values(compiler, nodes);
+	if (place_literals(compiler) != 0)
+		return -1;
 	if (report_ports(compiler, inputs) != 0)
 		return -1;
 	return program_finish(compiler->program);
@@ -361,6 +414,7 @@ run_compiler(struct compiler *compiler, const struct graph *source,
 	compiler->program = program_new();
 	if (compiler->graph == NULL || compiler->program == NULL)
 		return -1;
+	compiler->program->backend = compiler->backend;
 	struct graph *graph = compiler->graph;
 	if (set_inputs(graph, inputs, input_count) != 0 || fold_graph(graph) != 0 ||
 	    dynamic_split(graph, &compiler->scratch) != 0 || passes_run_typed(graph) != 0)
@@ -372,7 +426,11 @@ struct program *
 compile(const struct graph *graph, struct pack *pack, const struct tensor_type *inputs,
 	uint32_t input_count, const struct compile_options *options)
 {
-	struct compiler compiler = { .pack = pack, .threads = options->threads };
+	struct compiler compiler = { .pack = pack,
+				     .backend = backend_of(options->kind),
+				     .threads = options->threads };
+	if (compiler.backend == NULL)
+		return NULL;
 	arena_create(&compiler.scratch, 0);
 	int result = run_compiler(&compiler, graph, inputs, input_count);
 	arena_destroy(&compiler.scratch);

@@ -10,6 +10,8 @@ enum { BLOCK_CHANNELS = 16 };
 
 struct chooser {
 	struct graph *graph;
+	/* May any value be blocked? */
+	bool blocks;
 	/* The nodes as they were; graph->nodes is filled anew. */
 	struct node *old;
 	/* An entry a value, `room` of them. */
@@ -128,7 +130,7 @@ static enum layout
 layout_of_node(const struct chooser *chooser, const struct operator_call *call)
 {
 	const struct op *op = call->op;
-	if (op->blocks == NULL || call->node->inputs[0] < 0)
+	if (!chooser->blocks || op->blocks == NULL || call->node->inputs[0] < 0)
 		return LAYOUT_PLAIN;
 	bool blocks = false;
 	if (op->layouts == OPERATOR_LAYOUTS_UNARY)
@@ -196,9 +198,9 @@ place_all(struct chooser *chooser, uint32_t count)
 }
 
 int
-layout_choose(struct graph *graph, enum layout **layouts)
+layout_choose(struct graph *graph, bool blocks, enum layout **layouts)
 {
-	struct chooser chooser = { .graph = graph, .old = graph->nodes };
+	struct chooser chooser = { .graph = graph, .blocks = blocks, .old = graph->nodes };
 	uint32_t count = graph->node_count;
 	graph->nodes = NULL;
 	graph->node_count = 0;

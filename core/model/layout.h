@@ -9,7 +9,8 @@
 
 /*
  * Choose, inserting nodes into graph, all of whose values have types. *layouts becomes an array in the graph's arena, an
- * entry a value. Outputs of the graph are plain.
+ * entry a value. Outputs of the graph are plain, and all values are when
+ * blocks is false.
  */
 int
-layout_choose(struct graph *graph, enum layout **layouts);
+layout_choose(struct graph *graph, bool blocks, enum layout **layouts);

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "exec/onednn.h"
+#include "exec/backend.h"
 #include "exec/program.h"
 #include "model/compile.h"
 #include "model/onnx.h"
@@ -173,10 +173,13 @@ find_image(struct model *model, const struct model_options *options)
 {
 	char path[PATH_MAX];
 	struct image_key key;
+	const struct backend *backend = backend_of(options->kind);
+	if (backend == NULL)
+		return -1;
 	memset(&key, 0, sizeof(key));
 	snprintf(key.hash, sizeof(key.hash), "%s", model->hash);
 	key.kind = options->kind;
-	key.platform = onednn_platform();
+	key.platform = backend->platform();
 	key.group_bytes =
 		options->group_bytes != 0 ? options->group_bytes : MODEL_GROUP_BYTES_DEFAULT;
 	pack_create(&model->pack, model->graph, key.group_bytes);
@@ -230,6 +233,7 @@ model_open(const char *path, const struct model_options *options)
 	struct model *model = new_model(path);
 	if (model == NULL)
 		return NULL;
+	model->options.kind = options->kind;
 	model->options.threads = options->threads != 0 ? options->threads : 1;
 	if (import(model, path) != 0 || find_image(model, options) != 0) {
 		error_wrap("%s", path);

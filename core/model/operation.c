@@ -131,6 +131,7 @@ key_create(struct key *key, const struct operation *operation)
 {
 	*key = (struct key){ 0 };
 	key_put_text(key, operation->op_type);
+	key_put_number(key, operation->kind);
 	key_put_number(key, operation->output_count);
 	for (uint32_t i = 0; i < operation->attribute_count; i++)
 		key_put_attribute(key, &operation->attributes[i]);
@@ -258,7 +259,7 @@ compile_operation(const struct operation *operation, unsigned threads)
 	struct arena arena;
 	struct pack pack;
 	struct program *program = NULL;
-	struct compile_options options = { .threads = threads };
+	struct compile_options options = { .kind = operation->kind, .threads = threads };
 	arena_create(&arena, 0);
 	struct tensor_type *types = arena_calloc(&arena, operation->input_count, sizeof(types[0]));
 	struct graph *graph = types != NULL ? create_graph(operation, types, &arena) : NULL;

@@ -13,6 +13,8 @@ struct program;
 struct operation {
 	/* ONNX operator of the default domain, newest opset that is supported. */
 	const char *op_type;
+	/* Devices that it is to run on. */
+	enum device_kind kind;
 	uint32_t attribute_count;
 	const struct attribute *attributes;
 	uint32_t input_count;

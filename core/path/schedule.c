@@ -45,6 +45,7 @@ gather_types(struct job *job, struct job_step *step)
 		return -1;
 	for (uint32_t i = 0; i < step->input_count; i++)
 		types[i] = job->request->slots[step->inputs[i]].type;
+	step->operation.kind = job->request->engine->model_options.kind;
 	step->operation.inputs = types;
 	step->operation.input_count = step->input_count;
 	return 0;

@@ -1,0 +1,28 @@
+/*
+ * Backends: how the operators of the table run on a kind of device. The host's is the table itself; another kind's comes
+ * with the module that its devices are opened from, which calls the table for shapes and for what it has no kernel for.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "device/device.h"
+
+struct operator_call;
+
+struct backend {
+	/* Are there kernels for LAYOUT_BLOCKED? */
+	bool blocks;
+	/* As operator_prepare. The kernel's run puts its work on operands->queue and returns. */
+	int (*prepare)(struct operator_call *call);
+	/* Changes with whatever packed forms depend on besides the model. */
+	uint64_t (*platform)(void);
+	/* Put a copy of host memory, which stays as it is, on a queue; NULL: kernels read host memory. */
+	int (*copy_in)(void *queue, void *to, const void *from, size_t bytes);
+};
+
+/* The backend of that kind of device; NULL with the error set: UNAVAILABLE when its module cannot be loaded. Any thread. */
+const struct backend *
+backend_of(enum device_kind kind);
