@@ -7,6 +7,8 @@ JOBS=${JOBS:-2}
 FUZZ_SECONDS=${FUZZ_SECONDS:-20}
 # What the sanitizer builds run: everything but the specs of models, benches and the command line, which start much work.
 core_specs="spec/base spec/device spec/exec spec/model spec/net spec/script spec/path spec/config_spec.lua"
+# What runs on the cuda device too, through the stand-in for CUDA (spec/standin/README.md).
+standin_specs="spec/standin spec/device/device_spec.lua"
 passed=0 failed=0 skipped=0
 
 say() { printf '\n== %s (%d s)\n' "$*" $SECONDS; }
@@ -39,11 +41,18 @@ run_specs() {
   passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 }
 
-# specs BUILD PATH...: each file in a process of its own, since a zygote is forked from what the process has become.
+# specs BUILD PATH...: each file in a process of its own, since a zygote is forked from what the process has become. Those
+# of spec/standin need the stand-in, and are run where they are named.
 specs() {
   local preset=$1 file
   shift
-  for file in $(find "$@" -name '*_spec.lua' | sort); do run_specs "$preset" "$file"; done
+  for file in $(find "$@" -path spec/standin -prune -o -name '*_spec.lua' -print | sort); do run_specs "$preset" "$file"; done
+}
+
+# The specs of the cuda device in that build.
+specs_on_standin() {
+  local file
+  for file in $(find $standin_specs -name '*_spec.lua' | sort); do run_specs "$1/standin" "$file"; done
 }
 
 step_lint() { check lint cmake/lint.sh; }
@@ -53,18 +62,24 @@ step_dev() {
   # Models that specs run and the source tree does not hold; from build/cache after the first time.
   check "fetch models" build/dev/tidepool fetch models/filetype
   specs dev spec
+  specs_on_standin dev
+}
+
+sanitized() {
+  specs "$1" $core_specs
+  specs_on_standin "$1"
 }
 
 step_asan() {
   check "build asan" build asan
   ASAN_OPTIONS=detect_leaks=1:suppressions=spec/support/asan.supp \
     LSAN_OPTIONS=suppressions=spec/support/lsan.supp:print_suppressions=0 \
-    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 specs asan $core_specs
+    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 sanitized asan
 }
 
 step_tsan() {
   check "build tsan" build tsan
-  TSAN_OPTIONS=suppressions=spec/support/tsan.supp:halt_on_error=0:exitcode=66 specs tsan $core_specs
+  TSAN_OPTIONS=suppressions=spec/support/tsan.supp:halt_on_error=0:exitcode=66 sanitized tsan
 }
 
 # Each target with a copy of its seeds, for a bounded time. A target TARGET has its seeds in spec/fuzz/seeds/TARGET.
