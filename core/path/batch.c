@@ -102,6 +102,15 @@ attribute_from_call(struct attribute *attribute, const struct call_attribute *fr
 	}
 }
 
+/* What may decide shapes: positions, and that there is nothing (Resize without scales). */
+static bool
+may_decide_shapes(const struct tensor_slot *slot)
+{
+	return slot->host != NULL &&
+	       (slot->bytes == 0 ||
+		(slot->bytes <= SHAPE_VALUE_BYTES && slot->type.data_type == DATA_TYPE_INT64));
+}
+
 /* Values of small inputs that still wait on the host, copied: operators whose shapes depend on them need them early. */
 static int
 set_constants(struct request *request, struct job *job, struct job_step *step)
@@ -112,8 +121,7 @@ set_constants(struct request *request, struct job *job, struct job_step *step)
 		return -1;
 	for (uint32_t i = 0; i < step->input_count; i++) {
 		const struct tensor_slot *slot = &request->slots[step->inputs[i]];
-		if (slot->host == NULL || slot->bytes > SHAPE_VALUE_BYTES ||
-		    slot->type.data_type != DATA_TYPE_INT64)
+		if (!may_decide_shapes(slot))
 			continue;
 		struct constant *constant = arena_alloc(&job->arena, sizeof(*constant));
 		void *data = arena_alloc(&job->arena, slot->bytes + 1);

@@ -188,6 +188,14 @@ child_batch(uint32_t request)
 }
 
 void
+child_flush(uint32_t request)
+{
+	struct ring_record *record = reserve(RECORD_BATCH, request, sizeof(*record));
+	record->flags = RECORD_EARLY;
+	publish_and_wake();
+}
+
+void
 child_ready(void)
 {
 	reserve(RECORD_READY, 0, sizeof(struct ring_record));

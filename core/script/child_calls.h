@@ -45,6 +45,10 @@ child_call(uint32_t request, const struct call *call);
 void
 child_batch(uint32_t request);
 
+/* Its calls so far are a batch that the core may begin with; the request goes on, and waits with child_batch later. */
+void
+child_flush(uint32_t request);
+
 /* The request is done; data is one MessagePack value. False: it is too long, and nothing was sent. */
 bool
 child_reply(uint32_t request, const void *data, size_t bytes);

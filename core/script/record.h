@@ -33,6 +33,8 @@ enum record_kind {
 enum {
 	/* Flag of RECORD_FAILED: the worker has hit its memory limit and wants to be replaced. */
 	RECORD_SPENT = 1,
+	/* Flag of RECORD_BATCH: the handler goes on; the batch is answered only through the next one without the flag. */
+	RECORD_EARLY = 1,
 	/* Longest payload that lies in the record itself. */
 	RECORD_INLINE_MAX = 4096,
 	/* Longest tensor that lies in a record. */

@@ -57,14 +57,23 @@ define(struct worker_request *request, uint32_t handle)
 
 /* --- calls ---------------------------------------------------------------------------------------------------------- */
 
+/* The handler waits: for the batch that is out, or for one behind it. */
+static bool
+is_waiting(const struct worker_request *request)
+{
+	if (request->batch_out && !request->batch_early)
+		return true;
+	return !request->has_early && !list_is_empty(&request->queued);
+}
+
 static int
 grow_calls(struct worker_request *request)
 {
-	if (request->batch.count < request->call_room)
-		return 0;
-	if (request->call_room == CALL_BATCH_MAX)
-		return error_set(ERR_RESOURCE_EXHAUSTED, "call: more than %d in one batch",
+	if (request->call_count + request->queued_calls >= CALL_BATCH_MAX)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "call: more than %d before a wait",
 				 CALL_BATCH_MAX);
+	if (request->call_count < request->call_room)
+		return 0;
 	uint32_t room = request->call_room == 0 ? 4 : request->call_room * 4;
 	struct call *calls = realloc(request->calls, room * sizeof(*calls));
 	if (calls == NULL)
@@ -139,30 +148,128 @@ int
 worker_batch_add(struct worker_request *request, const struct record_call *record)
 {
 	struct record_payload payload;
-	if (request->batch_out)
+	if (is_waiting(request))
 		return error_set(ERR_INVALID_ARGUMENT, "a call while a batch is out");
 	if (grow_calls(request) != 0)
 		return -1;
-	struct call *call = &request->calls[request->batch.count];
+	struct call *call = &request->calls[request->call_count];
 	if (record_read_call(record, call, &payload) != 0 ||
 	    check_call(request, call, &payload) != 0)
 		return -1;
-	request->batch.count++;
+	request->call_count++;
 	return 0;
 }
 
-int
-worker_batch_send(struct worker_request *request)
+/* --- sending -------------------------------------------------------------------------------------------------------- */
+
+/* Closed while another was out: it goes when that one is done. */
+struct queued_batch {
+	struct list link;
+	struct call *calls;
+	uint32_t count;
+	uint32_t room;
+	bool is_early;
+};
+
+/* The calls so far become a batch that waits; the next calls go to an array of their own. */
+static int
+queue_batch(struct worker_request *request, bool is_early)
+{
+	struct queued_batch *queued = malloc(sizeof(*queued));
+	if (queued == NULL)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "no memory for a batch");
+	*queued = (struct queued_batch){ .calls = request->calls,
+					 .count = request->call_count,
+					 .room = request->call_room,
+					 .is_early = is_early };
+	list_push_back(&request->queued, &queued->link);
+	request->queued_calls += queued->count;
+	request->calls = NULL;
+	request->call_count = request->call_room = 0;
+	return 0;
+}
+
+/* The calls of a batch leave their array for that of the batch that is out. */
+static void
+send_out(struct worker_request *request, struct call **calls, uint32_t *room, uint32_t count,
+	 bool is_early)
 {
 	const struct worker_options *options = &request->script->host->options;
-	if (request->batch_out || request->batch.count == 0)
-		return error_set(ERR_INVALID_ARGUMENT, "a batch %s",
-				 request->batch_out ? "while one is out" : "without a call");
-	request->batch.request = request;
-	request->batch.calls = request->calls;
+	struct call *old = request->sent;
+	uint32_t old_room = request->sent_room;
+	request->sent = *calls;
+	request->sent_room = *room;
+	*calls = old;
+	*room = old_room;
+	request->batch = (struct call_batch){ request, count, request->sent };
 	request->batch_out = true;
+	request->batch_early = is_early;
 	request->process->batches_out++;
 	options->events.batch(options->context, request->owner, &request->batch);
+}
+
+static void
+free_queued(struct worker_request *request, struct queued_batch *queued)
+{
+	list_remove(&queued->link);
+	request->queued_calls -= queued->count;
+	free(queued->calls);
+	free(queued);
+}
+
+void
+worker_batch_drop_queued(struct worker_request *request)
+{
+	list_each_safe(link, &request->queued) {
+		free_queued(request, list_entry(link, struct queued_batch, link));
+	}
+}
+
+/* Send the first that waits; after an early one that failed the others have nothing to stand on. */
+static void
+send_first(struct worker_request *request)
+{
+	struct queued_batch *first = list_entry(request->queued.next, struct queued_batch, link);
+	if (request->early_error.code == ERR_OK)
+		send_out(request, &first->calls, &first->room, first->count, first->is_early);
+	else if (!first->is_early)
+		worker_batch_refuse(request, &request->early_error);
+	if (!first->is_early)
+		request->early_error.code = ERR_OK;
+	free_queued(request, first);
+}
+
+/* Send what waits, unless a batch is out: those that are done at once follow one another here, not down the stack. */
+static void
+send_queued(struct worker_request *request)
+{
+	if (request->is_sending)
+		return;
+	request->is_sending = true;
+	while (!request->batch_out && request->state == REQUEST_RUNNING &&
+	       !list_is_empty(&request->queued))
+		send_first(request);
+	request->is_sending = false;
+}
+
+int
+worker_batch_send(struct worker_request *request, bool is_early)
+{
+	bool has_early = request->has_early;
+	if (is_waiting(request))
+		return error_set(ERR_INVALID_ARGUMENT, "a batch while one is out");
+	if (request->call_count == 0 && (is_early || !has_early))
+		return error_set(ERR_INVALID_ARGUMENT, "a batch without a call");
+	request->has_early = is_early;
+	if (has_early || is_early) {
+		if (queue_batch(request, is_early) != 0)
+			return -1;
+		send_queued(request);
+		return 0;
+	}
+	uint32_t count = request->call_count;
+	request->call_count = 0;
+	send_out(request, &request->calls, &request->call_room, count, false);
 	return 0;
 }
 
@@ -278,6 +385,25 @@ send_results(struct worker_request *request, const struct call_result *results, 
 	return 0;
 }
 
+/* Tell the handler what became of the batch, if it waits for that. */
+static void
+answer(struct worker_request *request, const struct call_result *results, uint32_t count,
+       const struct error *error)
+{
+	if (request->batch_early) {
+		if (error != NULL && request->early_error.code == ERR_OK)
+			request->early_error = *error;
+		return;
+	}
+	if (error != NULL)
+		send_error(request, error);
+	else if (send_results(request, results, count) != 0)
+		send_error(request, error_last());
+	/* Nothing is collected or queued while the handler waits. */
+	if (request->arena.used > 0)
+		arena_reset(&request->arena);
+}
+
 void
 worker_batch_done(const struct call_batch *batch, const struct call_result *results, uint32_t count,
 		  const struct error *error)
@@ -286,17 +412,12 @@ worker_batch_done(const struct call_batch *batch, const struct call_result *resu
 	struct worker_process *process = request->process;
 	assert(request->batch_out);
 	request->batch_out = false;
-	request->batch.count = 0;
 	process->batches_out--;
 	if (request->state == REQUEST_ENDED) {
 		worker_request_free(request);
 	} else if (request->state == REQUEST_RUNNING && process->state < PROCESS_KILLED) {
-		if (error != NULL)
-			send_error(request, error);
-		else if (send_results(request, results, count) != 0)
-			send_error(request, error_last());
-		if (request->arena.used > 0)
-			arena_reset(&request->arena);
+		answer(request, results, count, error);
+		send_queued(request);
 	}
 	worker_process_settle(process);
 }

@@ -167,11 +167,26 @@ struct worker_request {
 	/* While queued. */
 	void *payload;
 	size_t payload_bytes;
-	/* Calls since the last batch, or of the batch that is out. */
+	/* Calls since the last batch. */
 	struct call *calls;
+	uint32_t call_count;
 	uint32_t call_room;
+	/* The batch that is out, and its calls. */
 	struct call_batch batch;
+	struct call *sent;
+	uint32_t sent_room;
 	bool batch_out;
+	/* The handler does not wait for the batch that is out. */
+	bool batch_early;
+	/* Batches have gone early since the handler last waited. */
+	bool has_early;
+	/* worker_batch.c is sending what is queued. */
+	bool is_sending;
+	/* Batches that wait for the one that is out (struct queued_batch), and the calls in them. */
+	struct list queued;
+	uint32_t queued_calls;
+	/* Why an early batch failed, until the handler waits; ERR_OK: none has. */
+	struct error early_error;
 	/* Data of small tensors of these calls. */
 	struct arena arena;
 	/* Handles defined so far, and for each of them a bit: it is live. */
@@ -267,7 +282,10 @@ worker_records_read(struct worker_process *process);
 int
 worker_batch_add(struct worker_request *request, const struct record_call *record);
 int
-worker_batch_send(struct worker_request *request);
+worker_batch_send(struct worker_request *request, bool is_early);
+/* Forget the batches that wait. */
+void
+worker_batch_drop_queued(struct worker_request *request);
 /* Send a result that is an error. */
 void
 worker_batch_refuse(struct worker_request *request, const struct error *error);

@@ -134,8 +134,11 @@ on_batch(struct worker_process *process, const union copied *record)
 	struct worker_request *request = find_request(process, record->header.request);
 	if (request == NULL)
 		return -1;
+	bool is_early = (record->header.flags & RECORD_EARLY) != 0;
 	if (request->state != REQUEST_DROPPED)
-		return worker_batch_send(request);
+		return worker_batch_send(request, is_early);
+	if (is_early)
+		return 0;
 	struct error gone = { .code = ERR_CANCELLED, .message = "the request was cancelled" };
 	worker_batch_refuse(request, &gone);
 	return 0;

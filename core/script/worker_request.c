@@ -26,15 +26,18 @@ new_request(struct worker_host *host)
 		return NULL;
 	arena_create(&request->arena, 0);
 	list_create(&request->link);
+	list_create(&request->queued);
 	return request;
 }
 
 void
 worker_request_delete(struct worker_request *request)
 {
+	worker_batch_drop_queued(request);
 	arena_destroy(&request->arena);
 	free(request->payload);
 	free(request->calls);
+	free(request->sent);
 	free(request->live);
 	free(request);
 }
@@ -45,14 +48,18 @@ wipe(struct worker_request *request)
 {
 	struct worker_request clean = { .calls = request->calls,
 					.call_room = request->call_room,
+					.sent = request->sent,
+					.sent_room = request->sent_room,
 					.arena = request->arena,
 					.live = request->live,
 					.live_room = request->live_room };
+	worker_batch_drop_queued(request);
 	free(request->payload);
 	*request = clean;
 	if (request->arena.used > 0)
 		arena_reset(&request->arena);
 	list_create(&request->link);
+	list_create(&request->queued);
 }
 
 void
@@ -61,7 +68,7 @@ worker_request_free(struct worker_request *request)
 	struct worker_script *script = request->script;
 	struct worker_host *host = script->host;
 	if (host->spare_count >= SPARE_MAX || request->call_room > SPARE_CALLS_MAX ||
-	    request->live_room > SPARE_CALLS_MAX) {
+	    request->sent_room > SPARE_CALLS_MAX || request->live_room > SPARE_CALLS_MAX) {
 		worker_request_delete(request);
 	} else {
 		wipe(request);

@@ -280,7 +280,7 @@ function M.seal()
       give_back(self.place, self.data, self.bytes)
     end,
     __add = methods.add, __sub = methods.sub, __mul = methods.mul, __div = methods.div, __pow = methods.pow,
-    __unm = methods.neg,
+    __mod = methods.mod, __unm = methods.neg,
   })
 end
 

@@ -3,7 +3,10 @@
 --   tide.tensor(datatype, shape, data)   a tensor for the device (tensor.lua); its methods are in ops.lua
 --   tide.zeros(datatype, shape)          a tensor here, to be filled (host.lua)
 --   tide.get(a, b, …)                    several tensors with one wait
---   tide.concat, tide.where              operators on several tensors
+--   tide.flush()                         the device may begin with the calls so far; the handler goes on
+--   tide.wait()                          until the calls so far have run
+--   tide.concat, stack, where, einsum    operators on several tensors
+--   tide.range, tide.full                tensors that are made on the device
 --   tide.json, tide.bin(s), tide.null    JSON; a string that goes out as MessagePack bin; MessagePack's nil in tables
 --   tide.log(…)                          a line in the function's log; print is the same
 --   tide.error(code, message)            raises an error that the client gets with that code
@@ -17,8 +20,14 @@ local tide = {
   tensor = tensor.tensor,
   zeros = tensor.zeros,
   get = tensor.get,
+  flush = tensor.flush,
+  wait = tensor.wait,
   concat = ops.concat,
   where = ops.where,
+  stack = ops.stack,
+  einsum = ops.einsum,
+  range = ops.range,
+  full = ops.full,
   json = { encode = json.encode, decode = json.decode, null = json.null },
   bin = msgpack.bin,
   map = msgpack.map,

@@ -45,15 +45,34 @@ end
 
 local function flag(value) return value and 1 or 0 end
 
+-- A number for an operator's attribute; `default` for nil.
+local function number(value, default, what)
+  if value == nil then value = default end
+  if type(value) ~= "number" then misuse("%s: must be a number, is %s", what, type(value)) end
+  return tensor.float(value)
+end
+
 --- elementwise --------------------------------------------------------------------------------------------------------
 
 local unary = {
   relu = "Relu", sigmoid = "Sigmoid", tanh = "Tanh", exp = "Exp", log = "Log", sqrt = "Sqrt", neg = "Neg", abs = "Abs",
   erf = "Erf", gelu = "Gelu", floor = "Floor", ceil = "Ceil", round = "Round", sign = "Sign", logical_not = "Not",
-  reciprocal = "Reciprocal",
+  reciprocal = "Reciprocal", sin = "Sin", cos = "Cos", tan = "Tan", softplus = "Softplus", softsign = "Softsign",
+  silu = "Swish", mish = "Mish", hard_swish = "HardSwish",
 }
 for name, op_type in pairs(unary) do
   methods[name] = function(x) return (run(op_type, { x }, 1, kind_of(x))) end
+end
+
+for name, op_type in pairs { is_nan = "IsNaN", is_inf = "IsInf" } do
+  methods[name] = function(x) return (run(op_type, { x }, 1, tensor.kind("BOOL", name))) end
+end
+
+-- Elements below 0 times alpha (leaky_relu: 0.01 when nil; elu: exp(x) - 1 times alpha, 1 when nil).
+for name, parts in pairs { leaky_relu = { "LeakyRelu", 0.01 }, elu = { "Elu", 1 } } do
+  methods[name] = function(x, alpha)
+    return (run(parts[1], { x }, 1, kind_of(x), { "alpha", number(alpha, parts[2], name .. ": alpha") }))
+  end
 end
 
 -- Operands may be numbers on either side; shapes are broadcast.
@@ -75,6 +94,18 @@ local comparison = {
 for name, op_type in pairs(comparison) do
   methods[name] = function(a, b) return combine(op_type, name, a, b, tensor.kind("BOOL", name)) end
 end
+
+-- What is left of a division, with the sign of b, as Lua's %.
+function methods.mod(a, b)
+  local left = operand(a, b, "mod")
+  local quotient = methods.div(left, b)
+  local kind = kind_of(left)
+  -- Integers have an operator of their own; its sign is the divisor's.
+  if kind and not kind.name:find "^B?F" then return (run("Mod", { left, operand(b, left, "mod") }, 1, kind)) end
+  return methods.sub(left, methods.mul(methods.floor(quotient), b))
+end
+
+function methods.logical_xor(a, b) return combine("Xor", "logical_xor", a, b, tensor.kind("BOOL", "logical_xor")) end
 
 -- Elements below low become low, those above high become high; nil: no bound.
 function methods.clip(x, low, high)
@@ -104,12 +135,30 @@ for name, op_type in pairs { softmax = "Softmax", log_softmax = "LogSoftmax" } d
 end
 
 -- Over axes (nil: all); keep leaves them in the shape as 1.
-for name, op_type in pairs { sum = "ReduceSum", mean = "ReduceMean", max = "ReduceMax", min = "ReduceMin" } do
+local reductions = {
+  sum = "ReduceSum", mean = "ReduceMean", max = "ReduceMax", min = "ReduceMin", prod = "ReduceProd",
+  sum_square = "ReduceSumSquare", norm1 = "ReduceL1", norm2 = "ReduceL2", log_sum_exp = "ReduceLogSumExp",
+}
+for name, op_type in pairs(reductions) do
   methods[name] = function(x, axes, keep)
     local inputs = { x }
     if axes ~= nil then inputs[2] = positions(axes, name .. ": axes") end
     return (run(op_type, inputs, 1, kind_of(x), { "keepdims", flag(keep) }))
   end
+end
+
+-- Mean of the squared distances from the mean, and its root; axes and keep as for the reductions.
+function methods.var(x, axes, keep)
+  local away = methods.sub(x, methods.mean(x, axes, true))
+  return methods.mean(methods.mul(away, away), axes, keep)
+end
+
+function methods.std(x, axes, keep) return methods.sqrt(methods.var(x, axes, keep)) end
+
+-- The sum of the elements so far along axis (the last one when nil).
+function methods.cumsum(x, axis)
+  local axes = tensor.tensor("INT64", {}, { whole(axis or -1, "cumsum: axis") })
+  return (run("CumSum", { x, axes }, 1, kind_of(x)))
 end
 
 -- Position of the largest or smallest element along axis (the last one when nil).
@@ -123,13 +172,22 @@ end
 -- The k largest elements along axis (the last one when nil), in order, and their positions; smallest: the k smallest.
 function methods.topk(x, k, axis, smallest)
   local count = positions(whole(k, "topk: k"), "topk: k")
-  return run("TopK", { x, count }, 2, nil,
+  return run("TopK", { x, count }, 2, { kind_of(x), tensor.kind("INT64", "topk") },
     { "axis", whole(axis or -1, "topk: axis"), "largest", flag(not smallest), "sorted", 1 })
 end
 
 --- products and shapes ------------------------------------------------------------------------------------------------
 
 function methods.matmul(a, b) return (run("MatMul", { a, operand(b, a, "matmul") }, 1, kind_of(a))) end
+
+-- Products and sums over named axes: tide.einsum("bij,bjk->bik", a, b).
+function M.einsum(equation, ...)
+  if type(equation) ~= "string" then misuse("einsum: equation: must be a string, is %s", type(equation)) end
+  if #equation > 31 then misuse("einsum: equation: has %d characters, at most 31", #equation) end
+  local inputs = { ... }
+  for i = 1, #inputs do inputs[i] = operand(inputs[i], nil, "einsum") end
+  return (run("Einsum", inputs, 1, kind_of(inputs[1]), { "equation", equation }))
+end
 
 -- shape: one size may be -1, which is what is left; 0: as it was.
 function methods.reshape(x, shape)
@@ -170,7 +228,9 @@ end
 -- With `before` and `after` elements of value (0 when nil) more along each axis.
 function methods.pad(x, before, after, value)
   local counts = wholes(before, "pad: before")
-  for _, count in ipairs(wholes(after, "pad: after")) do counts[#counts + 1] = count end
+  after = wholes(after, "pad: after")
+  if #after ~= #counts then misuse("pad: after: has %d sizes, before has %d", #after, #counts) end
+  for _, count in ipairs(after) do counts[#counts + 1] = count end
   return (run("Pad", { x, positions(counts), operand(value or 0, x, "pad: value") }, 1, kind_of(x)))
 end
 
@@ -182,17 +242,94 @@ function methods.resize(x, sizes, mode)
     { "mode", mode or "nearest" }))
 end
 
--- Each row along the last axis to mean 0 and variance 1, times scale, plus bias (nil: neither).
-function methods.layer_norm(x, scale, bias, axis)
-  local inputs = { x, operand(scale or 1, x, "layer_norm: scale") }
+-- The axes from a negative one on, to mean 0 and variance 1.
+local function standardize(x, axis, epsilon)
+  if axis >= 0 then misuse("layer_norm: axis: must count from the end where scale is no tensor, is %d", axis) end
+  local axes = {}
+  for i = axis, -1 do axes[#axes + 1] = i end
+  local away = methods.sub(x, methods.mean(x, axes, true))
+  local spread = methods.mean(methods.mul(away, away), axes, true)
+  return methods.div(away, methods.sqrt(methods.add(spread, epsilon)))
+end
+
+-- The axes from `axis` on (the last one when nil) to mean 0 and variance 1, times scale, plus bias (nil: neither);
+-- epsilon (1e-5 when nil) is added to the variance.
+function methods.layer_norm(x, scale, bias, axis, epsilon)
+  axis = whole(axis or -1, "layer_norm: axis")
+  if scale == nil or type(scale) == "number" then
+    local y = standardize(x, axis, epsilon or 1e-5)
+    if scale ~= nil then y = methods.mul(y, scale) end
+    return bias == nil and y or methods.add(y, bias)
+  end
+  local inputs = { x, operand(scale, x, "layer_norm: scale") }
   if bias ~= nil then inputs[3] = operand(bias, x, "layer_norm: bias") end
-  return (run("LayerNormalization", inputs, 1, kind_of(x), { "axis", whole(axis or -1, "layer_norm: axis") }))
+  return (run("LayerNormalization", inputs, 1, kind_of(x),
+    { "axis", axis, "epsilon", number(epsilon, 1e-5, "layer_norm: epsilon") }))
+end
+
+-- Less mean, divided by std: numbers, or tables of one number a channel, which is the axis `axis` (1 when nil) of a
+-- tensor with `rank` axes (4 when nil), as images are NCHW.
+function methods.normalize(x, mean, std, axis, rank)
+  axis, rank = whole(axis or 1, "normalize: axis"), whole(rank or 4, "normalize: rank")
+  if axis < 0 or axis >= rank then misuse("normalize: axis: %d of a tensor with %d axes", axis, rank) end
+  local function along(value, what)
+    if type(value) ~= "table" then return operand(value, x, what) end
+    local shape = {}
+    for i = 1, rank do shape[i] = i == axis + 1 and #value or 1 end
+    local kind = kind_of(x)
+    return tensor.tensor(kind and kind.name or "FP32", shape, value)
+  end
+  return methods.div(methods.sub(x, along(mean, "normalize: mean")), along(std, "normalize: std"))
+end
+
+-- Divided by its length along axis (the last one when nil); a length below epsilon (1e-12 when nil) counts as that.
+function methods.l2_normalize(x, axis, epsilon)
+  local length = methods.norm2(x, whole(axis or -1, "l2_normalize: axis"), true)
+  return methods.div(x, methods.maximum(length, epsilon or 1e-12))
 end
 
 -- Slices of x along axis (0 when nil), at these positions.
 function methods.gather(x, indices, axis)
   return (run("Gather", { x, positions(indices, "gather: indices") }, 1, kind_of(x),
     { "axis", whole(axis or 0, "gather: axis") }))
+end
+
+-- Elements of x whose position along axis (the last one when nil) the tensor indices gives, one for each of its own.
+function methods.take_along(x, indices, axis)
+  indices = operand(indices, nil, "take_along: indices")
+  return (run("GatherElements", { x, indices }, 1, kind_of(x), { "axis", whole(axis or -1, "take_along: axis") }))
+end
+
+-- Rows of `depth` numbers, 1 at the position that an element of x names and 0 elsewhere, of that datatype (FP32).
+function methods.one_hot(x, depth, datatype)
+  local kind = tensor.kind(datatype or "FP32", "one_hot")
+  local values = tensor.tensor(kind.name, { 2 }, { 0, 1 })
+  return (run("OneHot", { x, positions(whole(depth, "one_hot: depth")), values }, 1, kind))
+end
+
+-- counts: how often x is repeated along each axis.
+function methods.tile(x, counts) return (run("Tile", { x, positions(counts, "tile: counts") }, 1, kind_of(x))) end
+
+-- x[i], x[{ i, { from, to }, true }]: for each axis from the first on a position, which drops the axis, a range up to
+-- but not with `to` (nil: to the end), or true for all of it.
+function M.index(x, key)
+  if type(key) == "number" then key = { key } end
+  local starts, ends, axes, dropped = {}, {}, {}, {}
+  for i = 1, #key do
+    local what = ("index: [%d]"):format(i)
+    local from, to = key[i], nil
+    if type(from) == "table" then
+      from, to = whole(from[1], what), from[2] == nil and 2 ^ 53 or whole(from[2], what)
+    elseif from ~= true then
+      from = whole(from, what)
+      -- The last position's end is the axis' own, not 0.
+      to, dropped[#dropped + 1] = from == -1 and 2 ^ 53 or from + 1, i - 1
+    end
+    if from ~= true then starts[#starts + 1], ends[#ends + 1], axes[#axes + 1] = from, to, i - 1 end
+  end
+  if #axes > 0 then x = methods.slice(x, starts, ends, axes) end
+  if #dropped > 0 then x = methods.squeeze(x, dropped) end
+  return x
 end
 
 -- Without the axes (nil: all) of size 1.
@@ -216,5 +353,32 @@ function M.concat(list, axis)
 end
 
 function methods.concat(x, other, axis) return M.concat({ x, other }, axis) end
+
+-- Tensors of one shape as the slices of a new axis (the first one when nil).
+function M.stack(list, axis)
+  if type(list) ~= "table" or #list == 0 then misuse "stack: takes a table of tensors" end
+  axis = whole(axis or 0, "stack: axis")
+  local parts = {}
+  for i = 1, #list do parts[i] = methods.unsqueeze(operand(list[i], nil, "stack"), axis) end
+  return M.concat(parts, axis)
+end
+
+-- Numbers from `from` up to but not with `to`, by step (1 when nil), of that datatype (INT64 when nil).
+function M.range(from, to, step, datatype)
+  local kind = tensor.kind(datatype or "INT64", "range")
+  local ends = { from, to, step or 1 }
+  for i = 1, 3 do
+    if type(ends[i]) ~= "number" then misuse("range: must be of numbers, not %s", type(ends[i])) end
+    ends[i] = tensor.tensor(kind.name, {}, { ends[i] })
+  end
+  return (run("Range", ends, 1, kind))
+end
+
+-- A tensor of that shape, every element `value`; on the device only.
+function M.full(datatype, shape, value)
+  return methods.expand(tensor.tensor(datatype, {}, { value }), shape)
+end
+
+tensor.index = M.index
 
 return M

@@ -112,7 +112,7 @@ end
 -- The runtime is about to send the batch.
 function M.sending(request)
   send_garbage(request)
-  request.calls = 0
+  request.calls, request.early = 0, false
   if host.borrowed > BORROWED_MAX then collectgarbage() end
 end
 
@@ -280,10 +280,14 @@ local function put_ends(request, what, inputs, output_count)
   for i = 1, output_count do call.outputs[i - 1] = request.handles + i end
 end
 
-local function new_outputs(request, count, data_type)
-  if count == 1 then return new_handle(request, data_type) end
+local function new_outputs(request, count, kind)
+  if count == 1 then return new_handle(request, kind and kind.number or 0) end
   local outputs = {}
-  for i = 1, count do outputs[i] = new_handle(request, data_type) end
+  for i = 1, count do
+    -- A list has one kind an output.
+    local each = kind and (kind[i] or kind)
+    outputs[i] = new_handle(request, each and each.number or 0)
+  end
   return unpack(outputs)
 end
 
@@ -294,8 +298,13 @@ function M.run_model(index, name, output_count, inputs)
   put_ends(request, name, inputs, output_count)
   call.kind, call.model, call.attribute_count = C.CALL_MODEL, index, 0
   send(request, name)
-  return new_outputs(request, output_count, 0)
+  return new_outputs(request, output_count, nil)
 end
+
+local float_type = ffi.typeof "float[1]"
+
+-- A number as an attribute that ONNX takes as a float.
+function M.float(value) return float_type(value) end
 
 local function put_attribute(attribute, name, value, what)
   attribute.name, attribute.count = name, 1
@@ -305,13 +314,15 @@ local function put_attribute(attribute, name, value, what)
     for i = 1, #value do attribute.as.ints[i - 1] = value[i] end
   elseif type(value) == "string" then
     attribute.kind, attribute.as.string = C.CALL_ATTRIBUTE_STRING, value
+  elseif type(value) == "cdata" then
+    attribute.kind, attribute.as.floats[0] = C.CALL_ATTRIBUTE_FLOAT, value[0]
   else
     attribute.kind, attribute.as.ints[0] = C.CALL_ATTRIBUTE_INT, value
   end
 end
 
 -- ONNX operator op_type on tensors. attributes: name, value, name, value …; values are whole numbers, tables of them,
--- or strings. kind: of the outputs, where known. Returns them.
+-- strings, or tensor.float's. kind: of the outputs, or a list with one each, where known. Returns them.
 function M.run_operator(op_type, inputs, output_count, kind, attributes)
   local request = request_now()
   keep_short(request)
@@ -322,13 +333,31 @@ function M.run_operator(op_type, inputs, output_count, kind, attributes)
     call.attribute_count = call.attribute_count + 1
   end
   send(request, op_type)
-  return new_outputs(request, output_count, kind and kind.number or 0)
+  return new_outputs(request, output_count, kind)
 end
 
 -- The element type of a tensor, for run_operator; nil where it is not known here.
 function M.kind_of(t)
   if istype(handle_type, t) then return by_number[inside(t).data_type] end
   if host.is(t) then return by_number[host.inside(t).data_type] end
+end
+
+--- sending early ------------------------------------------------------------------------------------------------------
+
+-- The calls so far may begin on the device while the handler goes on. What goes wrong in them is raised at the next
+-- wait.
+function M.flush()
+  local request = request_now()
+  if request.calls == 0 then return end
+  M.sending(request)
+  C.child_flush(request.id)
+  request.early = true
+end
+
+-- Wait until all calls so far have run; nothing is brought back.
+function M.wait()
+  local request = request_now()
+  if request.calls > 0 or request.early then request.wait(request) end
 end
 
 --- bringing tensors back ----------------------------------------------------------------------------------------------
@@ -404,13 +433,16 @@ function M.seal(requests)
   host.methods.free = function() end
   host.seal()
   ffi.metatype(handle_type, {
-    __index = methods,
+    __index = function(t, key)
+      if type(key) == "string" then return methods[key] end
+      return M.index(t, key)
+    end,
     __newindex = function() misuse "a tensor on the device cannot be changed; make one with tide.zeros and fill it" end,
     __len = function() misuse("the size of a tensor is known when it is here: t:get()") end,
     __tostring = describe,
     __gc = collected(requests),
     __add = methods.add, __sub = methods.sub, __mul = methods.mul, __div = methods.div, __pow = methods.pow,
-    __unm = methods.neg,
+    __mod = methods.mod, __unm = methods.neg,
   })
 end
 

@@ -27,6 +27,17 @@ describe("tidepool bench", function()
     assert.same({ 5, 5 }, { result.rows[1].call_us.count, result.rows[1].run_us.count })
   end)
 
+  it("redirect runs a program in three ways that answer the same", function()
+    local result = measure "redirect --calls 20 --samples 3"
+    assert.equal(20, result.calls)
+    local ways = {}
+    for i, row in ipairs(result.rows) do
+      ways[i] = row.way
+      assert.equal(3, row.call_us.count)
+    end
+    assert.same({ "synchronous", "asynchronous", "batched" }, ways)
+  end)
+
   it("says why a file is no model", function()
     local _, complaint, status = shell.run "bench model README.md"
     assert.equal(1, status)

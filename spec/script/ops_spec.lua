@@ -45,12 +45,25 @@ local cases = {
   ["select(2, x:split({ 1, 1 }))"] = "tensor 3, Split <1 <3 >4 >5 axis=0",
   ["x:pad({ 0, 1 }, { 0, 1 })"] = "tensor 3, tensor 4, Pad <1 <3 <4 >5",
   ["x:resize({ 4, 4 })"] = "tensor 3, tensor 4, tensor 5, Resize <1 <3 <4 <5 >6 mode=nearest",
-  ["x:layer_norm(y)"] = "LayerNormalization <1 <2 >3 axis=-1",
+  ["x:layer_norm(y)"] = "LayerNormalization <1 <2 >3 axis=-1 epsilon=1e-05",
+  ["x:leaky_relu(0.5)"] = "LeakyRelu <1 >3 alpha=0.5",
+  ["x:var(1)"] = "tensor 3, ReduceMean <1 <3 >4 keepdims=1, Sub <1 <4 >5, Mul <5 <5 >6, tensor 7, "
+    .. "ReduceMean <6 <7 >8 keepdims=0",
+  ["tide.einsum('ij,kj->ik', x, y)"] = "Einsum <1 <2 >3 equation=ij,kj->ik",
+  ["tide.stack({ x, y })"] = "tensor 3, Unsqueeze <1 <3 >4, tensor 5, Unsqueeze <2 <5 >6, Concat <4 <6 >7 axis=0",
+  ["x[1]"] = "tensor 3, tensor 4, tensor 5, Slice <1 <3 <4 <5 >6, tensor 7, Squeeze <6 <7 >8",
   ["x:erf():gelu():round():sign()"] = "Erf <1 >3, Gelu <3 >4, Round <4 >5, Sign <5 >6",
 }
 
 local misuses = {
   ["x:softmax('a')"] = "f.lua:5: softmax: axis: must be a whole number, is a",
+  ["x:layer_norm(nil, nil, 1)"] = "f.lua:5: layer_norm: axis: must count from the end where scale is no tensor, is 1",
+  ["x:leaky_relu('a')"] = "f.lua:5: leaky_relu: alpha: must be a number, is string",
+  ["x:pad({ 0, 1 }, { 0 })"] = "f.lua:5: pad: after: has 1 sizes, before has 2",
+  ["x:normalize(0, 1, 4)"] = "f.lua:5: normalize: axis: 4 of a tensor with 4 axes",
+  ["x[{ 0, 'a' }]"] = "f.lua:5: index: [2]: must be a whole number, is a",
+  ["tide.einsum(1, x)"] = "f.lua:5: einsum: equation: must be a string, is number",
+  ["tide.range(0, 'a')"] = "f.lua:5: range: must be of numbers, not string",
   ["x + {}"] = "f.lua:5: add: must be a tensor or a number, is table",
   ["x:cast('FP31')"] = "f.lua:5: cast: datatype FP31 is none of BF16, BOOL",
   ["x:reshape('a')"] = "f.lua:5: reshape: shape: must be a number or a table of numbers, is string",

@@ -93,6 +93,8 @@ describe(struct rig *rig, const struct call *call)
 		at += snprintf(line + at, sizeof(line) - at, " %s=", attribute->name);
 		if (attribute->kind == CALL_ATTRIBUTE_STRING)
 			at += snprintf(line + at, sizeof(line) - at, "%s", attribute->as.string);
+		else if (attribute->kind == CALL_ATTRIBUTE_FLOAT)
+			at += snprintf(line + at, sizeof(line) - at, "%g", attribute->as.floats[0]);
 		else
 			at += snprintf(line + at, sizeof(line) - at, "%lld",
 				       (long long)attribute->as.ints[0]);

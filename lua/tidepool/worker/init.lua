@@ -114,7 +114,7 @@ local function reply(request, result)
   local data, bytes = msgpack.encode_raw(result, notice)
   if has_device_tensor then
     data, bytes = msgpack.encode_raw(bring_back(result), wire_form)
-  elseif request.calls > 0 then
+  elseif request.calls > 0 or request.early then
     -- Calls that nobody waited for run all the same, and their errors are the request's.
     wait(request)
     data, bytes = msgpack.encode_raw(result, wire_form)
