@@ -1,5 +1,6 @@
 -- Earliest deadline first, a request's own or its function's objective; jobs without one come after all that have one,
--- in order of arrival. Placement and eviction are fifo's.
+-- in order of arrival. Placement, look-ahead and eviction are fifo's.
+local ahead = require "ahead"
 local lru = require "lru"
 local place = require "place"
 local queue = require "queue"
@@ -7,8 +8,8 @@ local queue = require "queue"
 local edf = {}
 edf.__index = edf
 
-function edf.new(node)
-  return setmetatable({ node = node, waiting = queue.new(node), lru = lru.new(node) }, edf)
+function edf.new(node, config)
+  return setmetatable({ node = node, waiting = queue.new(node), lru = lru.new(node, config.prefix ~= false) }, edf)
 end
 
 function edf:submit(job)
@@ -23,7 +24,11 @@ function edf:dispatch()
 end
 
 function edf:evict(device, bytes)
-  return self.lru:evict(device, bytes)
+  return self.lru:evict(device, bytes, ahead.worth(self.waiting, device))
+end
+
+function edf:prefetch(device)
+  return ahead.pick(self.node, self.waiting, device)
 end
 
 function edf:done(job)

@@ -3,13 +3,20 @@
 local lru = {}
 lru.__index = lru
 
-function lru.new(node)
-  return setmetatable({ node = node, list = {}, listed = 0, candidates = {}, scores = {} }, lru)
+-- keeps_prefix: as long as that frees enough, models lose only what can be copied again behind their run (the groups
+-- behind model.prefix_groups), so that they answer as if they had stayed.
+function lru.new(node, keeps_prefix)
+  return setmetatable({ node = node, keeps_prefix = keeps_prefix, list = {}, listed = 0, candidates = {}, scores = {} },
+    lru)
 end
 
 -- When the model was last used: what evict goes by unless it is told otherwise.
 local function used_at(model)
   return model.used_at
+end
+
+local function prefix(model)
+  return model.prefix_groups
 end
 
 local function place_in_list(self, model)
@@ -98,6 +105,7 @@ end
 -- again by the next call. score (used_at when nil) and whole as above.
 function lru:evict(device, bytes, score, whole)
   self:start()
+  if self.keeps_prefix then bytes = self:pass(device, bytes, score or used_at, prefix) end
   self:pass(device, bytes, score or used_at, nil, whole)
   return self.list, self.listed
 end

@@ -44,6 +44,18 @@ function queue:first(k, into)
   return count
 end
 
+-- The jobs that the device, busy or not, could run next: the first that is bound to it, then the first k bound to none,
+-- in order, into a list; returns how many.
+function queue:upcoming(device, k, into)
+  local count = self.any:first(k, into)
+  local lane = self.bound[device.id]
+  local job = lane and lane:peek()
+  if not job then return count end
+  for i = count, 1, -1 do into[i + 1] = into[i] end
+  into[1] = job
+  return count + 1
+end
+
 -- Give every job that waits a new key.
 function queue:rekey(key)
   self.any:rekey(key)

@@ -72,6 +72,15 @@ checksum(const struct image_header *header, const struct image_group *groups,
 	return hash;
 }
 
+uint64_t
+image_bytes_of(const struct image *image, uint32_t first, uint32_t end)
+{
+	if (first >= end)
+		return 0;
+	const struct image_group *last = &image->groups[end - 1];
+	return last->offset + last->bytes - image->groups[first].offset;
+}
+
 void
 image_delete(struct image *image)
 {

@@ -58,6 +58,10 @@ image_open(struct pack *pack, const struct image_key *key, const char *path);
 struct image *
 image_hollow(uint64_t bytes, uint64_t group_bytes);
 
+/* Bytes of groups first … end-1. */
+uint64_t
+image_bytes_of(const struct image *image, uint32_t first, uint32_t end);
+
 /* NULL: nothing. */
 void
 image_delete(struct image *image);

@@ -183,6 +183,15 @@ residency_bytes(const struct residency *residency)
 	return residency->good_bytes;
 }
 
+uint32_t
+residency_groups_within(const struct residency *residency, uint64_t bytes)
+{
+	uint32_t groups = residency->good;
+	while (groups < residency->image->group_count && group_bytes(residency, groups) <= bytes)
+		bytes -= group_bytes(residency, groups++);
+	return groups;
+}
+
 uint64_t
 residency_missing_bytes(const struct residency *residency)
 {

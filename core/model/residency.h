@@ -45,6 +45,10 @@ residency_groups(const struct residency *residency);
 uint64_t
 residency_bytes(const struct residency *residency);
 
+/* How many groups there would be, those that are there included, if the next ones were to take at most bytes of the pool. */
+uint32_t
+residency_groups_within(const struct residency *residency, uint64_t bytes);
+
 /* Bytes of pool memory (in whole units) that loading the rest would take. */
 uint64_t
 residency_missing_bytes(const struct residency *residency);

@@ -71,6 +71,9 @@ open_device(struct engine *engine, uint32_t id)
 	device->view.switch_id = properties->switch_id;
 	device->view.link_rate = properties->link_rate;
 	device->view.peer_rate = properties->peer_rate;
+	device->view.load_rate = (double)properties->link_rate;
+	device->view.prefetching = -1;
+	prefetch_create(&device->prefetch, device);
 	device->pool = pool_new(device->device, properties->memory_bytes);
 	if (device->pool == NULL)
 		return error_wrap("devices[%u]", id + 1);
@@ -370,7 +373,8 @@ static void
 drain_devices(struct engine *engine)
 {
 	for (uint32_t i = 0; i < engine->device_count; i++)
-		while (engine->devices[i].job != NULL)
+		while (engine->devices[i].job != NULL ||
+		       prefetch_is_under_way(&engine->devices[i].prefetch))
 			uv_run(&engine->loop, UV_RUN_ONCE);
 }
 

@@ -18,6 +18,7 @@
 #include "model/residency.h"
 #include "model/store.h"
 #include "net/server.h"
+#include "path/prefetch.h"
 #include "path/route.h"
 #include "script/policy.h"
 #include "script/view.h"
@@ -65,6 +66,10 @@ struct engine_device {
 	struct sleeper sleeper;
 	/* The job on it, NULL when idle. */
 	struct job *job;
+	/* What is brought to it for the next job; loads under way, the job's and the prefetch's; bytes/s seen, 0: none yet. */
+	struct prefetch prefetch;
+	uint32_t loads;
+	double load_rate;
 	/* Memory for jobs that leave nothing behind; grows as needed. */
 	struct extent *scratch;
 	/* Jobs that wait for memory; requests that hold extents between their jobs, and how many of these are parked. */
@@ -76,7 +81,9 @@ struct engine_device {
 	bool lost;
 	uint64_t jobs;
 	uint64_t busy_ns;
-	uint64_t bytes_in;
+	/* Models that were brought to it, in whole or in part, and those of them that no job had asked for yet. */
+	uint64_t loads_begun;
+	uint64_t prefetches;
 };
 
 /* A model that functions use, by name. Counted: the registry's own reference, and one a generation. */

@@ -175,7 +175,7 @@ execute_on_submit_thread(struct job *job)
 	/* What was put runs to its end in any case; the job is over when both streams have passed it. */
 	if (failed != NULL)
 		job->outcome = error;
-	if (job->outstanding == 2 && stream_notify(device->copy_in, submit_copy_done, job) != 0)
+	if (job->brings && stream_notify(device->copy_in, submit_copy_done, job) != 0)
 		submit_copy_done(job, error_last());
 	if (stream_notify(device->compute, submit_compute_done, job) != 0)
 		submit_compute_done(job, error_last());
@@ -193,11 +193,11 @@ static void
 measure_load(const struct job *job, uint32_t m)
 {
 	struct view_model *view = &job->models[m]->view;
-	uint32_t missing = view->group_count - job->pinned[m];
-	if (job->peer != NULL || missing * 4 < view->group_count)
+	uint32_t brought = job->brought[m];
+	if (job->peer != NULL || !job->copies_alone || brought * 4 < view->group_count)
 		return;
 	double taken = (double)(job->loaded_at - job->started_at);
-	view->load_ns = average(view->load_ns, taken * view->group_count / missing);
+	view->load_ns = average(view->load_ns, taken * view->group_count / brought);
 }
 
 /* A run that waited for a load took longer than the run alone does: an upper bound until one is seen that did not. */
@@ -205,7 +205,7 @@ static void
 measure_run(const struct job *job, uint32_t m, double taken)
 {
 	struct view_model *view = &job->models[m]->view;
-	if (job->loads[m] == NULL)
+	if (!job->waits[m])
 		view->run_ns = average(view->run_ns, taken);
 	else if (view->run_ns == 0 || taken < view->run_ns)
 		view->run_ns = taken;
@@ -223,23 +223,27 @@ measure(struct job *job, uint64_t now)
 		if (job->outcome.code != ERR_OK || job->model_count != 1)
 			continue;
 		measure_run(job, m, (double)taken);
-		if (job->loads[m] != NULL)
+		if (job->brought[m] > 0)
 			measure_load(job, m);
 	}
 }
 
-static void
-finish_loads(struct job *job)
+void
+execute_loaded(struct job *job)
 {
 	const struct error *error = job->load_outcome.code == ERR_OK ? NULL : &job->load_outcome;
+	uint64_t bytes = 0;
+	job->loaded_at = clock_now();
 	for (uint32_t m = 0; m < job->model_count; m++) {
 		if (job->loads[m] == NULL)
 			continue;
+		const struct image *image = model_image(job->models[m]->model);
+		bytes += image_bytes_of(image, image->group_count - job->brought[m],
+					image->group_count);
 		swap_finish_load(job, m, error);
 	}
-	/* A run beside a copy that failed computed with what was not there. */
-	if (error != NULL && job->outcome.code == ERR_OK)
-		job->outcome = *error;
+	if (error == NULL && job->copies_alone && job->peer == NULL)
+		view_load_measured(job->device, bytes, job->loaded_at - job->started_at);
 }
 
 /* After a run: types that depended on data are known now, and what was copied in lies on the device. */
@@ -288,7 +292,9 @@ leave_device(struct job *job)
 	struct engine_device *device = job->device;
 	uint64_t now = clock_now();
 	measure(job, now);
-	finish_loads(job);
+	/* A run beside a copy that failed computed with what was not there. */
+	if (job->outcome.code == ERR_OK && job->load_outcome.code != ERR_OK)
+		job->outcome = job->load_outcome;
 	if (job->outcome.code == ERR_OK)
 		settle_tensors(job);
 	else

@@ -7,6 +7,10 @@ struct job;
 void
 execute_on_submit_thread(struct job *job);
 
+/* Main loop: the job's copies are done, well or not. */
+void
+execute_loaded(struct job *job);
+
 /* Main loop: all completions of the job have come back. Sends its request on. */
 void
 execute_finish(struct job *job);

@@ -42,8 +42,7 @@ job_new(struct request *request, uint32_t steps, uint32_t fetches)
 	list_create(&job->of_engine);
 	list_create(&job->of_parked);
 	job->request = request;
-	job->mail.job = job;
-	job->load_mail.job = job;
+	job->errand.owner = job->load_errand.owner = job;
 	job->steps = arena_calloc(&job->arena, steps + 1, sizeof(*job->steps));
 	job->fetches = arena_calloc(&job->arena, fetches + 1, sizeof(*job->fetches));
 	if (job->steps == NULL || job->fetches == NULL) {

@@ -11,10 +11,10 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/list.h"
-#include "base/mailbox.h"
 #include "exec/program.h"
 #include "exec/tensor.h"
 #include "model/operation.h"
+#include "path/submit.h"
 #include "script/view.h"
 
 struct engine;
@@ -55,12 +55,6 @@ struct tensor_slot {
 	bool freed;
 };
 
-/* Mail that knows its job. */
-struct job_mail {
-	struct mail mail;
-	struct job *job;
-};
-
 /* One program run of a job. Tensors by index into request->slots. */
 struct job_step {
 	/* NULL until it is compiled; a reference of the job's. */
@@ -84,8 +78,8 @@ struct job_fetch {
 
 struct job {
 	/* Posted to the submit thread, and back by the compute stream's completion; and by the copy stream's. */
-	struct job_mail mail;
-	struct job_mail load_mail;
+	struct errand errand;
+	struct errand load_errand;
 	struct request *request;
 	struct view_job view;
 	const struct view_model *view_models[JOB_MODELS_MAX];
@@ -115,8 +109,14 @@ struct job {
 	struct extent *extent;
 	bool borrowed_scratch;
 	void *workspace;
-	/* Groups of each model pinned while it runs. */
+	/* Groups of each model pinned while it runs; those it brings; and whether it may have to wait for some, its own load's
+	 * or a prefetch's. */
 	uint32_t pinned[JOB_MODELS_MAX];
+	uint32_t brought[JOB_MODELS_MAX];
+	bool waits[JOB_MODELS_MAX];
+	/* It has something to bring; and no other copies were under way when it began. */
+	bool brings;
+	bool copies_alone;
 	/* And on its peer while they are copied from there. */
 	uint32_t peer_pinned[JOB_MODELS_MAX];
 	/* Runs on the main loop's thread: nothing to bring, and so little to do that a hand-over would cost more. */

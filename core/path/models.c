@@ -134,6 +134,8 @@ models_add(struct engine *engine, const struct model_opened *opened, const char 
 	store_add(&engine->store, &entry->store, model_image(model));
 	entry->view.bytes = (double)model_image(model)->bytes;
 	entry->view.group_count = model_image(model)->group_count;
+	entry->view.prefix_groups = entry->view.group_count;
+	entry->view.prefix_bytes = entry->view.bytes;
 	if (view_add_model(engine, entry) != 0) {
 		free(entry->residency);
 		free(entry);

@@ -54,7 +54,7 @@ route_enter(struct request *request, enum route_stage stage)
 		stamp(request, stage);
 		const struct hop *hop = &hops[stage];
 		if (hop->thread == ROUTE_DEVICE && !request->job->runs_inline) {
-			submit_post(request->job);
+			submit_job(request->job);
 			return;
 		}
 		int verdict = hop->run(request);

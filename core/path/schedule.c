@@ -216,6 +216,7 @@ schedule_dispatch(struct engine *engine)
 		route_resume(job->request);
 		engine->view.now = (double)clock_now();
 	}
+	prefetch_look_ahead(engine);
 	engine->in_dispatch = false;
 }
 
@@ -251,7 +252,8 @@ schedule_park(struct job *job)
 {
 	struct engine_device *device = job->device;
 	uint32_t others = device->holders - (holds_memory(job) ? 1 : 0);
-	if (device->job == NULL && others <= device->parked_holders)
+	if (device->job == NULL && !prefetch_is_under_way(&device->prefetch) &&
+	    others <= device->parked_holders)
 		return error_wrap("device %u: no memory for the job", device->view.id);
 	list_push_back(&device->parked, &job->of_parked);
 	device->parked_holders += holds_memory(job);

@@ -215,7 +215,7 @@ begin_span(struct sim_node *node, uint32_t device, const struct job *job)
 {
 	struct running *running = &node->running[device];
 	uint32_t source = VIEW_SOURCE_RESIDENT;
-	if (job->outstanding == 2)
+	if (job->brings)
 		source = job->peer != NULL ? VIEW_SOURCE_PEER : VIEW_SOURCE_HOST;
 	running->id = job->view.id;
 	running->span =
@@ -404,18 +404,32 @@ simulation_new(const struct simulation_options *options)
 	return simulation;
 }
 
+/* True while a job is left or a device has copies under way. */
+static bool
+is_busy(const struct simulation *simulation)
+{
+	for (uint32_t i = 0; i < simulation->node_count; i++) {
+		const struct engine *engine = &simulation->nodes[i].engine;
+		for (uint32_t d = 0; d < engine->device_count; d++)
+			if (engine->devices[d].loads > 0)
+				return true;
+	}
+	return jobs_left(simulation) > 0;
+}
+
 /* What waits is given up, what runs ends. */
 static void
 end_jobs(struct simulation *simulation)
 {
 	for (uint32_t i = 0; i < simulation->node_count; i++) {
+		simulation->nodes[i].engine.stopping = true;
 		list_each_safe(it, &simulation->nodes[i].engine.jobs) {
 			struct job *job = list_entry(it, struct job, of_engine);
 			if (job->state == JOB_QUEUED || job->state == JOB_PARKED)
 				request_cancel(job->request, ERR_CANCELLED, "the simulation ends");
 		}
 	}
-	while (jobs_left(simulation) > 0 && sim_step())
+	while (is_busy(simulation) && sim_step())
 		complete(simulation);
 }
 

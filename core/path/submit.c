@@ -12,8 +12,8 @@
 /* How long a submit thread looks for the next job before it sleeps; a wake across cores costs about as much. */
 static const uint64_t spin_ns = 20 * 1000;
 
-/* Posted to end a submit thread; never a job's. */
-static struct mail stop_mail;
+/* Posted to end a submit thread; never run. */
+static struct errand stop;
 
 static bool
 run_posted(struct mail *mail)
@@ -21,10 +21,11 @@ run_posted(struct mail *mail)
 	bool goes_on = true;
 	while (mail != NULL) {
 		struct mail *next = mail->next;
-		if (mail == &stop_mail)
+		struct errand *errand = (struct errand *)mail;
+		if (errand == &stop)
 			goes_on = false;
 		else
-			execute_on_submit_thread(((struct job_mail *)mail)->job);
+			errand->run(errand->owner);
 		mail = next;
 	}
 	return goes_on;
@@ -57,17 +58,37 @@ submit_stop(struct engine_device *device)
 {
 	if (clock_is_virtual())
 		return;
-	mailbox_post(&device->mailbox, &stop_mail);
+	mailbox_post(&device->mailbox, &stop.mail);
 	uv_thread_join(&device->thread);
 }
 
 void
-submit_post(struct job *job)
+submit_post(struct engine_device *device, struct errand *errand)
 {
 	if (clock_is_virtual())
-		execute_on_submit_thread(job);
+		errand->run(errand->owner);
 	else
-		mailbox_post(&job->device->mailbox, &job->mail.mail);
+		mailbox_post(&device->mailbox, &errand->mail);
+}
+
+void
+submit_post_back(struct engine *engine, struct errand *errand)
+{
+	mailbox_post(&engine->completions, &errand->mail);
+}
+
+/* An errand's run. */
+static void
+run_device_stage(void *job)
+{
+	execute_on_submit_thread(job);
+}
+
+void
+submit_job(struct job *job)
+{
+	job->errand.run = run_device_stage;
+	submit_post(job->device, &job->errand);
 }
 
 static void
@@ -77,12 +98,30 @@ keep_error(struct error *outcome, const struct error *error)
 		*outcome = *error;
 }
 
+/* An errand's run, on the main loop again: one of the job's streams has passed it. */
+static void
+come_back(void *owner)
+{
+	struct job *job = owner;
+	assert(job->outstanding > 0);
+	if (--job->outstanding == 0)
+		execute_finish(job);
+}
+
+static void
+come_back_loaded(void *owner)
+{
+	execute_loaded(owner);
+	come_back(owner);
+}
+
 void
 submit_compute_done(void *context, const struct error *error)
 {
 	struct job *job = context;
 	keep_error(&job->outcome, error);
-	mailbox_post(&job->device->engine->completions, &job->mail.mail);
+	job->errand.run = come_back;
+	submit_post_back(job->device->engine, &job->errand);
 }
 
 void
@@ -90,7 +129,8 @@ submit_copy_done(void *context, const struct error *error)
 {
 	struct job *job = context;
 	keep_error(&job->load_outcome, error);
-	mailbox_post(&job->device->engine->completions, &job->load_mail.mail);
+	job->load_errand.run = come_back_loaded;
+	submit_post_back(job->device->engine, &job->load_errand);
 }
 
 static void
@@ -98,12 +138,8 @@ complete(struct mail *mail)
 {
 	while (mail != NULL) {
 		struct mail *next = mail->next;
-		struct job *job = ((struct job_mail *)mail)->job;
-		assert(job->outstanding > 0);
-		if (mail == &job->load_mail.mail)
-			job->loaded_at = clock_now();
-		if (--job->outstanding == 0)
-			execute_finish(job);
+		struct errand *errand = (struct errand *)mail;
+		errand->run(errand->owner);
 		mail = next;
 	}
 }

@@ -41,9 +41,8 @@ job_bytes(const struct job *job)
 	return bytes + align_up(workspace) + TENSOR_ALIGNMENT;
 }
 
-/* Trim what the policy names until at least bytes came free; 0 when it names nothing that helps. */
-static uint64_t
-evict(struct engine_device *device, uint64_t bytes)
+uint64_t
+swap_evict(struct engine_device *device, uint64_t bytes)
 {
 	struct policy_eviction evictions[POLICY_EVICTIONS_MAX];
 	struct engine *engine = device->engine;
@@ -59,7 +58,7 @@ take_extent(struct engine_device *device, size_t bytes, const void *owner)
 {
 	struct extent *extent;
 	while ((extent = pool_alloc(device->pool, bytes, owner)) == NULL)
-		if (evict(device, bytes) == 0)
+		if (swap_evict(device, bytes) == 0)
 			return NULL;
 	return extent;
 }
@@ -127,7 +126,27 @@ unpin_peer(struct job *job, uint32_t m)
 	view_residency_changed(job->models[m], job->peer);
 }
 
-/* Pin what is there of a model and begin to load the rest. */
+void
+swap_begin_load(struct engine_device *device, struct engine_model *model)
+{
+	device->loads++;
+	device->loads_begun++;
+	store_pin(&device->engine->store, &model->store);
+	view_device_loading(device);
+}
+
+void
+swap_end_load(struct engine_device *device, struct engine_model *model, struct residency_load *load,
+	      const struct error *error)
+{
+	residency_finish_load(load, error);
+	device->loads--;
+	store_unpin(&device->engine->store, &model->store);
+	view_device_loading(device);
+	view_residency_changed(model, device);
+}
+
+/* Pin the model on the device and begin to load what is missing. */
 static int
 bring_model(struct job *job, uint32_t m)
 {
@@ -137,18 +156,25 @@ bring_model(struct job *job, uint32_t m)
 	if (residency == NULL)
 		return -1;
 	uint32_t all = model_image(model->model)->group_count;
-	job->pinned[m] = residency_groups(residency);
-	residency_pin(residency, job->pinned[m]);
-	if (job->pinned[m] == all)
+	uint32_t had = residency_groups(residency);
+	job->pinned[m] = had;
+	job->waits[m] = residency_state(residency) == RESIDENCY_LOADING;
+	residency_pin(residency, had);
+	if (had == all)
 		return 0;
 	/* A policy that is asked for evictions sees that what is pinned cannot go. */
 	view_residency_changed(model, device);
 	uint64_t needed = 0;
 	while ((job->loads[m] = residency_begin_load(residency, all, &needed)) == NULL)
-		if (evict(device, needed) == 0)
+		if (swap_evict(device, needed) == 0)
 			return -1;
+	residency_pin(residency, all);
+	residency_unpin(residency, had);
+	job->pinned[m] = all;
+	job->brought[m] = all - had;
+	job->waits[m] = true;
 	pin_peer(job, m);
-	store_pin(&device->engine->store, &model->store);
+	swap_begin_load(device, model);
 	return 0;
 }
 
@@ -174,10 +200,9 @@ bring_models(struct job *job)
 void
 swap_finish_load(struct job *job, uint32_t m, const struct error *error)
 {
-	residency_finish_load(job->loads[m], error);
+	swap_end_load(job->device, job->models[m], job->loads[m], error);
 	job->loads[m] = NULL;
 	unpin_peer(job, m);
-	store_unpin(&job->device->engine->store, &job->models[m]->store);
 }
 
 /* Nothing of the job has reached the device: undo what path_swap did. */
@@ -216,7 +241,7 @@ may_run_inline(const struct job *job)
 		return false;
 	uint64_t flops = 0;
 	for (uint32_t m = 0; m < job->model_count; m++)
-		if (job->loads[m] != NULL)
+		if (job->waits[m])
 			return false;
 	for (uint32_t k = 0; k < job->step_count; k++) {
 		const struct program_info *info = program_info(job->steps[k].program);
@@ -233,6 +258,7 @@ path_swap(struct request *request)
 	struct job *job = request->job;
 	struct engine_device *device = job->device;
 	job->started_at = clock_now();
+	job->copies_alone = device->loads == 0;
 	if (take_memory(job) != 0 || bring_models(job) != 0) {
 		struct error why = *error_last();
 		give_back(job);
@@ -253,6 +279,7 @@ path_swap(struct request *request)
 	for (uint32_t m = 0; m < job->model_count; m++)
 		if (job->loads[m] != NULL)
 			job->outstanding = 2;
+	job->brings = job->outstanding == 2;
 	view_device_busy(device, job);
 	for (uint32_t m = 0; m < job->model_count; m++)
 		view_residency_changed(job->models[m], device);

@@ -7,7 +7,11 @@
 #include "path/job.h"
 #include "path/request.h"
 
-enum { FIRST_ROOM = 64 };
+enum {
+	FIRST_ROOM = 64,
+	/* Loads of less say more about hand-overs than about the link. */
+	MEASURED_BYTES_MIN = 8 << 20,
+};
 
 int
 view_create(struct engine *engine)
@@ -197,9 +201,24 @@ expected_ns(const struct job *job)
 	if (job->model_count == 0 || job->models[0]->view.run_ns == 0)
 		return 0;
 	const struct view_model *view = &job->models[0]->view;
-	double missing = view->group_count - job->pinned[0];
-	double load = job->loads[0] == NULL ? 0 : view->load_ns * missing / view->group_count;
+	double load = view->load_ns * job->brought[0] / view->group_count;
 	return load > view->run_ns ? load : view->run_ns;
+}
+
+void
+view_device_loading(struct engine_device *device)
+{
+	device->view.loading = device->loads > 0;
+}
+
+void
+view_load_measured(struct engine_device *device, uint64_t bytes, uint64_t ns)
+{
+	if (bytes < MEASURED_BYTES_MIN || ns == 0)
+		return;
+	double rate = (double)bytes * 1e9 / (double)ns, old = device->load_rate;
+	device->load_rate = old == 0 ? rate : old + (rate - old) / 8;
+	device->view.load_rate = device->load_rate;
 }
 
 void
@@ -207,6 +226,5 @@ view_device_busy(struct engine_device *device, const struct job *job)
 {
 	double expected = job != NULL ? expected_ns(job) : 0;
 	device->view.idle = job == NULL && !device->lost;
-	device->view.loading = job != NULL && job->outstanding == 2;
 	device->view.busy_until = expected > 0 ? (double)job->started_at + expected : 0;
 }

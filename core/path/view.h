@@ -43,6 +43,14 @@ view_residency_changed(struct engine_model *model, struct engine_device *device)
 void
 view_device_memory(struct engine_device *device);
 
+/* Copies to the device were begun or ended. */
+void
+view_device_loading(struct engine_device *device);
+
+/* Copies of so many bytes from the host, alone on the device's copy stream, took that long. */
+void
+view_load_measured(struct engine_device *device, uint64_t bytes, uint64_t ns);
+
 /* The device runs job now, or nothing (NULL). */
 void
 view_device_busy(struct engine_device *device, const struct job *job);

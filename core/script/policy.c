@@ -368,6 +368,30 @@ policy_evict(struct policy_host *host, uint32_t device, uint64_t bytes,
 	return 0;
 }
 
+bool
+policy_has_prefetch(const struct policy_host *host)
+{
+	return host->state != NULL && host->state->has_prefetch;
+}
+
+const struct view_model *
+policy_prefetch(struct policy_host *host, uint32_t device)
+{
+	const struct policy_call call = { POLICY_PREFETCH, 2, 1, { now(host), device } };
+	const struct view_model *model = NULL;
+	int result = -1;
+	if (!policy_has_prefetch(host))
+		return NULL;
+	if (policy_state_call(host->state, &call) == 0) {
+		result = prefetch_read(host->state, host->node, device, &model);
+		policy_state_drop(host->state);
+	}
+	/* The successor is asked at the next dispatch: nobody waits for a prefetch. */
+	if (result < 0)
+		replace(host);
+	return result == 1 ? model : NULL;
+}
+
 void
 policy_done(struct policy_host *host, const struct view_job *job, enum view_outcome outcome)
 {

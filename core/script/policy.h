@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -111,6 +112,12 @@ policy_dispatch(struct policy_host *host, struct policy_verdict *verdict);
 uint32_t
 policy_evict(struct policy_host *host, uint32_t device, uint64_t bytes,
 	     struct policy_eviction *evictions);
+/* Whether the policy in force has a prefetch callback. */
+bool
+policy_has_prefetch(const struct policy_host *host);
+/* The model whose missing groups are to be copied to the device, which runs a job meanwhile; NULL: none. */
+const struct view_model *
+policy_prefetch(struct policy_host *host, uint32_t device);
 /* The job, queued or dispatched, has ended; no policy will name it again. */
 void
 policy_done(struct policy_host *host, const struct view_job *job, enum view_outcome outcome);

@@ -205,7 +205,8 @@ local function read_config(text, where)
   return config
 end
 
--- Runs the policy's file and makes its object. Returns its name, and whether it has tick, admit, snapshot and restore.
+-- Runs the policy's file and makes its object. Returns its name, and whether it has tick, admit,
+-- prefetch, snapshot and restore.
 local function start(where, source, config)
   if byte(source, 1) == 27 then error(where .. ":1: bytecode, not source", 0) end
   local run, message = load(source, "@" .. where, "t", globals)
@@ -226,7 +227,8 @@ local function start(where, source, config)
   evict, done = method("evict", true, where), method("done", true, where)
   requeue = method("requeue", false, where) or submit
   return policy.name, method("tick", false, where) ~= nil, method("admit", false, where) ~= nil,
-    method("snapshot", false, where) ~= nil, method("restore", false, where) ~= nil
+    method("prefetch", false, where) ~= nil, method("snapshot", false, where) ~= nil,
+    method("restore", false, where) ~= nil
 end
 
 -- What C calls; the order is enum policy_entry's. -----------------------------------------------------------
@@ -287,6 +289,11 @@ local function call_admit(now, address)
   return object:admit(cast(job_type, address))
 end
 
+local function call_prefetch(now, device)
+  enter(now)
+  return object:prefetch(node.devices[device + 1])
+end
+
 local function call_snapshot(now)
   enter(now)
   local out = {}
@@ -301,4 +308,4 @@ local function restore(text)
 end
 
 return start, restore, call_bind, call_submit, call_dispatch, call_evict, call_done, call_requeue, call_tick,
-  call_admit, call_snapshot
+  call_admit, call_prefetch, call_snapshot

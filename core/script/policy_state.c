@@ -276,10 +276,11 @@ start(lua_State *L)
 		lua_pushnil(L);
 	else
 		lua_pushstring(L, state->script->config);
-	lua_call(L, 3, 5);
-	snprintf(state->name, sizeof(state->name), "%s", lua_tostring(L, -5));
-	state->has_tick = lua_toboolean(L, -4);
-	state->has_admit = lua_toboolean(L, -3);
+	lua_call(L, 3, 6);
+	snprintf(state->name, sizeof(state->name), "%s", lua_tostring(L, -6));
+	state->has_tick = lua_toboolean(L, -5);
+	state->has_admit = lua_toboolean(L, -4);
+	state->has_prefetch = lua_toboolean(L, -3);
 	state->has_snapshot = lua_toboolean(L, -2);
 	state->has_restore = lua_toboolean(L, -1);
 	return 0;

@@ -49,6 +49,8 @@ enum policy_entry {
 	POLICY_TICK,
 	/* (now, address of the job): take it, ms until a retry */
 	POLICY_ADMIT,
+	/* (now, device id): model */
+	POLICY_PREFETCH,
 	/* (now): text */
 	POLICY_SNAPSHOT,
 	POLICY_ENTRIES,
@@ -78,6 +80,7 @@ struct policy_state {
 	char name[POLICY_NAME_BYTES];
 	bool has_tick;
 	bool has_admit;
+	bool has_prefetch;
 	bool has_snapshot;
 	bool has_restore;
 	/* The memory that LuaJIT keeps machine code in; 0: none known. */

@@ -248,6 +248,25 @@ evictions_read(const struct policy_state *state, const struct view_node *node, u
 }
 
 int
+prefetch_read(const struct policy_state *state, const struct view_node *node, uint32_t device,
+	      const struct view_model **model)
+{
+	lua_State *L = state->L;
+	int at = policy_state_result(state, 0);
+	if (lua_isnil(L, at))
+		return 0;
+	if (!model_at(L, at, node, model))
+		return error_set(ERR_INVALID_ARGUMENT,
+				 "policy %s: prefetch: returned a %s that is no model", state->name,
+				 luaL_typename(L, at));
+	if (is_whole(node, *model, device))
+		return error_set(ERR_INVALID_ARGUMENT,
+				 "policy %s: prefetch: device %u has all of model %u", state->name,
+				 device, (*model)->id);
+	return 1;
+}
+
+int
 admission_read(const struct policy_state *state, double *retry_after_ms)
 {
 	lua_State *L = state->L;

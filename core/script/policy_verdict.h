@@ -11,6 +11,7 @@ struct policy_job;
 struct policy_jobs;
 struct policy_state;
 struct policy_verdict;
+struct view_model;
 struct view_node;
 
 /* The results of POLICY_DISPATCH. 1 with *verdict and the job's row, 0 when it wants nothing dispatched. */
@@ -23,6 +24,11 @@ verdict_read(const struct policy_state *state, const struct view_node *node,
 int
 evictions_read(const struct policy_state *state, const struct view_node *node, uint32_t device,
 	       struct policy_eviction *evictions);
+
+/* The result of POLICY_PREFETCH for that device. 1 with *model, of which the device lacks something, 0 for none. */
+int
+prefetch_read(const struct policy_state *state, const struct view_node *node, uint32_t device,
+	      const struct view_model **model);
 
 /* The results of POLICY_ADMIT: 1 or 0. */
 int

@@ -33,6 +33,13 @@ struct view_model {
 	/* Measured, exponentially averaged; 0 until measured. A load is of the whole model from the host. */
 	double run_ns;
 	double load_ns;
+	/*
+	 * The fewest groups, and their bytes, that must stay on a device for the copy of the others to hide behind the run: with
+	 * that prefix there and the link free the model answers as if it were all there. From measured times; all groups until
+	 * a run was measured.
+	 */
+	uint32_t prefix_groups;
+	double prefix_bytes;
 	/* Last time a job used it. */
 	double used_at;
 	/* Jobs waiting or running that need it. */
@@ -59,11 +66,15 @@ struct view_device {
 	/* 1 while no job runs on it, 1 while a copy to it is under way. */
 	uint32_t idle;
 	uint32_t loading;
+	/* Id of the model that is being prefetched to it; -1: none. */
+	int32_t prefetching;
 	double capacity;
 	double free_bytes;
 	/* Bytes/s from the host and from a peer device; 0: not known, no peers. */
 	double link_rate;
 	double peer_rate;
+	/* Bytes/s that copies from the host were seen to make; link_rate until measured. */
+	double load_rate;
 	/* When the running job is expected to end; 0 when idle or not known. */
 	double busy_until;
 };

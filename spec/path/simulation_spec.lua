@@ -93,6 +93,40 @@ describe("simulation", function()
     assert.is_true(simulation:device(0, 0).loads > 100)
   end)
 
+  -- Ten models in turn, none of which is ever there when its job comes; ms that a job takes when they follow each
+  -- other.
+  local function stream_of_misses(bytes, run_ms, policy)
+    simulation = new { memory_bytes = 600 * 2 ^ 20, policy_source = policy }
+    local model = simulation:add_model { name = "m", bytes = bytes, group_bytes = 2 ^ 21, run_ns = run_ms * MS }
+    for _ = 1, 10 do add(simulation, model) end
+    local list = {}
+    for i = 0, 99 do list[i + 1] = { 0, i % 10 } end
+    run(simulation, list, 0)
+    simulation:settle(1e12)
+    local count, spans = simulation:spans()
+    assert.equal(100, count)
+    local errors = 0
+    for i = 0, 9 do errors = errors + simulation:counts(i).errors end
+    assert.equal(0, errors)
+    local each = spans[99].to_ns / MS / 100
+    simulation:close()
+    simulation = nil
+    return each
+  end
+
+  it("looks ahead: jobs that all miss follow each other at the link's or the compute's rate", function()
+    -- 200 MiB at 10 GB/s are 20.97 ms.
+    local copy = 200 * 2 ^ 20 / 10e9 * 1e3
+    assert.is_true(stream_of_misses(200 * 2 ^ 20, 15) <= copy / 0.95)
+    assert.is_true(stream_of_misses(200 * 2 ^ 20, 30) <= 30 / 0.95)
+  end)
+
+  it("without look-ahead pays for the gap between copies", function()
+    local blind = read "policies/fifo.lua":gsub("function fifo:prefetch", "function fifo:ignored")
+    assert.is_true(stream_of_misses(200 * 2 ^ 20, 40, blind) > 40.15)
+    assert.is_true(stream_of_misses(200 * 2 ^ 20, 40) < 40.15)
+  end)
+
   it("keeps nodes apart", function()
     simulation = new { nodes = 3 }
     local model = simulation:add_model { name = "m", bytes = 2e6, run_ns = 30 * MS }

@@ -63,6 +63,9 @@ describe("swapping", function()
       assert.is_true(resident_models(c) <= 2)
       local device = assert(c:call "node.status").devices[1]
       assert.is_true(device.used_bytes <= device.memory_bytes)
+      -- With jobs waiting, models are brought while others run.
+      assert.equal(width > 1, device.prefetches > 0)
+      assert.is_true(device.loads > device.prefetches)
       assert.equal(0, running:stop())
     end)
   end

@@ -70,6 +70,58 @@ describe("policy fifo", function()
     assert.same({ 2, 3 }, host:drain())
   end)
 
+  describe("looks ahead", function()
+    it("to the first waiting job that lacks something on the busy device", function()
+      set_up { devices = { { idle = 0 } }, models = { {}, {}, {} } }
+      node:put(0, 0)
+      node:put(1, 0, 4)
+      host:submit { models = { 0 } }
+      host:submit { models = { 0, 1 } }
+      host:submit { models = { 2 } }
+      assert.equal(1, host:prefetch(0))
+      node:put(1, 0)
+      assert.equal(2, host:prefetch(0))
+      node:put(2, 0)
+      assert.is_nil(host:prefetch(0))
+    end)
+
+    it("and shares the queue among devices in the order in which they will be free", function()
+      set_up { devices = { { idle = 0, busy_until = 30 }, { idle = 0, busy_until = 10 },
+        { idle = 0, busy_until = 20 } },
+        models = { {}, {}, {}, {} } }
+      for model = 0, 3 do host:submit { models = { model } } end
+      assert.equal(0, host:prefetch(1))
+      assert.equal(1, host:prefetch(2))
+      assert.equal(2, host:prefetch(0))
+    end)
+
+    it("leaving out what runs elsewhere, but not what is bound to the device", function()
+      set_up { devices = { { idle = 0 }, { idle = 0 } }, models = { {}, {}, {} } }
+      node:put(0, 1)
+      host:submit { models = { 0 } }
+      host:submit { models = { 1 } }
+      assert.equal(1, host:prefetch(0))
+      host:submit { models = { 2 }, bound_device = 0 }
+      assert.equal(2, host:prefetch(0))
+    end)
+  end)
+
+  it("trims what is quickly brought back first, then the rest", function()
+    set_up { models = { { used_at = 10, prefix_groups = 4 }, { used_at = 20, prefix_groups = 8 } } }
+    node:put(0, 0)
+    node:put(1, 0)
+    assert.same({ { 0, 6 } }, host:evict(0, 6 * MIB))
+    assert.same({ { 0, 4 }, { 1, 8 } }, host:evict(0, 16 * MIB))
+    assert.same({ { 0, 1 }, { 1, 8 } }, host:evict(0, 20 * MIB))
+  end)
+
+  it("evicts what jobs wait for last", function()
+    set_up { models = { { used_at = 10, jobs = 1 }, { used_at = 20 } } }
+    node:put(0, 0)
+    node:put(1, 0)
+    assert.same({ { 1, 0 } }, host:evict(0, 19 * MIB))
+  end)
+
   it("evicts what was used longest ago, and of the last only the tail", function()
     set_up { models = { { used_at = 30 }, { used_at = 10 }, { used_at = 20 }, { used_at = 5 } } }
     for model = 0, 2 do node:put(model, 0) end

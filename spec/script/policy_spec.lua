@@ -377,6 +377,29 @@ describe("policy host", function()
       end)
     end
 
+    for what, case in pairs {
+      ["what is no model"] = { "return node.devices[1]", "no model" },
+      ["a model id that is free"] = { "return 7", "no model" },
+      ["what is there already"] = { "return node.models[0]", "device 0 has all of model 0" },
+    } do
+      it("when it prefetches " .. what, function()
+        node:put(0, 0)
+        load(policy { more = "function object:prefetch(device) " .. case[1] .. " end" })
+        assert.is_nil(host:prefetch(0))
+        assert.equal("fifo", host:name())
+        assert.is_truthy(host:fault():find(case[2]), host:fault())
+      end)
+    end
+
+    it("but is not asked to prefetch when it does not", function()
+      load(policy {})
+      assert.is_nil(host:prefetch(0))
+      load(policy { more = "function object:prefetch(device) return node.models[device.id + 1] end" })
+      assert.equal(1, host:prefetch(0))
+      assert.equal(2, host:prefetch(1))
+      assert.equal(0, host:faults())
+    end)
+
     it("and by the built-in one when that one is bad too", function()
       load(policy { name = "good", tick = "", more = "function object:tick() error 'late' end" })
       load(with_body("dispatch", "error 'broken'"))

@@ -174,6 +174,12 @@ function host_type:evict(device, bytes)
   return list
 end
 
+-- The id of the model to bring there; nil for none.
+function host_type:prefetch(device)
+  local model = C.policy_prefetch(self.raw, device)
+  return model ~= nil and model.id or nil
+end
+
 function host_type:done(job, outcome)
   C.policy_done(self.raw, job, outcome or C.VIEW_OUTCOME_OK)
 end
