@@ -26,6 +26,8 @@ enum {
 struct config_device {
 	enum device_kind kind;
 	struct device_options options;
+	/* Stands behind device/fault.h's decorator, so that device.fault can make it fail. */
+	bool faults;
 };
 
 /* Limits of functions that do not set their own, and of what they may set. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/fault_point.h"
 
 enum {
 	ALIGNMENT = 16,
@@ -58,7 +59,8 @@ static int
 add_chunk(struct arena *arena, size_t bytes)
 {
 	size_t size = bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES;
-	struct arena_chunk *chunk = malloc(sizeof(*chunk) + size);
+	struct arena_chunk *chunk =
+		fault_point_strikes(FAULT_POINT_ARENA) ? NULL : malloc(sizeof(*chunk) + size);
 	if (chunk == NULL)
 		return error_set(ERR_RESOURCE_EXHAUSTED, "arena: no memory for %zu bytes", size);
 	*chunk = (struct arena_chunk){ .older = arena->chunk, .size = size };

@@ -32,6 +32,9 @@ fault_new(struct device *target);
 void
 fault_set(struct device *fault, const struct fault_plan *plan);
 
-/* From now on every verb but those that free fails with UNAVAILABLE; so do the notifies under way. Any thread. */
+/*
+ * From now on every verb but those that free and notify fails with UNAVAILABLE; notifies, those under way too, are called
+ * with that error once the target is done with what it was given. Any thread.
+ */
 void
 fault_lose(struct device *fault);

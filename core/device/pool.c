@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/fault_point.h"
 #include "base/list.h"
 #include "device/bitset.h"
 #include "device/device.h"
@@ -283,6 +284,10 @@ struct extent *
 pool_alloc(struct pool *pool, size_t bytes, const void *owner)
 {
 	assert(owner != NULL);
+	if (fault_point_strikes(FAULT_POINT_EXTENT)) {
+		error_set(ERR_RESOURCE_EXHAUSTED, "pool: %zu bytes: no extent (injected)", bytes);
+		return NULL;
+	}
 	uint64_t units = units_for(bytes);
 	uint64_t found = bitset_next(&pool->sizes, units);
 	if (found == BITSET_NONE)

@@ -93,9 +93,13 @@ import_files(struct onnx_files *files, struct arena *arena, struct arena *scratc
 	if (skeleton == NULL)
 		return NULL;
 	ProtobufCAllocator allocator = onnx_allocator(scratch);
+	error_clear();
 	Onnx__Model *model = onnx__model__unpack(&allocator, size, skeleton);
 	if (model == NULL) {
-		error_set(ERR_INVALID_ARGUMENT, "not an ONNX file: a field is of the wrong type");
+		/* Unless it was the allocator that gave up. */
+		if (error_last()->code == ERR_OK)
+			error_set(ERR_INVALID_ARGUMENT,
+				  "not an ONNX file: a field is of the wrong type");
 		return NULL;
 	}
 	struct onnx_import import = {

@@ -177,6 +177,15 @@ residency_groups(const struct residency *residency)
 	return residency->good;
 }
 
+uint32_t
+residency_arrived(const struct residency *residency)
+{
+	uint32_t groups = 0;
+	while (groups < residency->good && residency->groups[groups].load == NULL)
+		groups++;
+	return groups;
+}
+
 uint64_t
 residency_bytes(const struct residency *residency)
 {

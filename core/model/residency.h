@@ -49,6 +49,13 @@ residency_bytes(const struct residency *residency);
 uint32_t
 residency_groups_within(const struct residency *residency, uint64_t bytes);
 
+/*
+ * The prefix that is there for certain: its copies are over and went well. What is copied on to another device is taken from
+ * this alone, since a copy of a copy that fails later would not be known to be bad.
+ */
+uint32_t
+residency_arrived(const struct residency *residency);
+
 /* Bytes of pool memory (in whole units) that loading the rest would take. */
 uint64_t
 residency_missing_bytes(const struct residency *residency);

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "device/fault.h"
 #include "path/accept.h"
 #include "path/deploy.h"
 #include "path/functions.h"
@@ -56,6 +57,19 @@ engine_event(struct engine *engine, const char *kind, const char *name, const ch
 
 /* --- devices ------------------------------------------------------------------------------------------------------- */
 
+/* The configured device, behind the decorator that makes it fail where that was asked for. */
+static struct device *
+open_kind(const struct config_device *config)
+{
+	struct device *device = device_open(config->kind, &config->options);
+	if (device == NULL || !config->faults)
+		return device;
+	struct device *faulty = fault_new(device);
+	if (faulty == NULL)
+		device_close(device);
+	return faulty;
+}
+
 static int
 open_device(struct engine *engine, uint32_t id)
 {
@@ -64,7 +78,7 @@ open_device(struct engine *engine, uint32_t id)
 	device->engine = engine;
 	device->view.id = id;
 	list_create(&device->parked);
-	device->device = device_open(config->kind, &config->options);
+	device->device = open_kind(config);
 	if (device->device == NULL)
 		return error_wrap("devices[%u]", id + 1);
 	const struct device_properties *properties = device_properties(device->device);

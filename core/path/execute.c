@@ -262,9 +262,9 @@ settle_tensors(struct job *job)
 	}
 }
 
-/* After a failure: none of the tensors that this job placed is there. */
+/* After a failure: none of the tensors that this job placed is there; what it made is gone unless it runs again. */
 static void
-forget_tensors(struct job *job)
+forget_tensors(struct job *job, bool runs_again)
 {
 	struct request *request = job->request;
 	const char *from = job->extent->address;
@@ -274,57 +274,60 @@ forget_tensors(struct job *job)
 		if (address == NULL || address < from || address >= from + job->extent->taken)
 			continue;
 		slot->address = NULL;
-		slot->freed = slot->host == NULL;
+		slot->freed = slot->host == NULL && !runs_again;
 	}
 }
 
 static void
 lose_device(struct engine_device *device, const char *why)
 {
+	struct engine *engine = device->engine;
 	device->lost = true;
+	for (uint32_t id = 0; id < engine->view.model_count; id++)
+		if (engine->view_models[id] != NULL)
+			view_residency_changed(
+				(struct engine_model *)(uintptr_t)engine->view_models[id], device);
 	log_error("device %u is lost: %s", device->view.id, why);
-	engine_event(device->engine, "device_lost", device_properties(device->device)->name, why);
+	engine_event(engine, "device_lost", device_properties(device->device)->name, why);
 }
 
-static void
-leave_device(struct job *job)
-{
-	struct engine_device *device = job->device;
-	uint64_t now = clock_now();
-	measure(job, now);
-	/* A run beside a copy that failed computed with what was not there. */
-	if (job->outcome.code == ERR_OK && job->load_outcome.code != ERR_OK)
-		job->outcome = job->load_outcome;
-	if (job->outcome.code == ERR_OK)
-		settle_tensors(job);
-	else
-		forget_tensors(job);
-	swap_release(job);
-	device->job = NULL;
-	job->state = JOB_PLACED;
-	if (!device->lost && device_health(device->device) != 0)
-		lose_device(device, error_last()->message);
-	view_device_busy(device, NULL);
-	schedule_unpark(device);
-}
-
-/* A job whose device was lost runs once more elsewhere, if nothing it needs was lost with it. */
+/* A failed job whose device was lost runs once more elsewhere, if nothing it needs was lost with it. */
 static bool
 can_run_again(const struct job *job)
 {
-	return job->device->lost && job->view.attempt == 0 && job->request->extent_count == 0 &&
-	       !job->request->answered;
+	return job->outcome.code != ERR_OK && job->device->lost && job->view.attempt == 0 &&
+	       job->request->extent_count == 0 && !job->request->answered;
 }
 
-void
-execute_finish(struct job *job)
+/* Take the job off its device; true when it is to run again on another one. */
+static bool
+leave_device(struct job *job)
+{
+	struct engine_device *device = job->device;
+	measure(job, clock_now());
+	/* A run beside a copy that failed computed with what was not there. */
+	if (job->outcome.code == ERR_OK && job->load_outcome.code != ERR_OK)
+		job->outcome = job->load_outcome;
+	if (!device->lost && device_health(device->device) != 0)
+		lose_device(device, error_last()->message);
+	bool runs_again = can_run_again(job);
+	if (job->outcome.code == ERR_OK)
+		settle_tensors(job);
+	else
+		forget_tensors(job, runs_again);
+	swap_release(job);
+	device->job = NULL;
+	job->state = JOB_PLACED;
+	view_device_busy(device, NULL);
+	schedule_unpark(device);
+	return runs_again;
+}
+
+/* The job is over: its request goes on with the results, or with the error. */
+static void
+end_job(struct job *job)
 {
 	struct request *request = job->request;
-	leave_device(job);
-	if (job->outcome.code != ERR_OK && can_run_again(job)) {
-		schedule_again(job);
-		return;
-	}
 	schedule_finish(job, job->outcome.code == ERR_OK ? VIEW_OUTCOME_OK : VIEW_OUTCOME_ERROR);
 	if (request->answered) {
 		request->job = NULL;
@@ -338,4 +341,16 @@ execute_finish(struct job *job)
 	} else {
 		route_resume(request);
 	}
+}
+
+void
+execute_finish(struct job *job)
+{
+	struct engine_device *device = job->device;
+	if (leave_device(job))
+		schedule_again(job);
+	else
+		end_job(job);
+	if (device->lost)
+		schedule_fail_stranded(device->engine);
 }

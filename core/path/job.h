@@ -109,8 +109,9 @@ struct job {
 	struct extent *extent;
 	bool borrowed_scratch;
 	void *workspace;
-	/* Groups of each model pinned while it runs; those it brings; and whether it may have to wait for some, its own load's
-	 * or a prefetch's. */
+	/* The first so many of models are pinned, with so many groups each; those it brings; and whether it may have to wait for
+	 * some, its own load's or a prefetch's. */
+	uint32_t held_models;
 	uint32_t pinned[JOB_MODELS_MAX];
 	uint32_t brought[JOB_MODELS_MAX];
 	bool waits[JOB_MODELS_MAX];

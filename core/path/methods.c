@@ -6,10 +6,8 @@
 #include "path/request.h"
 
 static const struct method *const tables[] = {
-	methods_of_node,
-	methods_of_functions,
-	methods_of_models,
-	methods_of_policy,
+	methods_of_node,   methods_of_functions, methods_of_models,
+	methods_of_policy, methods_of_devices,
 };
 
 enum { TABLES = sizeof(tables) / sizeof(tables[0]) };

@@ -28,6 +28,7 @@ extern const struct method methods_of_node[];
 extern const struct method methods_of_functions[];
 extern const struct method methods_of_models[];
 extern const struct method methods_of_policy[];
+extern const struct method methods_of_devices[];
 
 /* True for methods that an unauthenticated client may call. */
 bool

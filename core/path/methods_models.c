@@ -133,7 +133,8 @@ write_residency(struct writer *writer, const struct engine_model *model)
 	writer_string(writer, "devices");
 	writer_array(writer, engine->device_count);
 	for (uint32_t d = 0; d < engine->device_count; d++) {
-		const struct residency *residency = model->residency[d];
+		const struct residency *residency =
+			engine->devices[d].lost ? NULL : model->residency[d];
 		writer_map(writer, 3);
 		writer_string(writer, "state");
 		writer_string(writer, state_name(model, residency));

@@ -113,12 +113,37 @@ drop_job(struct request *request)
 	return -1;
 }
 
+static bool
+has_device(const struct engine *engine)
+{
+	for (uint32_t id = 0; id < engine->device_count; id++)
+		if (!engine->devices[id].lost)
+			return true;
+	return false;
+}
+
+/* UNAVAILABLE when no device that is left can run the job. */
+static int
+check_stranded(const struct job *job)
+{
+	const struct engine *engine = job->request->engine;
+	int32_t bound = job->view.bound_device;
+	if (bound >= 0 && engine->devices[bound].lost)
+		return error_set(ERR_UNAVAILABLE,
+				 "device %d is lost, and the request's tensors with it", bound);
+	if (!has_device(engine))
+		return error_set(ERR_UNAVAILABLE, "every device of the node is lost");
+	return 0;
+}
+
 static int
 submit_to_policy(struct job *job)
 {
 	struct engine *engine = job->request->engine;
 	double retry_after_ms = 0;
 	view_job_fill(job);
+	if (check_stranded(job) != 0)
+		return -1;
 	engine->view.now = (double)clock_now();
 	if (policy_admit(engine->policy, &job->view, &retry_after_ms) == 0) {
 		job->request->retry_after_ms = (uint64_t)retry_after_ms;
@@ -294,4 +319,31 @@ schedule_again(struct job *job)
 	job->request->stage = ROUTE_schedule;
 	policy_requeue(job->request->engine->policy, &job->view);
 	schedule_want_dispatch(job->request->engine);
+}
+
+/* The first queued job that no device can run, with the error set; NULL: there is none. */
+static struct job *
+find_stranded(struct engine *engine)
+{
+	list_each(link, &engine->jobs) {
+		struct job *job = list_entry(link, struct job, of_engine);
+		if (job->state == JOB_QUEUED && check_stranded(job) != 0)
+			return job;
+	}
+	return NULL;
+}
+
+void
+schedule_fail_stranded(struct engine *engine)
+{
+	struct job *job;
+	while ((job = find_stranded(engine)) != NULL) {
+		struct request *request = job->request;
+		struct error why = *error_last();
+		schedule_finish(job, VIEW_OUTCOME_ERROR);
+		request->job = NULL;
+		job_delete(job);
+		error_restore(&why);
+		route_fail(request);
+	}
 }

@@ -36,6 +36,10 @@ schedule_unpark(struct engine_device *device);
 void
 schedule_finish(struct job *job, enum view_outcome outcome);
 
+/* A device was lost: end, with UNAVAILABLE, the queued jobs that could run only there; all of them when none is left. */
+void
+schedule_fail_stranded(struct engine *engine);
+
 /* The job's device was lost: queue it once more. */
 void
 schedule_again(struct job *job);

@@ -81,6 +81,8 @@ static int
 take_memory(struct job *job)
 {
 	size_t bytes = job_bytes(job);
+	if (tensors_make_room(job->request) != 0)
+		return -1;
 	job->borrowed_scratch = job->is_last && bytes <= SCRATCH_BYTES;
 	job->extent = job->borrowed_scratch ? take_scratch(job->device, bytes)
 					    : take_extent(job->device, bytes, job->request);
@@ -109,7 +111,7 @@ pin_peer(struct job *job, uint32_t m)
 {
 	struct residency *there =
 		job->peer == NULL ? NULL : job->models[m]->residency[job->peer->view.id];
-	job->peer_pinned[m] = there == NULL ? 0 : residency_groups(there);
+	job->peer_pinned[m] = there == NULL ? 0 : residency_arrived(there);
 	if (job->peer_pinned[m] == 0)
 		return;
 	residency_pin(there, job->peer_pinned[m]);
@@ -160,6 +162,7 @@ bring_model(struct job *job, uint32_t m)
 	job->pinned[m] = had;
 	job->waits[m] = residency_state(residency) == RESIDENCY_LOADING;
 	residency_pin(residency, had);
+	job->held_models = m + 1;
 	if (had == all)
 		return 0;
 	/* A policy that is asked for evictions sees that what is pinned cannot go. */
@@ -209,13 +212,14 @@ swap_finish_load(struct job *job, uint32_t m, const struct error *error)
 static void
 give_back(struct job *job)
 {
-	for (uint32_t m = 0; m < job->model_count; m++) {
+	for (uint32_t m = 0; m < job->held_models; m++) {
 		if (job->loads[m] != NULL) {
 			error_set(ERR_ABORTED, "load: not begun");
 			swap_finish_load(job, m, error_last());
 		}
 		release_model(job, m);
 	}
+	job->held_models = 0;
 	if (job->extent != NULL && !job->borrowed_scratch)
 		pool_free(job->device->pool, job->extent);
 	job->extent = NULL;
@@ -225,10 +229,13 @@ give_back(struct job *job)
 void
 swap_release(struct job *job)
 {
-	for (uint32_t m = 0; m < job->model_count; m++)
+	for (uint32_t m = 0; m < job->held_models; m++)
 		release_model(job, m);
-	if (job->extent != NULL && !job->borrowed_scratch &&
-	    tensors_keep_extent(job->request, job->extent) != 0)
+	job->held_models = 0;
+	bool holds_tensors = job->outcome.code == ERR_OK;
+	if (job->extent != NULL && !job->borrowed_scratch && holds_tensors)
+		tensors_keep_extent(job->request, job->extent);
+	else if (job->extent != NULL && !job->borrowed_scratch)
 		pool_free(job->device->pool, job->extent);
 	job->extent = NULL;
 	view_device_memory(job->device);

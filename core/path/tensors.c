@@ -1,5 +1,6 @@
 #include "path/tensors.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "path/engine.h"
@@ -48,17 +49,29 @@ tensors_add(struct request *request, uint32_t handle, uint32_t *index)
 }
 
 int
-tensors_keep_extent(struct request *request, struct extent *extent)
+tensors_make_room(struct request *request)
 {
 	void *extents = request->extents;
 	if (reserve(request, &extents, request->extent_count, &request->extent_room,
 		    sizeof(struct extent *)) != 0)
 		return -1;
 	request->extents = extents;
+	return 0;
+}
+
+void
+tensors_keep_extent(struct request *request, struct extent *extent)
+{
+	assert(request->extent_count < request->extent_room);
 	if (request->extent_count == 0)
 		request->engine->devices[request->device].holders++;
 	request->extents[request->extent_count++] = extent;
-	return 0;
+}
+
+int32_t
+tensors_device(const struct request *request)
+{
+	return request->extent_count > 0 ? request->device : -1;
 }
 
 void

@@ -15,9 +15,17 @@ tensors_find(struct request *request, uint32_t handle);
 struct tensor_slot *
 tensors_add(struct request *request, uint32_t handle, uint32_t *index);
 
-/* The extent of a finished job holds tensors that are still named: keep it until the request ends. */
+/* Make sure that tensors_keep_extent has room for one more. RESOURCE_EXHAUSTED. */
 int
+tensors_make_room(struct request *request);
+
+/* The extent of a finished job holds tensors that are still named: keep it until the request ends. */
+void
 tensors_keep_extent(struct request *request, struct extent *extent);
+
+/* The device on which the request's tensors lie; -1: none lies on any. */
+int32_t
+tensors_device(const struct request *request);
 
 /* The request is over: give its extents back. */
 void

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "path/job.h"
 #include "path/request.h"
+#include "path/tensors.h"
 
 enum {
 	FIRST_ROOM = 64,
@@ -153,7 +154,7 @@ view_job_fill(struct job *job)
 		.function = &request->generation->function->view,
 		.models = job->view_models,
 		.model_count = job->model_count,
-		.bound_device = request->device,
+		.bound_device = tensors_device(request),
 		.priority = request->priority,
 		.arrived_at = (double)request->stamps[ROUTE_accept],
 		.deadline = (double)request->deadline,
@@ -175,7 +176,8 @@ view_residency_changed(struct engine_model *model, struct engine_device *device)
 	const struct residency *residency = model->residency[device->view.id];
 	struct view_residency *view =
 		&engine->view_residency[model->view.id * engine->device_count + device->view.id];
-	if (residency == NULL) {
+	/* What a lost device held is of no use to anybody. */
+	if (residency == NULL || device->lost) {
 		*view = (struct view_residency){ 0 };
 		return;
 	}

@@ -13,7 +13,7 @@ local output = require "tidepool.cli.output"
 local cli = {}
 
 local names = {
-  "serve", "deploy", "remove", "invoke", "functions", "logs", "models", "policy", "status", "import",
+  "serve", "deploy", "remove", "invoke", "functions", "logs", "models", "devices", "policy", "status", "import",
   "bench", "sim", "paper", "fetch", "version",
 }
 

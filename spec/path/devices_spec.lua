@@ -1,0 +1,96 @@
+-- Methods about devices over the real binary: the map of a device's memory, and faults on demand.
+local client = require "tidepool.client"
+local nets = require "spec.support.nets"
+local node = require "spec.support.node"
+
+local MIB = 2 ^ 20
+local WIDTH = 256
+
+describe("devices", function()
+  local running, c
+
+  setup(function()
+    running = node.start { devices = {
+      { kind = "host", memory = "64M", threads = 1, faults = true },
+      { kind = "host", memory = "32M", threads = 1 },
+    } }
+    c = running:connect()
+    assert(c:call("function.deploy", {
+      name = "f", source = "return { models = { net = 'm.onnx' } }",
+      models = { net = { data = client.bin(nets.mlp(1, WIDTH, 4)) } },
+    }))
+  end)
+
+  teardown(function() assert.equal(0, running:stop()) end)
+
+  local function ask()
+    return c:invoke("f", client.tensor("FP32", { 64, WIDTH }, nets.row(1, 64 * WIDTH)))
+  end
+
+  local function trim()
+    local name = c:call("model.list")[1].name
+    for device = 0, 1 do assert(c:call("model.trim", { name = name, device = device })) end
+    return name
+  end
+
+  it("show every piece of their memory", function()
+    local empty = assert(c:call("device.map", { device = 1 }))
+    assert.same({ { offset = 0, bytes = 32 * MIB, use = "free" } }, empty)
+    assert(ask())
+    local pieces, at, uses = assert(c:call "device.map"), 0, {}
+    for _, piece in ipairs(pieces) do
+      assert.equal(at, piece.offset)
+      at = at + piece.bytes
+      uses[piece.use] = (uses[piece.use] or 0) + piece.bytes
+      assert.equal(piece.use == "model" and c:call("model.list")[1].name or nil, piece.model)
+    end
+    assert.equal(64 * MIB, at)
+    assert.equal(2 * MIB, uses.model)
+    assert.is_true(uses.free > 0)
+    local _, message, code = c:call("device.map", { device = 2 })
+    assert.equal("INVALID_ARGUMENT", code)
+    assert.matches("device: 2", message)
+  end)
+
+  it("fail on demand where they were configured to", function()
+    local expected = tostring(assert(ask()).y.data)
+    trim()
+    assert(c:call("device.fault", { device = 0, fail_copy = 1 }))
+    local _, message, code = ask()
+    assert.equal("DATA_LOSS", code)
+    assert.matches("injected", message)
+    assert.equal(expected, tostring(assert(ask()).y.data))
+    _, message, code = c:call("device.fault", { device = 1, fail_copy = 1 })
+    assert.equal("FAILED_PRECONDITION", code)
+    assert.matches("devices%[2%]", message)
+  end)
+
+  it("that are lost give their jobs to the others, once", function()
+    local expected = tostring(assert(ask()).y.data)
+    assert(c:call("device.fault", { device = 0, lose_after = 1 }))
+    assert.equal(expected, tostring(assert(ask()).y.data))
+    local devices = assert(c:call "node.status").devices
+    assert.equal("lost", devices[1].state)
+    assert.equal(1, devices[2].jobs)
+    assert.equal("host", c:call("model.list")[1].devices[1].state)
+  end)
+
+  it("leave requests an error, and the node in service, when all of them are lost", function()
+    local lone = node.start { devices = { { kind = "host", memory = "64M", threads = 1, faults = true } } }
+    local to = lone:connect()
+    local request = { name = "f", source = "return { models = { net = 'm.onnx' } }",
+      models = { net = { data = client.bin(nets.mlp(1, WIDTH, 4)) } } }
+    assert(to:call("function.deploy", request))
+    assert(to:call("device.fault", { lose_after = 1 }))
+    local pending = {}
+    local input = client.tensor("FP32", { 64, WIDTH }, nets.row(1, 64 * WIDTH))
+    for i = 1, 8 do pending[i] = to:send("invoke", "f", input) end
+    for i = 1, 8 do
+      local _, message, code = pending[i]:wait()
+      assert.equal("UNAVAILABLE", code)
+      assert.matches("lost", message)
+    end
+    assert.equal(0, assert(to:call "node.status").requests_under_way)
+    assert.equal(0, lone:stop())
+  end)
+end)
