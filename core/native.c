@@ -6,6 +6,7 @@
 #include "base/embedded.h"
 #include "base/error.h"
 #include "model/model.h"
+#include "native_steps.h"
 
 /* native.embedded(name): the text of a built-in file; nil when there is none. */
 static int
@@ -95,12 +96,14 @@ import(lua_State *L)
 int
 luaopen_tidepool_native(lua_State *L)
 {
-	lua_createtable(L, 0, 3);
+	lua_createtable(L, 0, 4);
 	lua_pushliteral(L, TIDEPOOL_VERSION);
 	lua_setfield(L, -2, "version");
 	lua_pushcfunction(L, embedded);
 	lua_setfield(L, -2, "embedded");
 	lua_pushcfunction(L, import);
 	lua_setfield(L, -2, "import");
+	lua_pushcfunction(L, native_steps);
+	lua_setfield(L, -2, "steps");
 	return 1;
 }

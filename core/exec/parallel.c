@@ -1,5 +1,6 @@
 #include "exec/parallel.h"
 
+#include <omp.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -40,6 +41,12 @@ parallel_for(unsigned threads, int64_t count, int64_t grain, parallel_part_f *pa
 		comes_before(&share);
 	}
 	comes_after(&share);
+}
+
+void
+parallel_rest(void)
+{
+	omp_pause_resource(omp_pause_soft, omp_get_initial_device());
 }
 
 void

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "exec/backend.h"
+#include "exec/parallel.h"
 #include "exec/program.h"
 #include "model/compile.h"
 #include "model/onnx.h"
@@ -235,7 +236,9 @@ model_open(const char *path, const struct model_options *options)
 		return NULL;
 	model->options.kind = options->kind;
 	model->options.threads = options->threads != 0 ? options->threads : 1;
-	if (import(model, path) != 0 || find_image(model, options) != 0) {
+	int result = import(model, path) != 0 ? -1 : find_image(model, options);
+	parallel_rest();
+	if (result != 0) {
 		error_wrap("%s", path);
 		model_delete(model);
 		return NULL;
@@ -349,5 +352,6 @@ model_compile(struct model *model, const struct tensor_type *inputs, uint32_t in
 			program_cache_add(&model->programs, program);
 	}
 	pthread_mutex_unlock(&model->compiling);
+	parallel_rest();
 	return program;
 }

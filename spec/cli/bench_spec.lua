@@ -38,6 +38,22 @@ describe("tidepool bench", function()
     assert.same({ "synchronous", "asynchronous", "batched" }, ways)
   end)
 
+  it("model --steps says what each step takes", function()
+    local path = os.tmpname()
+    local net = builder.new("net", 3)
+    net:output(net:softmax(net:linear(net:input("x", "FP32", { "n", 4 }), 4, 3)), "y", { "n", 3 })
+    net:write(path)
+    local result = measure("model --steps --samples 5 --open 2 " .. path)
+    os.remove(path)
+    local row, operators = result.rows[1], {}
+    for index, step in ipairs(row.steps) do
+      operators[index] = step.operator
+      assert.is_true(step.us > 0)
+    end
+    assert.same({ "Gemm", "Softmax" }, operators)
+    assert.equal(2 * 2 * 4 * 3, row.steps[1].flops)
+  end)
+
   it("says why a file is no model", function()
     local _, complaint, status = shell.run "bench model README.md"
     assert.equal(1, status)

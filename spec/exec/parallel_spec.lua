@@ -1,5 +1,5 @@
 local ffi = require "ffi"
-local C = require "spec.support.c"("exec/parallel.h")
+local C = require "spec.support.c"("exec/parallel.h", "spec/support/probe.h")
 
 -- This program, running that Lua text in an environment with these variables in front; what it prints.
 local function run(environment, text)
@@ -39,6 +39,24 @@ describe("parallel", function()
         assert.equal(1, calls)
       end
     end
+  end)
+
+  it("lets helpers end", function()
+    local function threads()
+      local pipe = io.popen "ls /proc/$PPID/task | wc -l"
+      local count = tonumber(pipe:read "*a")
+      pipe:close()
+      return count
+    end
+    C.parallel_rest()
+    local before = threads()
+    C.parallel_for(3, 3, 1, ffi.C.probe_part, nil)
+    assert.equal(before + 2, threads())
+    C.parallel_rest()
+    assert.equal(before, threads())
+    C.parallel_for(3, 3, 1, ffi.C.probe_part, nil)
+    assert.equal(before + 2, threads())
+    C.parallel_rest()
   end)
 
   it("runs the program again with less spinning, once", function()

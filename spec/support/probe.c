@@ -108,3 +108,11 @@ probe_run_thread(const struct device_launch *launch, void *native)
 	add_step(work->probe, probe_thread());
 	return 0;
 }
+
+void
+probe_part(void *context, int64_t begin, int64_t end)
+{
+	(void)context;
+	(void)begin;
+	(void)end;
+}

@@ -68,3 +68,7 @@ int
 probe_run_thread(const struct device_launch *launch, void *native);
 uint32_t
 probe_thread(void);
+
+/* A parallel_part_f that does nothing. */
+void
+probe_part(void *context, int64_t begin, int64_t end);

@@ -4,6 +4,7 @@
 local failure = require "tidepool.cli.failure"
 local node = require "tidepool.bench.node"
 local ort = require "tidepool.bench.ort"
+local steps = require "tidepool.bench.steps"
 local output = require "tidepool.cli.output"
 local subject = require "tidepool.bench.subject"
 local summary = require "tidepool.bench.summary"
@@ -103,13 +104,17 @@ return {
     parser:option("--peer", "What to measure beside it, in turns."):choices { "ort" }
     parser:option("--rounds", "Rounds with a peer; figures are over all of them."):argname "N":convert(tonumber)
       :default "3"
+    parser:flag("--steps", "Say what each step of the model takes instead.")
   end,
   run = function(options)
     local rows, threads = {}, #options.threads > 0 and options.threads or { 1 }
     for _, file in ipairs(options.files) do
       local model = subject.new(file, options.open)
-      for _, count in ipairs(threads) do rows[#rows + 1] = measure(model, count, options) end
+      for _, count in ipairs(threads) do
+        rows[#rows + 1] = options.steps and steps.measure(model, count, options) or measure(model, count, options)
+      end
     end
+    if options.steps then return { rows = rows }, steps.to_text end
     local result = { rows = rows }
     if options.peer then
       result.geometric_mean = geometric_mean(rows, "ratio")

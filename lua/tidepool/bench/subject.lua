@@ -35,8 +35,11 @@ end
 function subject.new(path, open)
   local model, message = native.import(path)
   if not model then failure.raise("%s", message) end
-  local inputs = {}
-  for _, port in ipairs(model.inputs) do inputs[port.name] = make_input(port, open) end
+  local inputs, ordered = {}, {}
+  for index, port in ipairs(model.inputs) do
+    ordered[index] = make_input(port, open)
+    inputs[port.name] = ordered[index]
+  end
   return setmetatable({
     name = files.base_name(path):gsub("%.onnx$", ""),
     path = files.absolute(path),
@@ -45,6 +48,7 @@ function subject.new(path, open)
     first_group_bytes = model.first_group_bytes or 0,
     last_group_bytes = model.last_group_bytes or 0,
     inputs = inputs,
+    ordered = ordered,
   }, Subject)
 end
 
