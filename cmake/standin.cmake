@@ -12,7 +12,7 @@ set(standin ${CMAKE_BINARY_DIR}/standin)
 file(GLOB standin_sources CONFIGURE_DEPENDS spec/standin/*.c spec/standin/*.cc)
 file(GLOB standin_kernels CONFIGURE_DEPENDS core/exec/cuda/*.cu spec/standin/*.cu)
 file(GLOB standin_operators CONFIGURE_DEPENDS core/exec/cuda/*.c)
-set_source_files_properties(${standin_kernels} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++;-Wno-unused-parameter")
+set_source_files_properties(${standin_kernels} PROPERTIES LANGUAGE CXX)
 add_library(standin-cuda MODULE ${cuda_sources} ${standin_operators} ${standin_kernels} ${standin_sources})
 set_target_properties(standin-cuda PROPERTIES
   PREFIX ""
@@ -20,9 +20,15 @@ set_target_properties(standin-cuda PROPERTIES
   LIBRARY_OUTPUT_DIRECTORY ${standin}
   LINK_DEPENDS ${CMAKE_SOURCE_DIR}/spec/standin/exports)
 target_include_directories(standin-cuda PRIVATE spec/standin/include spec/standin core ${DNNL_INCLUDE})
-# Its own realpath and CUDA come before those of other libraries, and nobody else sees them.
+# CMake's Debug is -O0 for C++.
+target_compile_options(standin-cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:$<$<CONFIG:Debug>:-O1>>)
+# Threads of a kernel are ThreadSanitizer's to watch; who lets them take turns, not.
+if(TIDEPOOL_SANITIZE STREQUAL "thread")
+  set_source_files_properties(spec/standin/grid.c spec/standin/fiber.c PROPERTIES COMPILE_OPTIONS "-fno-sanitize=thread;-DSTANDIN_TSAN")
+endif()
+# Its own realpath and CUDA come before those of other libraries, and nobody else sees them. As CUDA it is never unloaded.
 target_link_options(standin-cuda PRIVATE
-  -Wl,-Bsymbolic -Wl,--version-script=${CMAKE_SOURCE_DIR}/spec/standin/exports)
+  -Wl,-Bsymbolic -Wl,-z,nodelete -Wl,--version-script=${CMAKE_SOURCE_DIR}/spec/standin/exports)
 target_link_libraries(standin-cuda PRIVATE ${DNNL_LIBRARY} Threads::Threads ${CMAKE_DL_LIBS} m)
 
 foreach(program spec-runner tidepool)

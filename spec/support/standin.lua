@@ -3,13 +3,20 @@
 local ffi = require "ffi"
 require "spec.support.c"("spec/standin/standin.h")
 
-ffi.cdef "char *realpath(const char *path, char *resolved);"
+ffi.cdef [[
+char *realpath(const char *path, char *resolved);
+void __tsan_init(void);
+]]
 
 local M = {}
 
 local own = ffi.new "char[4096]"
 assert(ffi.C.realpath("/proc/self/exe", own) ~= nil)
 local folder = ffi.string(own):match "^.*/"
+
+-- The program that runs, and whether ThreadSanitizer is in it.
+M.runner = ffi.string(own)
+M.is_tsan = pcall(function() return ffi.C.__tsan_init end)
 
 if folder:match "/standin/$" then
   -- The file that the loader of devices finds, so that both see the same machine.
