@@ -111,6 +111,13 @@ residency_new(struct pool *pool, struct device *device, const struct image *imag
 
 /* --- extents ----------------------------------------------------------------------------------------------------- */
 
+static void
+give_extent(struct residency *residency, uint32_t group)
+{
+	pool_free(residency->pool, residency->groups[group].extent);
+	residency->groups[group].extent = NULL;
+}
+
 /* Give the last held group's extent back; returns its bytes. */
 static uint64_t
 drop_last(struct residency *residency)
@@ -118,8 +125,7 @@ drop_last(struct residency *residency)
 	uint32_t last = --residency->held;
 	struct group *group = &residency->groups[last];
 	uint64_t bytes = group->extent->taken;
-	pool_free(residency->pool, group->extent);
-	group->extent = NULL;
+	give_extent(residency, last);
 	residency->addresses[last] = NULL;
 	residency->events[last] = NULL;
 	if (residency->good > last) {
@@ -271,17 +277,32 @@ missing_up_to(const struct residency *residency, uint32_t groups)
 }
 
 static int
+take_extent(struct residency *residency, uint32_t group)
+{
+	if (residency->groups[group].extent == NULL)
+		residency->groups[group].extent = pool_alloc(
+			residency->pool, residency->image->groups[group].bytes, residency->owner);
+	return residency->groups[group].extent == NULL ? -1 : 0;
+}
+
+/* Extents for the groups of more than a unit, before the small ones take a piece of the long runs that these need. */
+static int
+take_large_extents(struct residency *residency, uint32_t groups)
+{
+	for (uint32_t i = residency->held; i < groups; i++)
+		if (group_bytes(residency, i) > POOL_UNIT && take_extent(residency, i) != 0)
+			return -1;
+	return 0;
+}
+
+static int
 hold_next(struct residency *residency)
 {
 	uint32_t next = residency->held;
 	struct group *group = &residency->groups[next];
 	if (group->event == NULL)
 		group->event = event_new(residency->device);
-	if (group->event == NULL)
-		return -1;
-	group->extent =
-		pool_alloc(residency->pool, residency->image->groups[next].bytes, residency->owner);
-	if (group->extent == NULL)
+	if (group->event == NULL || take_extent(residency, next) != 0)
 		return -1;
 	residency->addresses[next] = group->extent->address;
 	residency->events[next] = group->event;
@@ -296,13 +317,15 @@ static int
 hold_up_to(struct residency *residency, uint32_t groups)
 {
 	uint32_t first = residency->held;
-	while (residency->held < groups) {
-		if (hold_next(residency) != 0) {
-			drop_down_to(residency, first);
-			return -1;
-		}
-	}
-	return 0;
+	int status = take_large_extents(residency, groups);
+	while (status == 0 && residency->held < groups)
+		status = hold_next(residency);
+	if (status == 0)
+		return 0;
+	for (uint32_t i = residency->held; i < groups; i++)
+		give_extent(residency, i);
+	drop_down_to(residency, first);
+	return -1;
 }
 
 static struct residency_load *

@@ -1,19 +1,13 @@
 -- A node with four small devices that fail, forty models that do not fit, sixty-four clients, and evictions, reloads,
 -- changes of policy and faults all the while: every request is answered once, and every output is right to the bit.
 -- TIDEPOOL_STRESS_REQUESTS says how many requests (200,000 in full).
-local ffi = require "ffi"
 local client = require "tidepool.client"
 local nets = require "spec.support.nets"
 local node = require "spec.support.node"
 local random = require "spec.support.random"
+local is_sanitized = require "spec.support.sanitizer"
 
-ffi.cdef "extern void __tsan_init(void); extern void __asan_init(void);"
-
-local function is_sanitized()
-  return pcall(function() return ffi.C.__tsan_init end) or pcall(function() return ffi.C.__asan_init end)
-end
-
-local REQUESTS = tonumber(os.getenv "TIDEPOOL_STRESS_REQUESTS") or is_sanitized() and 1500 or 6000
+local REQUESTS = tonumber(os.getenv "TIDEPOOL_STRESS_REQUESTS") or is_sanitized and 1500 or 6000
 local CLIENTS, DEVICES, MODELS, INPUTS = 64, 4, 40, 4
 local DEVICE_MEMORY = "32M"
 local POLICIES = { "fifo", "edf", "torpor", "tide" }

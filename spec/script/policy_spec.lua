@@ -3,16 +3,11 @@ local policy_node = require "spec.support.policy_node"
 local C = require "spec.support.c"("base/log.h", "script/policy.h")
 local MIB = policy_node.MIB
 
--- A sanitizer's interceptors stretch what is done outside of compiled code.
-local function is_sanitized()
-  for line in io.lines "/proc/self/maps" do
-    if line:find "lib[at]san%.so" then return true end
-  end
-  return false
-end
+-- Its interceptors stretch what is done outside of compiled code.
+local is_sanitized = require "spec.support.sanitizer"
 
 -- The bar: from the call to the successor's answer.
-local REPLACED_WITHIN_MS = is_sanitized() and 3000 or 100
+local REPLACED_WITHIN_MS = is_sanitized and 3000 or 100
 
 ffi.cdef [[
   struct spec_timespec { long seconds; long nanoseconds; };
@@ -550,7 +545,7 @@ describe("policy host", function()
     assert.equal(0, faults)
     -- LuaJIT may still compile one path or another.
     assert.is_true(allocations < 25, allocations .. " allocations in 2,500 decisions")
-    assert.is_true(took < (is_sanitized() and 50 or 5), took .. " us")
+    assert.is_true(took < (is_sanitized and 50 or 5), took .. " us")
   end)
 
   it("wakes the watchdog when nothing was called for long", function()
