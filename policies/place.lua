@@ -70,7 +70,21 @@ function place.peer_with(node, model, device)
   return best
 end
 
--- An idle device that has the job's models; else the idle device with the most free memory, and the host to load from.
+-- Where the job's models come from to the device: nothing missing, or a peer and the host at once, or the host alone.
+function place.source(node, job, device)
+  local is_complete = true
+  for i = 0, job.model_count - 1 do
+    local model = job.models[i]
+    if not place.has(node, model, device) then
+      local peer = place.peer_with(node, model, device)
+      if peer then return node.BOTH, peer end
+      is_complete = false
+    end
+  end
+  return is_complete and node.RESIDENT or node.HOST
+end
+
+-- An idle device that has the job's models; else the idle device with the most free memory, and where to load from.
 function place.first_fit(node, job)
   local best
   local devices = node.devices
@@ -81,7 +95,8 @@ function place.first_fit(node, job)
       if not best or device.free_bytes > best.free_bytes then best = device end
     end
   end
-  return best, node.HOST
+  if not best then return nil end
+  return best, place.source(node, job, best)
 end
 
 -- Any idle device of the node that the job may run on, each as likely as the others; nil when there is none.

@@ -213,7 +213,7 @@ priority_of(struct cuda_device *device, enum stream_kind kind, int *priority)
 	if (cuda_check(device, cudaDeviceGetStreamPriorityRange(&least, &greatest),
 		       "cudaDeviceGetStreamPriorityRange") != 0)
 		return -1;
-	*priority = kind == STREAM_COPY_IN ? least : greatest;
+	*priority = kind == STREAM_COPY_IN || kind == STREAM_COPY_PEER ? least : greatest;
 	return 0;
 }
 

@@ -166,6 +166,7 @@ device_stream_create(struct device_stream *stream, struct device *device, enum s
 	stream->ops = device->stream;
 	stream->device = device;
 	stream->kind = kind;
+	stream->label = stream->label_part = 0;
 }
 
 void
@@ -218,6 +219,19 @@ int
 stream_launch(struct device_stream *stream, const struct device_launch *launch)
 {
 	return stream->ops->launch(stream, launch);
+}
+
+void
+stream_label(struct device_stream *stream, uint32_t name)
+{
+	stream->label = name;
+	stream->label_part = 0;
+}
+
+void
+stream_label_part(struct device_stream *stream, uint32_t part)
+{
+	stream->label_part = part;
 }
 
 int

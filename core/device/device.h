@@ -72,6 +72,8 @@ enum stream_kind {
 	STREAM_COMPUTE,
 	STREAM_COPY_IN,
 	STREAM_COPY_OUT,
+	/* Copies from peers, beside those from the host. */
+	STREAM_COPY_PEER,
 };
 
 /*
@@ -195,6 +197,12 @@ stream_wait(struct device_stream *stream, struct device_event *event)
 int
 stream_launch(struct device_stream *stream, const struct device_launch *launch)
 	__attribute__((warn_unused_result));
+
+/* What traces call what is put from now on, a number of trace_name; and which part of it, a group's number. */
+void
+stream_label(struct device_stream *stream, uint32_t name);
+void
+stream_label_part(struct device_stream *stream, uint32_t part);
 
 int
 stream_notify(struct device_stream *stream, stream_done_f *done, void *context)

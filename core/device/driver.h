@@ -75,6 +75,9 @@ struct device_stream {
 	const struct stream_ops *ops;
 	struct device *device;
 	enum stream_kind kind;
+	/* Of what is put now; only the putting thread looks. */
+	uint32_t label;
+	uint32_t label_part;
 };
 
 /* The head of every kind's event. */

@@ -46,6 +46,8 @@ struct host_stream {
 	struct host_device *device;
 	struct host_queue queue;
 	pthread_t thread;
+	/* Its row in traces. */
+	uint32_t track;
 	/* The stream's own thread, or run_now while nothing is put: the first error since the last notify. */
 	bool failed;
 	struct error error;

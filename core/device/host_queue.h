@@ -52,6 +52,9 @@ struct host_notify {
 
 struct host_command {
 	enum host_verb verb;
+	/* stream_label's, for traces. */
+	uint32_t label;
+	uint32_t label_part;
 	union {
 		struct host_copy copy;
 		struct host_mark mark;

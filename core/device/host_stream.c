@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "base/trace.h"
 #include "device/host.h"
 #include "device/host_copy.h"
 #include "device/host_wait.h"
@@ -12,6 +13,14 @@ static const char *const thread_names[] = {
 	[STREAM_COMPUTE] = "tide-compute",
 	[STREAM_COPY_IN] = "tide-copy-in",
 	[STREAM_COPY_OUT] = "tide-copy-out",
+	[STREAM_COPY_PEER] = "tide-copy-peer",
+};
+
+static const char *const rows[] = {
+	[STREAM_COMPUTE] = "compute",
+	[STREAM_COPY_IN] = "copy in",
+	[STREAM_COPY_OUT] = "copy out",
+	[STREAM_COPY_PEER] = "copy peer",
 };
 
 /* --- the stream's own thread ------------------------------------------------------------------------------------- */
@@ -82,21 +91,61 @@ do_notify(struct host_stream *stream, const struct host_command *command)
 	command->as.notify.done(command->as.notify.context, failed ? &stream->error : NULL);
 }
 
-/* How each verb is carried out, and whether it is skipped after an error. */
+/* How each verb is carried out, whether it is skipped after an error, and what traces call it (NULL: nothing). */
 static const struct {
 	void (*run)(struct host_stream *stream, const struct host_command *command);
 	bool skipped;
+	const char *what;
 } verbs[] = {
-	[HOST_COPY] = { do_copy, true },      [HOST_LAUNCH] = { do_launch, true },
-	[HOST_RECORD] = { do_record, false }, [HOST_WAIT] = { do_wait, true },
+	[HOST_COPY] = { do_copy, true, "copy" }, [HOST_LAUNCH] = { do_launch, true, "run" },
+	[HOST_RECORD] = { do_record, false },    [HOST_WAIT] = { do_wait, true, "wait" },
 	[HOST_NOTIFY] = { do_notify, false },
 };
+
+/* Carry the command out, and note in the trace from when to when. */
+static void
+run_traced(struct host_stream *stream, const struct host_command *command)
+{
+	uint64_t from = host_now(), clock = stream->clock;
+	verbs[command->verb].run(stream, command);
+	if (verbs[command->verb].what == NULL)
+		return;
+	struct trace_event event = { .kind = TRACE_SPAN,
+				     .track = stream->track,
+				     .name = trace_name(verbs[command->verb].what),
+				     .detail = command->label,
+				     .index = command->label_part,
+				     .from = from,
+				     .to = host_now() };
+	if (command->verb == HOST_COPY) {
+		event.value = command->as.copy.bytes;
+		/* Over a link it lasted as long as it had the link, not as long as the thread copied. */
+		if (command->as.copy.link != NULL) {
+			uint64_t put = command->as.copy.put_ns;
+			event.from = put > clock ? put : clock;
+			event.to = stream->clock;
+		}
+	}
+	trace_put(&event);
+}
+
+static void
+run_command(struct host_stream *stream, const struct host_command *command)
+{
+	if (stream->failed && verbs[command->verb].skipped)
+		return;
+	if (trace_is_on())
+		run_traced(stream, command);
+	else
+		verbs[command->verb].run(stream, command);
+}
 
 static void *
 run_stream(void *context)
 {
 	struct host_stream *stream = context;
 	pthread_setname_np(pthread_self(), thread_names[stream->base.kind]);
+	trace_set_thread_track(stream->track);
 	/* Sleeps end when they should; the default lets them run 50 us over. */
 	prctl(PR_SET_TIMERSLACK, 1UL);
 	for (;;) {
@@ -104,8 +153,7 @@ run_stream(void *context)
 			host_queue_take(&stream->queue, stream->device->spin_ns);
 		if (command == NULL)
 			break;
-		if (!stream->failed || !verbs[command->verb].skipped)
-			verbs[command->verb].run(stream, command);
+		run_command(stream, command);
 	}
 	return NULL;
 }
@@ -140,6 +188,7 @@ host_stream_new(struct device *base, enum stream_kind kind)
 	memset(stream, 0, sizeof(*stream));
 	stream->device = device;
 	device_stream_create(&stream->base, base, kind);
+	stream->track = trace_track(base->properties.name, rows[kind]);
 	if (host_queue_create(&stream->queue) != 0)
 		goto free_stream;
 	if (start_thread(stream) != 0)
@@ -164,15 +213,27 @@ host_stream_delete(struct device_stream *base)
 
 /* --- putting ----------------------------------------------------------------------------------------------------- */
 
+/* The next command, to be put when it is filled in; NULL without memory. */
+static struct host_command *
+new_command(struct host_stream *stream, enum host_verb verb)
+{
+	struct host_command *command = host_queue_slot(&stream->queue);
+	if (command == NULL)
+		return NULL;
+	command->verb = verb;
+	command->label = stream->base.label;
+	command->label_part = stream->base.label_part;
+	return command;
+}
+
 static int
 put_copy(struct device_stream *base, struct host_link *link, void *to, const void *from,
 	 size_t bytes)
 {
 	struct host_stream *stream = (struct host_stream *)base;
-	struct host_command *command = host_queue_slot(&stream->queue);
+	struct host_command *command = new_command(stream, HOST_COPY);
 	if (command == NULL)
 		return -1;
-	command->verb = HOST_COPY;
 	command->as.copy = (struct host_copy){ .to = to,
 					       .from = from,
 					       .bytes = bytes,
@@ -205,10 +266,9 @@ static int
 put_mark(struct device_stream *base, enum host_verb verb, struct host_event *event, uint32_t count)
 {
 	struct host_stream *stream = (struct host_stream *)base;
-	struct host_command *command = host_queue_slot(&stream->queue);
+	struct host_command *command = new_command(stream, verb);
 	if (command == NULL)
 		return -1;
-	command->verb = verb;
 	command->as.mark = (struct host_mark){ .event = event, .count = count };
 	host_queue_put(&stream->queue);
 	return 0;
@@ -247,10 +307,9 @@ static int
 host_launch(struct device_stream *base, const struct device_launch *launch)
 {
 	struct host_stream *stream = (struct host_stream *)base;
-	struct host_command *command = host_queue_slot(&stream->queue);
+	struct host_command *command = new_command(stream, HOST_LAUNCH);
 	if (command == NULL)
 		return -1;
-	command->verb = HOST_LAUNCH;
 	command->as.launch = *launch;
 	host_queue_put(&stream->queue);
 	return 0;
@@ -260,10 +319,9 @@ static int
 host_notify(struct device_stream *base, stream_done_f *done, void *context)
 {
 	struct host_stream *stream = (struct host_stream *)base;
-	struct host_command *command = host_queue_slot(&stream->queue);
+	struct host_command *command = new_command(stream, HOST_NOTIFY);
 	if (command == NULL)
 		return -1;
-	command->verb = HOST_NOTIFY;
 	command->as.notify = (struct host_notify){ .done = done, .context = context };
 	host_queue_put(&stream->queue);
 	return 0;

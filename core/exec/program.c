@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/trace.h"
 #include "exec/step.h"
 
 /* Programs that cost less than this are done sooner than another thread wakes up. */
@@ -18,6 +19,8 @@ struct segment_run {
 	const struct program *program;
 	const struct program_binding *binding;
 	const struct segment *segment;
+	/* The first of the program's segments that are joined in it; segment_count: their times are not to be noted. */
+	uint32_t first;
 };
 
 struct program *
@@ -97,7 +100,9 @@ program_finish(struct program *program)
 	struct program_info *info = &program->info;
 	program->segments =
 		arena_calloc(&program->arena, info->step_count, sizeof(program->segments[0]));
-	if (program->segments == NULL)
+	program->measured_ns =
+		arena_calloc(&program->arena, info->step_count, sizeof(program->measured_ns[0]));
+	if (program->segments == NULL || program->measured_ns == NULL)
 		return -1;
 	cut_segments(program);
 	program->repeatable = true;
@@ -134,6 +139,30 @@ resolve(const struct program_binding *binding, const struct location *location)
 	}
 }
 
+/* As a span of its own in the trace. */
+static int
+run_traced(const struct step *step, const struct operands *operands)
+{
+	struct trace_event event = { .kind = TRACE_SPAN,
+				     .track = trace_thread_track(),
+				     .name = trace_name(step->op_type),
+				     .detail = trace_name(step->name),
+				     .value = step->kernel.flops,
+				     .from = clock_now() };
+	int result = step->kernel.run(step->kernel.state, operands);
+	event.to = clock_now();
+	trace_put(&event);
+	return result;
+}
+
+static int
+run_kernel(const struct step *step, const struct operands *operands)
+{
+	if (trace_is_on())
+		return run_traced(step, operands);
+	return step->kernel.run(step->kernel.state, operands);
+}
+
 static int
 run_step(const struct program_binding *binding, const struct step *step, void *queue,
 	 const void **inputs, void **outputs)
@@ -148,7 +177,7 @@ run_step(const struct program_binding *binding, const struct step *step, void *q
 				     .scratch = (char *)binding->workspace + step->scratch,
 				     .queue = queue,
 				     .output_types = step->reports_types ? types : NULL };
-	if (step->kernel.run(step->kernel.state, &operands) != 0)
+	if (run_kernel(step, &operands) != 0)
 		return error_wrap("node %s (%s)", step->name, step->op_type);
 	for (uint32_t i = 0; i < step->output_count && step->reports_types; i++)
 		if (step->outputs[i].place == PLACE_OUTPUT && binding->output_types != NULL)
@@ -167,10 +196,26 @@ copy_literals(const struct segment_run *run, void *queue)
 					 program->literals, program->literal_bytes);
 }
 
+/*
+ * A segment's steps have run since `from`; returns now. Averaged with a weight of 1/8 for the new value; of runs beside
+ * each other one may get lost. Where steps are only put on a native stream the time says nothing.
+ */
+static uint64_t
+note_time(_Atomic uint64_t *measured, uint64_t from, const void *native)
+{
+	uint64_t now = clock_now(), taken = now - from;
+	uint64_t old = atomic_load_explicit(measured, memory_order_relaxed);
+	if (native == NULL)
+		atomic_store_explicit(measured, old == 0 ? taken : old - old / 8 + taken / 8,
+				      memory_order_relaxed);
+	return now;
+}
+
 __attribute__((noinline)) static int
 run_steps(const struct segment_run *run, void *native)
 {
 	const struct program *program = run->program;
+	uint32_t at = run->first;
 	const void *inputs[program->operand_count + 1];
 	void *outputs[program->operand_count + 1];
 	/* Primitives were made for this many threads, and must be run by a thread that would use as many. */
@@ -178,9 +223,13 @@ run_steps(const struct segment_run *run, void *native)
 		omp_set_num_threads((int)program->threads);
 	if (run->segment->first_step == 0 && copy_literals(run, native) != 0)
 		return -1;
-	for (uint32_t i = run->segment->first_step; i < run->segment->end_step; i++)
+	uint64_t from = clock_now();
+	for (uint32_t i = run->segment->first_step; i < run->segment->end_step; i++) {
 		if (run_step(run->binding, &program->steps[i], native, inputs, outputs) != 0)
 			return -1;
+		if (at < program->segment_count && i + 1 == program->segments[at].end_step)
+			from = note_time(&program->measured_ns[at++], from, native);
+	}
 	return 0;
 }
 
@@ -213,9 +262,11 @@ static int
 wait_for_groups(const struct segment *segment, struct device_stream *stream,
 		struct device_event *const *group_ready)
 {
-	for (uint32_t i = segment->first_group; i < segment->end_group; i++)
+	for (uint32_t i = segment->first_group; i < segment->end_group; i++) {
+		stream_label_part(stream, i);
 		if (group_ready[i] != NULL && stream_wait(stream, group_ready[i]) != 0)
 			return -1;
+	}
 	return 0;
 }
 
@@ -276,7 +327,7 @@ program_submit(const struct program *program, const struct program_binding *bind
 		if (run == NULL || segment == NULL)
 			return -1;
 		uint32_t end = join_segments(program, i, group_ready, segment);
-		*run = (struct segment_run){ program, binding, segment };
+		*run = (struct segment_run){ program, binding, segment, i };
 		struct device_launch launch = { .run = run_segment,
 						.work = run,
 						.duration_ns = segment->duration_ns,
@@ -295,10 +346,25 @@ program_run_now(const struct program *program, const struct program_binding *bin
 		struct device_stream *stream, struct arena *arena)
 {
 	struct segment all = { .end_step = program->info.step_count };
-	struct segment_run run = { program, binding, &all };
+	struct segment_run run = { program, binding, &all, 0 };
 	struct device_launch launch = { .run = run_segment, .work = &run };
 	report_types(program, binding);
 	return stream_run_now(stream, &launch);
+}
+
+uint32_t
+program_part_count(const struct program *program)
+{
+	return program->segment_count;
+}
+
+struct program_part
+program_part(const struct program *program, uint32_t part)
+{
+	const struct segment *segment = &program->segments[part];
+	uint64_t measured = atomic_load_explicit(&program->measured_ns[part], memory_order_relaxed);
+	return (struct program_part){ segment->end_group,
+				      segment->duration_ns != 0 ? segment->duration_ns : measured };
 }
 
 struct program_step
@@ -313,7 +379,7 @@ program_profile(const struct program *program, const struct program_binding *bin
 {
 	for (uint32_t i = 0; i < program->info.step_count; i++) {
 		struct segment one = { .first_step = i, .end_step = i + 1 };
-		struct segment_run run = { program, binding, &one };
+		struct segment_run run = { program, binding, &one, program->segment_count };
 		struct device_launch launch = { .run = run_segment, .work = &run };
 		uint64_t start = clock_now();
 		if (run_segment(&launch, NULL) != 0)

@@ -67,6 +67,18 @@ struct program_step {
 struct program_step
 program_step(const struct program *program, uint32_t step);
 
+/* A part of a program, between two waits for groups. */
+struct program_part {
+	/* Groups 0 … groups - 1 must have arrived before it runs. */
+	uint32_t groups;
+	/* What it takes, without waiting: as simulated, else as measured on this machine so far; 0: not known. */
+	uint64_t ns;
+};
+uint32_t
+program_part_count(const struct program *program);
+struct program_part
+program_part(const struct program *program, uint32_t part);
+
 /* Run at once on the calling thread, taking the time of every step: ns has step_count entries. For measuring. */
 int
 program_profile(const struct program *program, const struct program_binding *binding, uint64_t *ns)

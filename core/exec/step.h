@@ -82,6 +82,8 @@ struct program {
 	uint32_t operand_count;
 	uint32_t segment_count;
 	struct segment *segments;
+	/* What each segment took when it ran, waits for groups left out, averaged; 0 until then. Any thread. */
+	_Atomic uint64_t *measured_ns;
 	struct step *steps;
 };
 

@@ -17,9 +17,11 @@
 
 enum {
 	/* Of the file's layout and of what is packed how; goes up with every change of either. */
-	IMAGE_VERSION = 1,
+	IMAGE_VERSION = 2,
 	/* The parameters' place in the file, so that they are mapped at a page. */
 	DATA_ALIGNMENT = 4096,
+	/* How far the kernel reads on while a group of an image on disk is copied. */
+	READ_AHEAD_BYTES = 32 << 20,
 };
 
 static const char MAGIC[8] = "TIDEIMG";
@@ -70,6 +72,34 @@ checksum(const struct image_header *header, const struct image_group *groups,
 	uint64_t hash = XXH3_64bits_digest(state);
 	XXH3_freeState(state);
 	return hash;
+}
+
+/* Advise the kernel on the pages that bytes `from` … `to` of the parameters touch. */
+static int
+advise(const struct image *image, uint64_t from, uint64_t to, int advice)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t begin = ((uintptr_t)image->data + from) & ~(page - 1);
+	uintptr_t end = (uintptr_t)image->data + to;
+	return madvise((void *)begin, end - begin, advice);
+}
+
+int
+image_fetch(const struct image *image, uint32_t group, uint32_t end)
+{
+	const struct image_group *part = &image->groups[group];
+	uint64_t ends = part->offset + part->bytes;
+	uint64_t ahead = ends + READ_AHEAD_BYTES;
+	uint64_t last = image->groups[end - 1].offset + image->groups[end - 1].bytes;
+	if (image->path == NULL)
+		return 0;
+	if (ends < last)
+		advise(image, ends, ahead < last ? ahead : last, MADV_WILLNEED);
+	/* Reads the pages without touching them: a file that was cut short is an error, not a signal. Older kernels lack it. */
+	if (advise(image, part->offset, ends, MADV_POPULATE_READ) == 0 || errno == EINVAL)
+		return 0;
+	return error_set(ERR_DATA_LOSS, "%s: group %u cannot be read: %s", image->path, group,
+			 strerror(errno));
 }
 
 uint64_t

@@ -58,6 +58,13 @@ image_open(struct pack *pack, const struct image_key *key, const char *path);
 struct image *
 image_hollow(uint64_t bytes, uint64_t group_bytes);
 
+/*
+ * Bring a group that lies on disk into memory, and have the kernel read on, up to group `end`, meanwhile. DATA_LOSS when the
+ * file cannot be read there; 0 for an image in anonymous memory. Any thread; may block.
+ */
+int
+image_fetch(const struct image *image, uint32_t group, uint32_t end);
+
 /* Bytes of groups first … end-1. */
 uint64_t
 image_bytes_of(const struct image *image, uint32_t first, uint32_t end);

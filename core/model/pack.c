@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "device/pool.h"
 
 enum { FIRST_ROOM = 64 };
 
@@ -70,13 +71,38 @@ round_up(size_t bytes)
 	return (bytes + PACK_ALIGNMENT - 1) / PACK_ALIGNMENT * PACK_ALIGNMENT;
 }
 
-/* The group that the next parameter goes to: the last one unless that would become too large. */
+static uint64_t
+units(uint64_t bytes)
+{
+	return (bytes + POOL_UNIT - 1) / POOL_UNIT;
+}
+
+/*
+ * Whether a parameter of so many bytes belongs to that group. A group takes whole units of a device's pool, so one that
+ * must be larger than group_bytes, for a large parameter, is filled up to the end of its last unit, and two groups become
+ * one where that saves a unit.
+ */
+static bool
+belongs_to(const struct pack *pack, const struct image_group *group, size_t bytes)
+{
+	uint64_t together = group->bytes + bytes;
+	if (together <= pack->group_bytes)
+		return true;
+	if (pack->group_bytes < POOL_UNIT)
+		return false;
+	if (units(together) == units(group->bytes))
+		return true;
+	return units(together) < units(group->bytes) + units(bytes) &&
+	       units(together) <= 2 * units(pack->group_bytes);
+}
+
+/* The group that the next parameter goes to: the last one, or a new one. */
 static struct image_group *
 group_for(struct pack *pack, size_t bytes)
 {
 	struct image_group *last =
 		pack->group_count != 0 ? &pack->groups[pack->group_count - 1] : NULL;
-	if (last != NULL && last->bytes + bytes <= pack->group_bytes)
+	if (last != NULL && belongs_to(pack, last, bytes))
 		return last;
 	if (pack->group_count == pack->group_room) {
 		uint32_t room = pack->group_room == 0 ? FIRST_ROOM : 2 * pack->group_room;

@@ -41,8 +41,16 @@ struct residency_load {
 	struct residency *residency;
 	uint32_t first;
 	uint32_t end;
+	/* A group each, of a load from disk; NULL otherwise. */
+	struct fetch *fetches;
 	/* Why not all of it could be put; what fail_rest shows to the stream. */
 	struct error error;
+};
+
+/* A group to be brought from disk. */
+struct fetch {
+	const struct residency_load *load;
+	uint32_t group;
 };
 
 static uint64_t
@@ -367,19 +375,66 @@ residency_begin_load(struct residency *residency, uint32_t groups, uint64_t *nee
 	return load;
 }
 
-static int
-copy_group(const struct residency_load *load, uint32_t group, struct device_stream *copy,
-	   const struct residency *peer, uint32_t peer_groups)
+/* How far both ways are taken, ns from the start of the copies. */
+struct shares {
+	double host_ns;
+	double peer_ns;
+};
+
+/* Whether the group should come from the peer; counts it as taken. */
+static bool
+comes_from_peer(const struct residency_source *source, struct shares *shares, uint32_t group,
+		uint64_t bytes)
 {
-	const struct residency *residency = load->residency;
-	const struct image_group *part = &residency->image->groups[group];
-	void *to = residency->addresses[group];
-	if (peer == NULL || group >= peer_groups)
-		return stream_copy_in(copy, to, residency->image->data + part->offset, part->bytes);
+	bool has = source->peer != NULL && group < source->peer_groups;
+	bool shared = has && source->peer_stream != NULL && source->host_rate > 0 &&
+		      source->peer_rate > 0;
+	double host = shares->host_ns + (shared ? (double)bytes / source->host_rate : 0);
+	double peer = shares->peer_ns + (shared ? (double)bytes / source->peer_rate : 0);
+	if (!shared)
+		return has;
+	if (host < peer)
+		shares->host_ns = host;
+	else
+		shares->peer_ns = peer;
+	return peer <= host;
+}
+
+/* device_launch.run: bring the group from disk. */
+static int
+run_fetch(const struct device_launch *launch, void *native)
+{
+	(void)native;
+	const struct fetch *fetch = launch->work;
+	return image_fetch(fetch->load->residency->image, fetch->group, fetch->load->end);
+}
+
+static int
+copy_from_host(struct residency_load *load, uint32_t group, const struct residency_source *source)
+{
+	const struct image *image = load->residency->image;
+	const struct image_group *part = &image->groups[group];
+	if (source->from_disk) {
+		struct fetch *fetch = &load->fetches[group - load->first];
+		*fetch = (struct fetch){ load, group };
+		struct device_launch launch = { .run = run_fetch, .work = fetch };
+		if (stream_launch(source->host, &launch) != 0)
+			return -1;
+	}
+	return stream_copy_in(source->host, load->residency->addresses[group],
+			      image->data + part->offset, part->bytes);
+}
+
+static int
+copy_from_peer(struct residency_load *load, uint32_t group, struct device_stream *stream,
+	       const struct residency *peer)
+{
+	const struct image_group *part = &load->residency->image->groups[group];
 	struct device_event *ready = peer->events[group];
-	if (ready != NULL && stream_wait(copy, ready) != 0)
+	if (ready != NULL && stream_wait(stream, ready) != 0)
 		return -1;
-	return stream_copy_peer(copy, to, peer->device, peer->addresses[group], part->bytes);
+	return stream_copy_peer(stream, load->residency->addresses[group], peer->device,
+				peer->addresses[group], part->bytes);
 }
 
 /* device_launch.run: fail with the load's error. */
@@ -402,17 +457,39 @@ fail_rest(struct residency_load *load, struct device_stream *copy, uint32_t firs
 	error_restore(&load->error);
 }
 
-int
-residency_issue_load(struct residency_load *load, struct device_stream *copy,
-		     const struct residency *peer, uint32_t peer_groups)
+/* Put the group's copy where it belongs; *stream is then the one that has it. */
+static int
+put_group(struct residency_load *load, uint32_t group, const struct residency_source *source,
+	  struct shares *shares, struct device_stream **stream)
 {
-	const struct residency *residency = load->residency;
-	assert(peer == NULL || peer->image == residency->image);
+	bool from_peer =
+		comes_from_peer(source, shares, group, load->residency->image->groups[group].bytes);
+	*stream = from_peer && source->peer_stream != NULL ? source->peer_stream : source->host;
+	stream_label(*stream, source->label);
+	stream_label_part(*stream, group);
+	int result = from_peer ? copy_from_peer(load, group, *stream, source->peer)
+			       : copy_from_host(load, group, source);
+	if (result != 0 || stream_record(*stream, load->residency->groups[group].event) != 0)
+		return error_wrap("group %u", group);
+	return 0;
+}
+
+int
+residency_issue_load(struct residency_load *load, const struct residency_source *source)
+{
+	struct shares shares = { 0 };
+	assert(source->peer == NULL || source->peer->image == load->residency->image);
+	if (source->from_disk)
+		load->fetches = calloc(load->end - load->first, sizeof(*load->fetches));
+	if (source->from_disk && load->fetches == NULL) {
+		error_set(ERR_RESOURCE_EXHAUSTED, "no memory for a load");
+		fail_rest(load, source->host, load->first);
+		return -1;
+	}
 	for (uint32_t i = load->first; i < load->end; i++) {
-		if (copy_group(load, i, copy, peer, peer_groups) != 0 ||
-		    stream_record(copy, residency->groups[i].event) != 0) {
-			error_wrap("group %u", i);
-			fail_rest(load, copy, i);
+		struct device_stream *stream;
+		if (put_group(load, i, source, &shares, &stream) != 0) {
+			fail_rest(load, stream, i);
 			return -1;
 		}
 	}
@@ -438,5 +515,6 @@ residency_finish_load(struct residency_load *load, const struct error *error)
 		condemn(residency, load->first);
 	residency->loads--;
 	residency_unpin(residency, load->end);
+	free(load->fetches);
 	free(load);
 }

@@ -82,19 +82,35 @@ residency_trim(struct residency *residency, uint32_t keep);
 struct residency_load *
 residency_begin_load(struct residency *residency, uint32_t groups, uint64_t *needed_bytes);
 
+/* Where a load's groups come from, and on which streams of the device. */
+struct residency_source {
+	/* For what comes from the host image. */
+	struct device_stream *host;
+	/* The image lies on disk: each group is read before it is copied, the next ones meanwhile. */
+	bool from_disk;
+	/* The same image's residency on another device, of which the caller has pinned peer_groups; NULL: none. */
+	const struct residency *peer;
+	uint32_t peer_groups;
+	/* For what comes from the peer; NULL: the host's stream, and all that the peer has comes from there. */
+	struct device_stream *peer_stream;
+	/* Bytes/s of both ways. With a peer_stream, groups that the peer has are shared between them so that each arrives as
+	 * early as it can; a rate of 0 is not known, and the peer then gives all it has. */
+	double host_rate;
+	double peer_rate;
+	/* What traces call the copies (trace_name). */
+	uint32_t label;
+};
+
 /*
- * Submit thread: put the copies on the copy stream, an event a group. peer: the same image's residency on another device, of
- * which the caller has pinned peer_groups: these are copied from there, the rest from the host image; NULL: all of them from
- * the host. The caller then puts a notify, after -1 too: the stream has the error then, and so has whoever waits for a
- * group that was not put.
+ * Submit thread: put the copies on the streams, an event a group. The caller then puts a notify on each stream that it
+ * named, after -1 too: the stream has the error then, and so has whoever waits for a group that was not put.
  */
 int
-residency_issue_load(struct residency_load *load, struct device_stream *copy,
-		     const struct residency *peer, uint32_t peer_groups)
+residency_issue_load(struct residency_load *load, const struct residency_source *source)
 	__attribute__((warn_unused_result));
 
 /*
- * Main loop, once the copy stream's completion came back: unpin what it brought and free the load. On error its groups and
+ * Main loop, once the completions of the copy streams came back: unpin what it brought and free the load. On error its groups and
  * all after them are dropped, at once or when the last pin on them goes.
  */
 void

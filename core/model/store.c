@@ -78,20 +78,21 @@ store_remove(struct store *store, struct store_entry *entry)
 	entry->is_in_memory = false;
 }
 
-void
+bool
 store_pin(struct store *store, struct store_entry *entry)
 {
+	bool was_on_disk = !entry->is_in_memory;
 	entry->pins++;
 	if (entry->is_in_memory) {
 		list_remove(&entry->of_store);
 	} else {
-		advise(entry->image, MADV_WILLNEED);
 		entry->is_in_memory = true;
 		store->used += entry->image->bytes;
 		store->reads++;
 	}
 	list_push_back(&store->in_memory, &entry->of_store);
 	make_room(store);
+	return was_on_disk;
 }
 
 void

@@ -41,8 +41,11 @@ store_add(struct store *store, struct store_entry *entry, const struct image *im
 void
 store_remove(struct store *store, struct store_entry *entry);
 
-/* The image is about to be read by a copy: bring it in, make room by dropping others, keep it until store_unpin. */
-void
+/*
+ * The image is about to be read by a copy: it counts as in memory from now on, others are dropped to make room, and it is
+ * kept until store_unpin. True when it was on disk: then whoever copies reads it first, group by group (image_fetch).
+ */
+bool
 store_pin(struct store *store, struct store_entry *entry);
 void
 store_unpin(struct store *store, struct store_entry *entry);

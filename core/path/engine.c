@@ -93,7 +93,10 @@ open_device(struct engine *engine, uint32_t id)
 		return error_wrap("devices[%u]", id + 1);
 	device->compute = stream_new(device->device, STREAM_COMPUTE);
 	device->copy_in = stream_new(device->device, STREAM_COPY_IN);
-	if (device->compute == NULL || device->copy_in == NULL || submit_start(device) != 0)
+	if (properties->peer_rate > 0)
+		device->copy_peer = stream_new(device->device, STREAM_COPY_PEER);
+	if (device->compute == NULL || device->copy_in == NULL ||
+	    (properties->peer_rate > 0 && device->copy_peer == NULL) || submit_start(device) != 0)
 		return error_wrap("devices[%u]", id + 1);
 	device->is_running = true;
 	view_device_memory(device);
@@ -113,6 +116,8 @@ close_device(struct engine_device *device)
 		stream_delete(device->compute);
 	if (device->copy_in != NULL)
 		stream_delete(device->copy_in);
+	if (device->copy_peer != NULL)
+		stream_delete(device->copy_peer);
 	if (device->scratch != NULL)
 		pool_free(device->pool, device->scratch);
 	if (device->pool != NULL)

@@ -60,6 +60,8 @@ struct engine_device {
 	/* Submit thread only. */
 	struct device_stream *compute;
 	struct device_stream *copy_in;
+	/* NULL where no peers are connected. */
+	struct device_stream *copy_peer;
 	/* The submit thread and its work: jobs. */
 	uv_thread_t thread;
 	struct mailbox mailbox;
@@ -98,6 +100,8 @@ struct engine_model {
 	struct store_entry store;
 	/* By device id; NULL where it never was. */
 	struct residency **residency;
+	/* Runs so far that ended well, each alone in its job. */
+	uint64_t runs;
 	uint32_t references;
 	/* Loaded by model.load, not only by a function's deploy. */
 	bool named;

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "model/prefix.h"
 #include "path/engine.h"
 #include "path/job.h"
 #include "path/models.h"
@@ -17,6 +18,11 @@
 #include "path/submit.h"
 #include "path/swap.h"
 #include "path/view.h"
+
+enum {
+	/* A model's prefix is reckoned at each of its first runs, so many, and then once in so many. */
+	PREFIX_RUNS = 16,
+};
 
 /* Addresses of one step's tensors, and where its shapes are written. */
 struct step_memory {
@@ -109,12 +115,30 @@ put_loads(struct job *job)
 	for (uint32_t m = 0; m < job->model_count; m++) {
 		if (job->loads[m] == NULL)
 			continue;
-		const struct residency *peer =
-			job->peer == NULL ? NULL : job->models[m]->residency[job->peer->view.id];
-		if (residency_issue_load(job->loads[m], job->device->copy_in, peer,
-					 job->peer_pinned[m]) != 0)
+		const struct residency_source source = {
+			.host = job->device->copy_in,
+			.from_disk = job->from_disk[m],
+			.peer = job->peer == NULL ? NULL
+						  : job->models[m]->residency[job->peer->view.id],
+			.peer_groups = job->peer_pinned[m],
+			.peer_stream = job->takes_from_peer ? job->device->copy_peer : NULL,
+			.host_rate = job->host_rate,
+			.peer_rate = job->peer_rate,
+			.label = job->labels[m],
+		};
+		if (residency_issue_load(job->loads[m], &source) != 0)
 			return -1;
 	}
+	return 0;
+}
+
+/* What traces call the model's runs. */
+static uint32_t
+label_of(const struct job *job, const struct engine_model *model)
+{
+	for (uint32_t m = 0; m < job->model_count; m++)
+		if (job->models[m] == model)
+			return job->labels[m];
 	return 0;
 }
 
@@ -136,6 +160,7 @@ put_programs(struct job *job)
 		if (binding == NULL || bind_step(job, &job->steps[k], &memory) != 0)
 			return -1;
 		*binding = memory.binding;
+		stream_label(compute, label_of(job, job->steps[k].model));
 		if (program_submit(job->steps[k].program, binding, compute, memory.ready,
 				   &job->arena) != 0)
 			return -1;
@@ -177,6 +202,9 @@ execute_on_submit_thread(struct job *job)
 		job->outcome = error;
 	if (job->brings && stream_notify(device->copy_in, submit_copy_done, job) != 0)
 		submit_copy_done(job, error_last());
+	if (job->takes_from_peer &&
+	    stream_notify(device->copy_peer, submit_peer_copy_done, job) != 0)
+		submit_peer_copy_done(job, error_last());
 	if (stream_notify(device->compute, submit_compute_done, job) != 0)
 		submit_compute_done(job, error_last());
 }
@@ -194,7 +222,8 @@ measure_load(const struct job *job, uint32_t m)
 {
 	struct view_model *view = &job->models[m]->view;
 	uint32_t brought = job->brought[m];
-	if (job->peer != NULL || !job->copies_alone || brought * 4 < view->group_count)
+	if (job->peer != NULL || !job->copies_alone || job->from_disk[m] ||
+	    brought * 4 < view->group_count)
 		return;
 	double taken = (double)(job->loaded_at - job->started_at);
 	view->load_ns = average(view->load_ns, taken * view->group_count / brought);
@@ -211,6 +240,25 @@ measure_run(const struct job *job, uint32_t m, double taken)
 		view->run_ns = taken;
 }
 
+static bool
+is_time_for_prefix(const struct engine_model *model)
+{
+	return model->runs <= PREFIX_RUNS || model->runs % PREFIX_RUNS == 0;
+}
+
+/* Reckon anew how much of the model must stay, now and then. */
+static void
+measure_prefix(const struct job *job, uint32_t m)
+{
+	struct engine_model *model = job->models[m];
+	const struct image *image = model_image(model->model);
+	if (model->runs++, !is_time_for_prefix(model))
+		return;
+	uint32_t groups = prefix_groups(image, job->steps[0].program, job->device->view.load_rate);
+	model->view.prefix_groups = groups;
+	model->view.prefix_bytes = (double)image_bytes_of(image, 0, groups);
+}
+
 static void
 measure(struct job *job, uint64_t now)
 {
@@ -223,6 +271,8 @@ measure(struct job *job, uint64_t now)
 		if (job->outcome.code != ERR_OK || job->model_count != 1)
 			continue;
 		measure_run(job, m, (double)taken);
+		if (job->step_count == 1)
+			measure_prefix(job, m);
 		if (job->brought[m] > 0)
 			measure_load(job, m);
 	}
@@ -231,18 +281,22 @@ measure(struct job *job, uint64_t now)
 void
 execute_loaded(struct job *job)
 {
+	if (job->load_outcome.code == ERR_OK && job->peer_outcome.code != ERR_OK)
+		job->load_outcome = job->peer_outcome;
 	const struct error *error = job->load_outcome.code == ERR_OK ? NULL : &job->load_outcome;
 	uint64_t bytes = 0;
+	bool from_disk = false;
 	job->loaded_at = clock_now();
 	for (uint32_t m = 0; m < job->model_count; m++) {
 		if (job->loads[m] == NULL)
 			continue;
 		const struct image *image = model_image(job->models[m]->model);
+		from_disk |= job->from_disk[m];
 		bytes += image_bytes_of(image, image->group_count - job->brought[m],
 					image->group_count);
 		swap_finish_load(job, m, error);
 	}
-	if (error == NULL && job->copies_alone && job->peer == NULL)
+	if (error == NULL && job->copies_alone && job->peer == NULL && !from_disk)
 		view_load_measured(job->device, bytes, job->loaded_at - job->started_at);
 }
 

@@ -80,6 +80,7 @@ struct job {
 	/* Posted to the submit thread, and back by the compute stream's completion; and by the copy stream's. */
 	struct errand errand;
 	struct errand load_errand;
+	struct errand peer_errand;
 	struct request *request;
 	struct view_job view;
 	const struct view_model *view_models[JOB_MODELS_MAX];
@@ -118,6 +119,16 @@ struct job {
 	/* It has something to bring; and no other copies were under way when it began. */
 	bool brings;
 	bool copies_alone;
+	/* Of what it brings: read from disk on the way; and some comes from the peer on a stream of its own. */
+	bool from_disk[JOB_MODELS_MAX];
+	bool takes_from_peer;
+	/* What the peer has comes from the host too, as fast as both ways together carry it. */
+	bool shares_sources;
+	/* Bytes/s of the ways from the host and from the peer; 0: not known. */
+	double host_rate;
+	double peer_rate;
+	/* The models' names in traces; 0 while none is made. */
+	uint32_t labels[JOB_MODELS_MAX];
 	/* And on its peer while they are copied from there. */
 	uint32_t peer_pinned[JOB_MODELS_MAX];
 	/* Runs on the main loop's thread: nothing to bring, and so little to do that a hand-over would cost more. */
@@ -125,13 +136,15 @@ struct job {
 	/* No request tensor outlives the job. */
 	bool is_last;
 
-	/* Completions outstanding: one for the compute stream, one for the copy stream when it loads. */
+	/* Completions outstanding: one for the compute stream, one for each copy stream when it loads; and the latter alone. */
 	uint32_t outstanding;
+	uint32_t copies;
 	/* What the submit thread needs until the job is done. */
 	struct arena arena;
 	/* The first error of its streams; code ERR_OK when there was none. Last: only their codes are cleared. */
 	struct error outcome;
 	struct error load_outcome;
+	struct error peer_outcome;
 };
 
 /* An empty job of the request; NULL with RESOURCE_EXHAUSTED. */

@@ -149,7 +149,7 @@ static void
 write_model(struct writer *writer, const struct engine_model *model)
 {
 	const struct model_info *info = model_info(model->model);
-	writer_map(writer, 11);
+	writer_map(writer, 13);
 	writer_string(writer, "name");
 	writer_string(writer, model->name);
 	writer_string(writer, "hash");
@@ -160,6 +160,10 @@ write_model(struct writer *writer, const struct engine_model *model)
 	writer_uint(writer, (uint64_t)model->view.bytes);
 	writer_string(writer, "groups");
 	writer_uint(writer, model->view.group_count);
+	writer_string(writer, "prefix_groups");
+	writer_uint(writer, model->view.prefix_groups);
+	writer_string(writer, "prefix_bytes");
+	writer_uint(writer, (uint64_t)model->view.prefix_bytes);
 	writer_string(writer, "users");
 	writer_uint(writer, model->references - (model->named ? 1 : 0));
 	writer_string(writer, "run_us");

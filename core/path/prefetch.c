@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/trace.h"
 #include "path/engine.h"
 #include "path/models.h"
 #include "path/schedule.h"
@@ -32,7 +33,7 @@ finish(void *owner)
 	if (failed)
 		log_warn("prefetch of '%s' to device %u: %s", model->name, device->view.id,
 			 prefetch->outcome.message);
-	else if (prefetch->began_at != 0)
+	else if (prefetch->began_at != 0 && !prefetch->from_disk)
 		view_load_measured(device, prefetch->bytes, clock_now() - prefetch->began_at);
 	swap_end_load(device, model, prefetch->load, failed ? &prefetch->outcome : NULL);
 	prefetch->model = NULL;
@@ -59,7 +60,10 @@ issue(void *owner)
 	struct prefetch *prefetch = owner;
 	struct device_stream *copy_in = prefetch->device->copy_in;
 	struct error error = { .code = ERR_OK };
-	if (residency_issue_load(prefetch->load, copy_in, NULL, 0) != 0)
+	const struct residency_source source = { .host = copy_in,
+						 .from_disk = prefetch->from_disk,
+						 .label = prefetch->label };
+	if (residency_issue_load(prefetch->load, &source) != 0)
 		error = *error_last();
 	prefetch->outcome = error;
 	if (stream_notify(copy_in, copied, prefetch) != 0)
@@ -107,7 +111,8 @@ begin(struct engine_device *device, struct engine_model *model)
 		prefetch->errand.run = issue;
 		device->view.prefetching = (int32_t)model->view.id;
 		device->prefetches++;
-		swap_begin_load(device, model);
+		prefetch->label = trace_is_on() ? trace_name(model->name) : 0;
+		prefetch->from_disk = swap_begin_load(device, model);
 	}
 	view_residency_changed(model, device);
 	if (load != NULL)

@@ -24,6 +24,9 @@ struct prefetch {
 	struct engine_model *model;
 	struct residency_load *load;
 	uint64_t bytes;
+	bool from_disk;
+	/* The model's name in traces. */
+	uint32_t label;
 	/* When it was begun, ns of clock_now; 0 when other copies were under way then, so that its time says nothing. */
 	uint64_t began_at;
 	/* Of the copy stream; code ERR_OK when all went well. */

@@ -235,8 +235,10 @@ schedule_dispatch(struct engine *engine)
 	while (policy_dispatch(engine->policy, &verdict) == 1) {
 		struct job *job = job_of_view(verdict.job);
 		job->device = &engine->devices[verdict.device];
-		job->peer =
-			verdict.source == VIEW_SOURCE_PEER ? &engine->devices[verdict.peer] : NULL;
+		bool has_peer =
+			verdict.source == VIEW_SOURCE_PEER || verdict.source == VIEW_SOURCE_BOTH;
+		job->peer = has_peer ? &engine->devices[verdict.peer] : NULL;
+		job->shares_sources = verdict.source == VIEW_SOURCE_BOTH;
 		job->state = JOB_PLACED;
 		route_resume(job->request);
 		engine->view.now = (double)clock_now();
@@ -312,7 +314,7 @@ void
 schedule_again(struct job *job)
 {
 	job->view.attempt++;
-	job->outcome.code = job->load_outcome.code = ERR_OK;
+	job->outcome.code = job->load_outcome.code = job->peer_outcome.code = ERR_OK;
 	job->device = job->peer = NULL;
 	job->request->device = -1;
 	job->state = JOB_QUEUED;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/trace.h"
 #include "path/engine.h"
 #include "path/job.h"
 #include "path/models.h"
@@ -128,13 +129,13 @@ unpin_peer(struct job *job, uint32_t m)
 	view_residency_changed(job->models[m], job->peer);
 }
 
-void
+bool
 swap_begin_load(struct engine_device *device, struct engine_model *model)
 {
 	device->loads++;
 	device->loads_begun++;
-	store_pin(&device->engine->store, &model->store);
 	view_device_loading(device);
+	return store_pin(&device->engine->store, &model->store);
 }
 
 void
@@ -160,6 +161,8 @@ bring_model(struct job *job, uint32_t m)
 	uint32_t all = model_image(model->model)->group_count;
 	uint32_t had = residency_groups(residency);
 	job->pinned[m] = had;
+	job->brought[m] = 0;
+	job->from_disk[m] = false;
 	job->waits[m] = residency_state(residency) == RESIDENCY_LOADING;
 	residency_pin(residency, had);
 	job->held_models = m + 1;
@@ -177,7 +180,7 @@ bring_model(struct job *job, uint32_t m)
 	job->brought[m] = all - had;
 	job->waits[m] = true;
 	pin_peer(job, m);
-	swap_begin_load(device, model);
+	job->from_disk[m] = swap_begin_load(device, model);
 	return 0;
 }
 
@@ -259,6 +262,30 @@ may_run_inline(const struct job *job)
 	return flops <= INLINE_FLOPS;
 }
 
+/* What the submit thread needs to know about the ways that the job's copies take. */
+static void
+set_up_copies(struct job *job)
+{
+	struct engine_device *device = job->device;
+	struct engine *engine = device->engine;
+	job->takes_from_peer = false;
+	job->host_rate = job->peer_rate = 0;
+	if (!job->brings)
+		return;
+	job->copies = 1;
+	for (uint32_t m = 0; m < job->model_count; m++)
+		job->takes_from_peer |= job->peer_pinned[m] > 0 && device->copy_peer != NULL;
+	if (!job->takes_from_peer)
+		return;
+	job->copies++;
+	job->outstanding++;
+	if (!job->shares_sources)
+		return;
+	job->host_rate = device->view.load_rate;
+	job->peer_rate = engine->view_peer_rates[device->view.id * engine->device_count +
+						 job->peer->view.id];
+}
+
 int
 path_swap(struct request *request)
 {
@@ -287,6 +314,9 @@ path_swap(struct request *request)
 		if (job->loads[m] != NULL)
 			job->outstanding = 2;
 	job->brings = job->outstanding == 2;
+	set_up_copies(job);
+	for (uint32_t m = 0; m < job->model_count; m++)
+		job->labels[m] = trace_is_on() ? trace_name(job->models[m]->name) : 0;
 	view_device_busy(device, job);
 	for (uint32_t m = 0; m < job->model_count; m++)
 		view_residency_changed(job->models[m], device);

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct engine_device;
@@ -19,8 +20,11 @@ struct residency_load;
 uint64_t
 swap_evict(struct engine_device *device, uint64_t bytes);
 
-/* A load of the model to the device was begun: it reads the host image and shows in the views. */
-void
+/*
+ * A load of the model to the device was begun: it reads the host image and shows in the views. True when the image is on
+ * disk.
+ */
+bool
 swap_begin_load(struct engine_device *device, struct engine_model *model);
 /* It is over, with that error or NULL; frees it. */
 void

@@ -47,6 +47,7 @@ local node = {
   RESIDENT = tonumber(ffi.C.VIEW_SOURCE_RESIDENT),
   HOST = tonumber(ffi.C.VIEW_SOURCE_HOST),
   PEER = tonumber(ffi.C.VIEW_SOURCE_PEER),
+  BOTH = tonumber(ffi.C.VIEW_SOURCE_BOTH),
   OK = tonumber(ffi.C.VIEW_OUTCOME_OK),
   ERROR = tonumber(ffi.C.VIEW_OUTCOME_ERROR),
   CANCELLED = tonumber(ffi.C.VIEW_OUTCOME_CANCELLED),

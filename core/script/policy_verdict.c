@@ -106,6 +106,12 @@ can_give(const struct view_node *node, const struct view_job *job, uint32_t peer
 	return false;
 }
 
+static bool
+has_peer(enum view_source source)
+{
+	return source == VIEW_SOURCE_PEER || source == VIEW_SOURCE_BOTH;
+}
+
 static int
 check_source(const char *name, const struct view_node *node, const struct policy_verdict *verdict)
 {
@@ -117,14 +123,15 @@ check_source(const char *name, const struct view_node *node, const struct policy
 				 "policy %s: dispatch: source RESIDENT, but device %u has not all "
 				 "of job %.0f's models",
 				 name, device, job->id);
-	if (verdict->source != VIEW_SOURCE_PEER)
+	if (!has_peer(verdict->source))
 		return 0;
 	if (peer == device || !(node->devices[device]->peer_rate > 0) ||
 	    !can_give(node, job, peer, device))
-		return error_set(ERR_INVALID_ARGUMENT,
-				 "policy %s: dispatch: source PEER, but device %u can give device "
-				 "%u nothing that job %.0f needs",
-				 name, peer, device, job->id);
+		return error_set(
+			ERR_INVALID_ARGUMENT,
+			"policy %s: dispatch: source PEER or BOTH, but device %u can give device "
+			"%u nothing that job %.0f needs",
+			name, peer, device, job->id);
 	return 0;
 }
 
@@ -170,16 +177,17 @@ verdict_read(const struct policy_state *state, const struct view_node *node,
 				 "policy %s: dispatch: the second value is no device", name);
 	if (check_place(name, node, *row, verdict->device) != 0)
 		return -1;
-	if (!number_at(L, at + 2, VIEW_SOURCE_PEER + 1, &source))
+	if (!number_at(L, at + 2, VIEW_SOURCE_BOTH + 1, &source))
 		return error_set(ERR_INVALID_ARGUMENT,
 				 "policy %s: dispatch: the third value is no source", name);
 	verdict->job = (*row)->job;
 	verdict->source = (enum view_source)source;
 	verdict->peer = 0;
-	if (source == VIEW_SOURCE_PEER && !device_at(L, at + 3, node, &verdict->peer))
+	if (has_peer(verdict->source) && !device_at(L, at + 3, node, &verdict->peer))
 		return error_set(
 			ERR_INVALID_ARGUMENT,
-			"policy %s: dispatch: source PEER without a device as fourth value", name);
+			"policy %s: dispatch: source PEER or BOTH without a device as fourth value",
+			name);
 	return check_source(name, node, verdict) == 0 ? 1 : -1;
 }
 

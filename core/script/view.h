@@ -17,6 +17,8 @@ enum view_source {
 	VIEW_SOURCE_HOST = 1,
 	/* From another device that holds one of them; what it does not hold comes from the host. */
 	VIEW_SOURCE_PEER = 2,
+	/* From that device and from the host at once, each giving as much as its way carries. */
+	VIEW_SOURCE_BOTH = 3,
 };
 
 enum view_outcome {

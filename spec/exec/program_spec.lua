@@ -126,6 +126,23 @@ describe("program", function()
     for i = 0, info.step_count - 1 do assert.is_true(ns[i] > 0) end
   end)
 
+  it("knows what its parts took once it ran", function()
+    setup(1)
+    local run = bind()
+    local groups = 0
+    for i = 0, C.program_part_count(program) - 1 do
+      assert.equal(0, tonumber(C.program_part(program, i).ns))
+    end
+    submit(run, net.stream())
+    synchronize(net.stream())
+    for i = 0, C.program_part_count(program) - 1 do
+      local part = C.program_part(program, i)
+      assert.is_true(part.ns > 0 and part.groups >= groups)
+      groups = part.groups
+    end
+    assert.equal(info.group_count, groups)
+  end)
+
   it("says which node failed", function()
     local indices = graphs.input({ 2 }, { datatype = "INT64", values = { 0, 5 } })
     path, keep = os.tmpname(), {}

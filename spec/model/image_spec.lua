@@ -94,6 +94,56 @@ describe("image", function()
     end
   end)
 
+  it("fills the units of the pool that a group takes", function()
+    -- Parameters of 1, 2.25, 2.25 and 1 MiB in turn, 6.5 MiB of which fill 8; a group each would take 10.
+    graphs.write(path, { graphs.input({ 1, 1024 }, { open = { "n", 1024 } }) }, function(b, x)
+      for _ = 1, 3 do
+        x = b:node("MatMul", { x, b:weight({ 1024, 256 }, 1024) })
+        x = b:node("MatMul", { x, b:weight({ 256, 2304 }, 256) })
+        x = b:node("MatMul", { x, b:weight({ 2304, 256 }, 2304) })
+        x = b:node("MatMul", { x, b:weight({ 256, 1024 }, 256) })
+      end
+      return x
+    end)
+    local image = C.model_image(net.open(path))
+    local unit, taken = 2 ^ 21, 0
+    for i = 0, image.group_count - 1 do
+      local units = math.ceil(tonumber(image.groups[i].bytes) / unit)
+      assert.is_true(units <= 2)
+      taken = taken + units * unit
+    end
+    assert.equal(3 * 8 * 2 ^ 20, taken)
+  end)
+
+  describe("on disk", function()
+    local model, image
+
+    before_each(function()
+      graphs.write(path, { graphs.input({ 1, 1024 }, { open = { "n", 1024 } }) }, function(b, x)
+        for _ = 1, 4 do x = b:node("MatMul", { x, b:weight({ 1024, 1024 }, 1024) }) end
+        return x
+      end)
+      model = net.open(path, { cache_folder = folder })
+      image = C.model_image(model)
+      assert.is_true(image.group_count >= 4)
+    end)
+
+    it("is read group by group", function()
+      for i = 0, image.group_count - 1 do assert.equal(0, C.image_fetch(image, i, image.group_count)) end
+    end)
+
+    it("is an error, not a crash, where its file was cut short", function()
+      local name = cached()
+      local pipe = assert(io.popen(("truncate -s 8M %s && echo done"):format(name)))
+      assert.equal("done", pipe:read "*l")
+      pipe:close()
+      assert.equal(0, C.image_fetch(image, 0, image.group_count))
+      assert.equal(-1, C.image_fetch(image, image.group_count - 1, image.group_count))
+      assert.equal(C.ERR_DATA_LOSS, C.error_last().code)
+      assert.matches("image: group %d+ cannot be read", ffi.string(C.error_last().message))
+    end)
+  end)
+
   it("works from memory when the folder cannot be written", function()
     C.log_set_level(C.LOG_OFF)
     assert.equal(run(1), run(1, { cache_folder = folder .. "/nowhere" }))

@@ -57,6 +57,12 @@ describe("residency", function()
     return C.residency_begin_load(of, groups, needed)
   end
 
+  -- As residency_issue_load with a source of these.
+  local function issue(load, stream, peer, peer_groups)
+    return C.residency_issue_load(load, ffi.new("struct residency_source",
+      { host = stream, peer = peer, peer_groups = peer_groups }))
+  end
+
   -- The copy stream's completion as the main loop gets it: the error or nil.
   local function completion(on)
     local before = C.probe_count(seen)
@@ -68,7 +74,7 @@ describe("residency", function()
   local function load(of, groups)
     local new = begin(of, groups)
     assert(new ~= nil, ffi.string(C.error_last().message))
-    check(C.residency_issue_load(new, copy, nil, 0))
+    check(issue(new, copy, nil, 0))
     C.residency_finish_load(new, completion())
   end
 
@@ -123,7 +129,7 @@ describe("residency", function()
     local under_way = begin(it, 3)
     assert.equal(3, C.residency_groups(it))
     assert.equal(1, C.residency_arrived(it))
-    check(C.residency_issue_load(under_way, copy, nil, 0))
+    check(issue(under_way, copy, nil, 0))
     C.residency_finish_load(under_way, completion())
     assert.equal(3, C.residency_arrived(it))
     assert.equal(UNIT, tonumber(C.residency_trim(it, 2)))
@@ -179,7 +185,7 @@ describe("residency", function()
     assert.equal(C.RESIDENCY_LOADING, C.residency_state(it))
     assert.equal(2, C.residency_groups(it))
     assert.equal(0, tonumber(C.residency_trim(it, 0)))
-    check(C.residency_issue_load(new, copy, nil, 0))
+    check(issue(new, copy, nil, 0))
     C.residency_finish_load(new, completion())
     assert.equal(2 * UNIT, tonumber(C.residency_trim(it, 0)))
   end)
@@ -190,7 +196,7 @@ describe("residency", function()
     C.residency_pin(it, 1)
     local event = C.residency_events(it)[0]
     assert.is_true(event ~= nil)
-    check(C.residency_issue_load(new, copy, nil, 0))
+    check(issue(new, copy, nil, 0))
     C.residency_finish_load(new, completion())
     assert.is_true(C.residency_events(it)[0] == event)
     assert.is_true(C.residency_events(it)[1] == nil)
@@ -205,7 +211,7 @@ describe("residency", function()
     local new = begin(it, 3)
     C.residency_pin(it, 3)
     rig.plan(device, { slow_copy_us = 20000 })
-    check(C.residency_issue_load(new, copy, nil, 0))
+    check(issue(new, copy, nil, 0))
     local before = C.probe_count(seen)
     rig.notify(copy, seen)
     for group = 0, 2 do
@@ -231,8 +237,8 @@ describe("residency", function()
     local first = begin(there, 2)
     C.residency_pin(there, 2)
     local second = begin(here, 2)
-    check(C.residency_issue_load(first, copy, nil, 0))
-    check(C.residency_issue_load(second, other_copy, there, 2))
+    check(issue(first, copy, nil, 0))
+    check(issue(second, other_copy, there, 2))
     C.residency_finish_load(second, completion(other_copy))
     C.residency_finish_load(first, completion())
     C.residency_unpin(there, 2)
@@ -250,10 +256,70 @@ describe("residency", function()
     load(there, 2)
     C.residency_pin(there, 2)
     local new = begin(here, 3)
-    check(C.residency_issue_load(new, other_copy, there, 2))
+    check(issue(new, other_copy, there, 2))
     C.residency_finish_load(new, completion(other_copy))
     C.residency_unpin(there, 2)
     for i = 0, 2 do assert.equal(100 + i, word(here, i)) end
+  end)
+
+  describe("from a peer and the host at once", function()
+    local there, here, other, host_copy, peer_copy
+
+    before_each(function()
+      local of = image { UNIT, UNIT, UNIT, UNIT, UNIT, UNIT }
+      other = rig.open_faulty { peer_rate = 1e11, index = 1 }
+      there, here = residency(of, pool(6)), residency(of, pool(6, other), other)
+      host_copy, peer_copy = rig.stream(other, C.STREAM_COPY_IN), rig.stream(other, C.STREAM_COPY_PEER)
+      load(there, 6)
+      C.residency_pin(there, 6)
+    end)
+
+    -- Issue a load with those rates, of both ways; the errors of both streams, or nil.
+    local function bring(host_rate, peer_rate)
+      local new = begin(here, 6)
+      local result = C.residency_issue_load(new, ffi.new("struct residency_source", { host = host_copy, peer = there,
+        peer_groups = 6, peer_stream = peer_copy, host_rate = host_rate, peer_rate = peer_rate }))
+      local host_error = completion(host_copy)
+      host_error = host_error and ffi.new("struct error", host_error)
+      local peer_error = completion(peer_copy)
+      peer_error = peer_error and ffi.new("struct error", peer_error)
+      C.residency_finish_load(new, host_error or peer_error)
+      C.residency_unpin(there, 6)
+      return result, host_error, peer_error
+    end
+
+    it("brings all, the same as from one", function()
+      local result, host_error, peer_error = bring(1e9, 2e9)
+      assert.same({ 0 }, { result, host_error, peer_error })
+      for i = 0, 5 do assert.equal(100 + i, word(here, i)) end
+      assert.equal(C.RESIDENCY_RESIDENT, C.residency_state(here))
+    end)
+
+    it("shares the groups by what each way carries", function()
+      -- Other bytes at the peer than at the host tell where a group came from.
+      for i = 0, 5 do
+        ffi.cast("uint32_t *", C.residency_addresses(there)[i])[0] = 900 + i
+      end
+      bring(1e9, 2e9)
+      local from_peer = {}
+      for i = 0, 5 do from_peer[i + 1] = word(here, i) == 900 + i end
+      assert.same({ true, true, false, true, true, false }, from_peer)
+    end)
+
+    it("takes all from the peer while a rate is not known", function()
+      for i = 0, 5 do ffi.cast("uint32_t *", C.residency_addresses(there)[i])[0] = 900 + i end
+      bring(0, 2e9)
+      for i = 0, 5 do assert.equal(900 + i, word(here, i)) end
+    end)
+
+    it("fails as a whole when one way fails", function()
+      rig.plan(other, { fail_copy = 1 })
+      local result, host_error, peer_error = bring(1e9, 1e9)
+      assert.equal(0, result)
+      assert.is_true((host_error == nil) ~= (peer_error == nil))
+      assert.equal(C.RESIDENCY_FAILED, C.residency_state(here))
+      assert.equal(0, C.residency_groups(here))
+    end)
   end)
 
   describe("whose load fails", function()
@@ -263,7 +329,7 @@ describe("residency", function()
       load(it, 1)
       rig.plan(device, { fail_copy = 2 })
       local new = begin(it, 3)
-      check(C.residency_issue_load(new, copy, nil, 0))
+      check(issue(new, copy, nil, 0))
       C.residency_finish_load(new, completion())
       assert.equal(C.RESIDENCY_FAILED, C.residency_state(it))
       assert.equal(1, C.residency_groups(it))
@@ -279,7 +345,7 @@ describe("residency", function()
       rig.plan(device, { fail_copy = 2 })
       local new = begin(it, 2)
       C.residency_pin(it, 2)
-      check(C.residency_issue_load(new, copy, nil, 0))
+      check(issue(new, copy, nil, 0))
       for group = 0, 1 do
         check(C.stream_wait(compute, C.residency_events(it)[group]))
         check(rig.launch(compute, { probe = runs, word = C.residency_addresses(it)[group] }))
@@ -303,7 +369,7 @@ describe("residency", function()
       rig.plan(device, { refuse_copy = 2 })
       local new = begin(it, 3)
       C.residency_pin(it, 3)
-      assert.equal(-1, C.residency_issue_load(new, copy, nil, 0))
+      assert.equal(-1, issue(new, copy, nil, 0))
       assert.matches("group 1: ", ffi.string(C.error_last().message))
       for group = 0, 2 do
         check(C.stream_wait(compute, C.residency_events(it)[group]))
@@ -324,9 +390,9 @@ describe("residency", function()
       rig.plan(device, { fail_copy = 1 })
       local first = begin(it, 1)
       local second = begin(it, 3)
-      check(C.residency_issue_load(first, copy, nil, 0))
+      check(issue(first, copy, nil, 0))
       local failure = ffi.new("struct error", completion())
-      check(C.residency_issue_load(second, copy, nil, 0))
+      check(issue(second, copy, nil, 0))
       C.residency_finish_load(first, failure)
       assert.equal(0, C.residency_groups(it))
       assert.equal(C.RESIDENCY_LOADING, C.residency_state(it))
@@ -375,7 +441,7 @@ describe("residency", function()
       end
       C.residency_pin(model.it, model.groups)
       local runs = rig.probe()
-      if new ~= nil then check(C.residency_issue_load(new, copy, nil, 0)) end
+      if new ~= nil then check(issue(new, copy, nil, 0)) end
       for group = 0, model.groups - 1 do
         local ready = C.residency_events(model.it)[group]
         if ready ~= nil then check(C.stream_wait(compute, ready)) end

@@ -54,7 +54,7 @@ describe("synthetic model", function()
     C.arena_create(arena, 0)
     local needed = ffi.new "uint64_t[1]"
     local load = C.residency_begin_load(residency, 101, needed)
-    check(C.residency_issue_load(load, copy, nil, 0))
+    check(C.residency_issue_load(load, ffi.new("struct residency_source", { host = copy })))
     local binding = ffi.new("struct program_binding", { groups = C.residency_addresses(residency) })
     check(C.program_submit(program, binding, compute, C.residency_events(residency), arena))
     check(C.stream_synchronize(compute))
