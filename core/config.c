@@ -58,6 +58,7 @@ config_default(struct config *config)
 		.store_bytes = machine_memory() / 2,
 		.group_bytes = 2 * MIB,
 		.watch = true,
+		.generations = 5,
 		.worker = { .timeout_ms = WORKER_TIMEOUT_MS_DEFAULT,
 			    .memory_bytes = WORKER_MEMORY_BYTES_DEFAULT,
 			    .concurrency = WORKER_CONCURRENCY_DEFAULT,
@@ -86,6 +87,13 @@ config_set_state(struct config *config, const char *folder)
 		return -1;
 	config->state = copy;
 	return 0;
+}
+
+int
+config_set_functions(struct config *config, const char *folder)
+{
+	config->functions = arena_strndup(&config->memory, folder, strlen(folder));
+	return config->functions == NULL ? -1 : 0;
 }
 
 int

@@ -67,6 +67,10 @@ struct config {
 	const char *policy;
 	/* Text of the Lua table for the policy's new(node, config); NULL: {}. */
 	const char *policy_config;
+	/* Folder whose functions are deployed at the start and whenever their files are saved; NULL: none. */
+	const char *functions;
+	/* Versions of each function that are kept to go back to. */
+	uint32_t generations;
 	/* Reload the policy when its file changes. */
 	bool watch;
 	struct config_worker worker;
@@ -95,6 +99,10 @@ config_set_listen(struct config *config, const char *address) __attribute__((war
 /* Replace the state folder. Copies folder. */
 int
 config_set_state(struct config *config, const char *folder) __attribute__((warn_unused_result));
+
+/* Watch that folder of functions. Copies folder. */
+int
+config_set_functions(struct config *config, const char *folder) __attribute__((warn_unused_result));
 
 /* What must hold between values: addresses that parse, a token where one is not loopback, devices that hold a group. */
 int

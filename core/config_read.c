@@ -433,6 +433,8 @@ static const struct field config_fields[] = {
 	VALUE("policy", read_string, config, policy),
 	VALUE("policy_config", read_policy_config, config, policy_config),
 	VALUE("watch", read_bool, config, watch),
+	VALUE("functions", read_string, config, functions),
+	NUMBER("generations", read_count, config, generations, 1, 63),
 	{ .name = "worker", .read = read_table, .fields = worker_fields },
 	{ .name = NULL },
 };

@@ -30,6 +30,7 @@ struct serve_options {
 	const char *config;
 	const char *listen;
 	const char *state;
+	const char *functions;
 	bool check_only;
 };
 
@@ -49,10 +50,11 @@ read_serve_options(int argc, char **argv, struct serve_options *options)
 		{ "config", required_argument, NULL, 'c' },
 		{ "listen", required_argument, NULL, 'l' },
 		{ "state", required_argument, NULL, 's' },
+		{ "watch", required_argument, NULL, 'w' },
 		{ "check-config", no_argument, NULL, 'C' },
 		{ NULL, 0, NULL, 0 },
 	};
-	for (int key; (key = getopt_long(argc, argv, "c:l:s:", known, NULL)) != -1;) {
+	for (int key; (key = getopt_long(argc, argv, "c:l:s:w:", known, NULL)) != -1;) {
 		switch (key) {
 		case 'c':
 			options->config = optarg;
@@ -62,6 +64,9 @@ read_serve_options(int argc, char **argv, struct serve_options *options)
 			break;
 		case 's':
 			options->state = optarg;
+			break;
+		case 'w':
+			options->functions = optarg;
 			break;
 		case 'C':
 			options->check_only = true;
@@ -88,6 +93,7 @@ make_config(const struct serve_options *options, struct config *config)
 		return -1;
 	if ((options->listen == NULL || config_set_listen(config, options->listen) == 0) &&
 	    (options->state == NULL || config_set_state(config, options->state) == 0) &&
+	    (options->functions == NULL || config_set_functions(config, options->functions) == 0) &&
 	    config_check(config) == 0)
 		return 0;
 	config_destroy(config);

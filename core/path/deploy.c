@@ -3,39 +3,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
+#include "base/file.h"
 #include "exec/program.h"
 #include "path/decode.h"
-#include "path/deploy_record.h"
-#include "path/engine.h"
+#include "path/deploy_parts.h"
 #include "path/functions.h"
 #include "path/models.h"
 #include "path/state.h"
 
-/* One deploy on its way. */
-struct deploy {
-	struct list of_engine;
-	struct engine *engine;
-	uv_work_t work;
-	/* The record's bytes, and what was read from them. */
-	unsigned char *data;
-	struct arena arena;
-	struct deploy_record record;
-	struct worker_manifest *manifest;
-	char name[ENGINE_NAME_BYTES];
-	bool is_kept;
-	bool is_running;
-	/* By the manifest's order: what to bring in (NULL: there already), what it became, and its place in the registry. */
-	const struct model_source *sources[DEPLOY_MODELS_MAX];
-	struct model_opened opened[DEPLOY_MODELS_MAX];
-	struct engine_model *models[DEPLOY_MODELS_MAX];
-	int status;
-	struct error error;
-	deploy_done_f *done;
-	void *context;
+enum {
+	DEPLOY_ARENA_BYTES = 1 << 20,
+	/* Largest script that is read from a folder. */
+	SCRIPT_BYTES = 16 << 20,
 };
-
-enum { DEPLOY_ARENA_BYTES = 1 << 20 };
 
 static void
 start_next(struct engine *engine);
@@ -49,12 +29,28 @@ deploy_free(struct deploy *deploy)
 		if (deploy->models[i] != NULL)
 			models_unref(deploy->models[i]);
 	}
+	if (deploy->generation != NULL)
+		generation_unref(deploy->generation);
 	if (deploy->manifest != NULL)
 		worker_manifest_delete(deploy->manifest);
+	for (uint32_t i = 0; i < DEPLOY_FILES_MAX; i++)
+		free(deploy->file_data[i]);
 	list_remove(&deploy->of_engine);
 	arena_destroy(&deploy->arena);
 	free(deploy->data);
 	free(deploy);
+}
+
+static void
+tell_failure(struct deploy *deploy, const struct error *error)
+{
+	char name[ENGINE_NAME_BYTES];
+	struct slice named = deploy->record.name;
+	/* Before the script was read only a client may have said its name. */
+	snprintf(name, sizeof(name), "%.*s", (int)named.bytes,
+		 named.bytes == 0 ? "" : (const char *)named.data);
+	engine_event(deploy->engine, "deploy_failed", named.bytes == 0 ? deploy->name : name,
+		     error->message);
 }
 
 /* Ends the deploy with the calling thread's error, or with success (NULL), and starts the next. */
@@ -62,6 +58,12 @@ static void
 finish(struct deploy *deploy, const struct error *error)
 {
 	struct engine *engine = deploy->engine;
+	struct engine_function *function =
+		deploy->generation == NULL ? NULL : deploy->generation->function;
+	if (error != NULL && function != NULL)
+		functions_forget_empty(function);
+	if (error != NULL && deploy->origin != DEPLOY_KEPT)
+		tell_failure(deploy, error);
 	deploy->done(deploy->context, deploy->name, deploy->record.generation, error);
 	deploy_free(deploy);
 	start_next(engine);
@@ -74,134 +76,15 @@ fail(struct deploy *deploy)
 	finish(deploy, &why);
 }
 
-static struct slice
-slice_of(const char *text)
+/* The node ends: the deploy is over. */
+static bool
+is_stopping(struct deploy *deploy)
 {
-	return (struct slice){ (const unsigned char *)text, strlen(text) };
-}
-
-/* --- what the script asks for ------------------------------------------------------------------------------------ */
-
-static int
-find_model(struct deploy *deploy, uint32_t i)
-{
-	const struct deploy_record *record = &deploy->record;
-	const char *local = deploy->manifest->model_names[i];
-	const char *source = deploy->manifest->model_sources[i];
-	for (uint32_t k = 0; k < record->model_count; k++)
-		if (slice_is(record->model_names[k], local))
-			deploy->sources[i] = &record->models[k];
-	if (deploy->sources[i] != NULL) {
-		const char *hash = deploy->sources[i]->hash;
-		struct engine_model *there =
-			hash == NULL ? NULL : models_find_hash(deploy->engine, hash);
-		if (there != NULL) {
-			deploy->sources[i] = NULL;
-			deploy->models[i] = models_ref(there);
-		}
-		return 0;
-	}
-	struct engine_model *named = models_find(deploy->engine, slice_of(source));
-	if (named == NULL)
-		return error_set(ERR_NOT_FOUND,
-				 "models.%s: '%s' came with no file and is no loaded model", local,
-				 source);
-	deploy->models[i] = models_ref(named);
-	return 0;
-}
-
-static int
-find_files(struct deploy *deploy)
-{
-	const struct worker_manifest *manifest = deploy->manifest;
-	for (uint32_t i = 0; i < manifest->file_count; i++) {
-		bool found = false;
-		for (uint32_t k = 0; k < deploy->record.file_count && !found; k++)
-			found = slice_is(deploy->record.file_names[k], manifest->file_names[i]);
-		if (!found)
-			return error_set(ERR_NOT_FOUND, "files.%s: '%s' did not come along",
-					 manifest->file_names[i], manifest->file_sources[i]);
-	}
-	return 0;
-}
-
-static int
-choose_name(struct deploy *deploy)
-{
-	struct slice name = deploy->record.name;
-	if (name.bytes == 0 && deploy->manifest->name != NULL)
-		name = slice_of(deploy->manifest->name);
-	if (name.bytes == 0)
-		return error_set(ERR_INVALID_ARGUMENT,
-				 "name: neither the request nor the script gives one");
-	if (state_check_name("name", name) != 0)
-		return -1;
-	memcpy(deploy->name, name.data, name.bytes);
-	deploy->record.name = slice_of(deploy->name);
-	return 0;
-}
-
-static int
-check_manifest(struct deploy *deploy)
-{
-	const struct worker_manifest *manifest = deploy->manifest;
-	if (manifest->model_count > DEPLOY_MODELS_MAX)
-		return error_set(ERR_INVALID_ARGUMENT, "models: %u, at most %d",
-				 manifest->model_count, DEPLOY_MODELS_MAX);
-	if (!manifest->has_handler && manifest->model_count != 1)
-		return error_set(ERR_INVALID_ARGUMENT,
-				 "handler: missing; only a function with one model can do without");
-	if (choose_name(deploy) != 0 || find_files(deploy) != 0)
-		return -1;
-	for (uint32_t i = 0; i < manifest->model_count; i++)
-		if (find_model(deploy, i) != 0)
-			return -1;
-	return 0;
-}
-
-/* --- bringing it in: pool thread ----------------------------------------------------------------------------------- */
-
-static int
-fetch_models(struct deploy *deploy)
-{
-	for (uint32_t i = 0; i < deploy->manifest->model_count; i++)
-		if (deploy->sources[i] != NULL &&
-		    models_fetch(deploy->engine, deploy->sources[i], &deploy->opened[i]) != 0)
-			return error_wrap("models.%s", deploy->manifest->model_names[i]);
-	return 0;
-}
-
-static int
-write_record(struct deploy *deploy)
-{
-	const char *hashes[DEPLOY_MODELS_MAX];
-	struct deploy_record record = deploy->record;
-	struct writer writer;
-	record.model_count = deploy->manifest->model_count;
-	for (uint32_t i = 0; i < record.model_count; i++) {
-		record.model_names[i] = slice_of(deploy->manifest->model_names[i]);
-		hashes[i] = deploy->models[i] != NULL ? deploy->models[i]->hash
-						      : deploy->opened[i].hash;
-	}
-	writer_create(&writer);
-	deploy_record_write(&writer, &record, hashes);
-	int status = writer_finish(&writer);
-	if (status == 0)
-		status = state_write(deploy->engine, "functions", deploy->name,
-				     (struct slice){ writer.data, writer.bytes });
-	writer_destroy(&writer);
-	return status;
-}
-
-static void
-bring_in(uv_work_t *work)
-{
-	struct deploy *deploy = work->data;
-	deploy->status = fetch_models(deploy);
-	if (deploy->status == 0 && !deploy->is_kept)
-		deploy->status = write_record(deploy);
-	if (deploy->status != 0)
-		deploy->error = *error_last();
+	if (!deploy->engine->stopping)
+		return false;
+	error_set(ERR_UNAVAILABLE, "node: shutting down");
+	fail(deploy);
+	return true;
 }
 
 /* --- the new generation -------------------------------------------------------------------------------------------- */
@@ -290,23 +173,129 @@ make_generation(struct deploy *deploy)
 	return generation;
 }
 
+/* Make the generation aside; requests may test it, and nobody else has it yet. */
 static int
-switch_over(struct deploy *deploy)
+make_aside(struct deploy *deploy)
 {
 	if (register_models(deploy) != 0)
 		return -1;
-	struct generation *generation = make_generation(deploy);
-	struct engine_function *function =
-		generation == NULL ? NULL : functions_make(deploy->engine, deploy->name);
-	if (function == NULL) {
-		if (generation != NULL)
-			generation_unref(generation);
+	struct engine_function *function = functions_make(deploy->engine, deploy->name);
+	if (function == NULL)
 		return -1;
+	deploy->generation = make_generation(deploy);
+	if (deploy->generation == NULL) {
+		struct error why = *error_last();
+		functions_forget_empty(function);
+		return error_restore(&why);
 	}
+	functions_attach(function, deploy->generation);
+	return 0;
+}
+
+static int
+switch_over(struct deploy *deploy)
+{
+	struct engine *engine = deploy->engine;
+	struct generation *generation = deploy->generation;
+	struct engine_function *function = generation->function;
+	if (function->removed)
+		return error_set(ERR_ABORTED, "function '%s': removed meanwhile", deploy->name);
 	function->view.slo_percentile = deploy->manifest->slo_percentile / 100;
 	function->view.slo_ns = deploy->manifest->slo_ms * 1e6;
+	deploy->generation = NULL;
 	functions_switch(function, generation);
+	engine_event(engine,
+		     deploy->origin == DEPLOY_BACK ? "function_rolled_back" : "function_deployed",
+		     deploy->name, NULL);
 	return 0;
+}
+
+/* --- keeping it ----------------------------------------------------------------------------------------------------- */
+
+/* Pool thread: the record among the kept generations, then as the one in use. */
+static void
+keep(uv_work_t *work)
+{
+	struct deploy *deploy = work->data;
+	const struct engine *engine = deploy->engine;
+	struct writer writer;
+	writer_create(&writer);
+	deploy->status = deploy_encode(deploy, &writer);
+	struct slice record = { writer.data, writer.bytes };
+	if (deploy->status == 0)
+		deploy->status =
+			generations_write(engine, deploy->name, deploy->record.generation, record);
+	if (deploy->status == 0)
+		deploy->status = state_write(engine, "functions", deploy->name, record);
+	for (uint32_t i = 0; i < deploy->gone_count && deploy->status == 0; i++)
+		generations_erase(engine, deploy->name, deploy->gone[i]);
+	if (deploy->status != 0)
+		deploy->error = *error_last();
+	writer_destroy(&writer);
+}
+
+static void
+kept(uv_work_t *work, int cancelled)
+{
+	(void)cancelled;
+	struct deploy *deploy = work->data;
+	if (is_stopping(deploy))
+		return;
+	if (deploy->status == 0 && switch_over(deploy) == 0) {
+		finish(deploy, NULL);
+		return;
+	}
+	if (deploy->status == 0)
+		deploy->error = *error_last();
+	struct generations *generations = generations_find(deploy->engine, deploy->name);
+	if (generations != NULL && deploy->origin != DEPLOY_KEPT)
+		generations_forget(generations, deploy->record.generation);
+	finish(deploy, &deploy->error);
+}
+
+/* It has passed everything: keep it, then switch to it. */
+static void
+keep_and_switch(struct deploy *deploy)
+{
+	struct engine *engine = deploy->engine;
+	const struct engine_function *function = deploy->generation->function;
+	if (deploy->origin == DEPLOY_KEPT) {
+		deploy->status = 0;
+		kept(&deploy->work, 0);
+		return;
+	}
+	struct generations *generations = generations_make(engine, deploy->name);
+	if (generations == NULL) {
+		fail(deploy);
+		return;
+	}
+	deploy->gone_count = generations_add(
+		generations, engine->config->generations, deploy->record.generation,
+		function->current == NULL ? 0 : function->current->number, deploy->gone);
+	uv_queue_work(&engine->loop, &deploy->work, keep, kept);
+}
+
+/* --- the steps ------------------------------------------------------------------------------------------------------ */
+
+static void
+tested(void *context, const struct error *error)
+{
+	struct deploy *deploy = context;
+	if (error == NULL) {
+		keep_and_switch(deploy);
+		return;
+	}
+	struct error why = *error;
+	finish(deploy, &why);
+}
+
+static void
+bring_in(uv_work_t *work)
+{
+	struct deploy *deploy = work->data;
+	deploy->status = deploy_bring_in(deploy);
+	if (deploy->status != 0)
+		deploy->error = *error_last();
 }
 
 static void
@@ -314,16 +303,22 @@ brought_in(uv_work_t *work, int cancelled)
 {
 	(void)cancelled;
 	struct deploy *deploy = work->data;
-	if (deploy->status != 0) {
+	const struct worker_manifest *manifest = deploy->manifest;
+	bool is_new = deploy->origin == DEPLOY_NEW || deploy->origin == DEPLOY_FOLDER;
+	if (is_stopping(deploy))
+		return;
+	if (deploy->status != 0)
 		finish(deploy, &deploy->error);
-		return;
-	}
-	if (switch_over(deploy) != 0) {
+	else if (deploy->is_unchanged)
+		finish(deploy, NULL);
+	else if (make_aside(deploy) != 0)
 		fail(deploy);
-		return;
-	}
-	engine_event(deploy->engine, "function_deployed", deploy->name, NULL);
-	finish(deploy, NULL);
+	else if (is_new && manifest->tests_bytes > 0)
+		deploy_test_run(deploy->engine, deploy->generation,
+				(struct slice){ manifest->tests, manifest->tests_bytes },
+				&deploy->test, tested, deploy);
+	else
+		keep_and_switch(deploy);
 }
 
 static void
@@ -336,14 +331,16 @@ on_manifest(void *context, struct worker_manifest *manifest, const struct error 
 		return;
 	}
 	deploy->manifest = manifest;
-	if (check_manifest(deploy) != 0) {
+	if (is_stopping(deploy))
+		return;
+	if (deploy_check_manifest(deploy) != 0) {
 		fail(deploy);
 		return;
 	}
 	const struct engine_function *old = functions_find(deploy->engine, deploy->record.name);
-	if (!deploy->is_kept || deploy->record.generation == 0)
-		deploy->record.generation = old == NULL ? 1 : old->deployed + 1;
-	deploy->work.data = deploy;
+	if (deploy->origin == DEPLOY_NEW || deploy->origin == DEPLOY_FOLDER ||
+	    deploy->record.generation == 0)
+		deploy->record.generation = generations_next(deploy->engine, old, deploy->name);
 	uv_queue_work(&deploy->engine->loop, &deploy->work, bring_in, brought_in);
 }
 
@@ -368,24 +365,38 @@ start_next(struct engine *engine)
 	}
 }
 
-int
-deploy_begin(struct engine *engine, struct slice record, bool is_kept, deploy_done_f *done,
-	     void *context)
+/* A deploy in the queue's arms; NULL with RESOURCE_EXHAUSTED. */
+static struct deploy *
+deploy_new(struct engine *engine, enum deploy_origin origin, deploy_done_f *done, void *context)
 {
 	struct deploy *deploy = calloc(1, sizeof(*deploy));
-	if (deploy != NULL)
-		deploy->data = malloc(record.bytes + 1);
-	if (deploy == NULL || deploy->data == NULL) {
-		free(deploy);
+	if (deploy == NULL) {
+		error_set(ERR_RESOURCE_EXHAUSTED, "function.deploy: no memory");
+		return NULL;
+	}
+	deploy->engine = engine;
+	deploy->origin = origin;
+	deploy->done = done;
+	deploy->context = context;
+	deploy->work.data = deploy;
+	arena_create(&deploy->arena, DEPLOY_ARENA_BYTES);
+	list_create(&deploy->of_engine);
+	return deploy;
+}
+
+int
+deploy_begin(struct engine *engine, struct slice record, enum deploy_origin origin,
+	     deploy_done_f *done, void *context)
+{
+	struct deploy *deploy = deploy_new(engine, origin, done, context);
+	if (deploy == NULL)
+		return -1;
+	deploy->data = malloc(record.bytes + 1);
+	if (deploy->data == NULL) {
+		deploy_free(deploy);
 		return error_set(ERR_RESOURCE_EXHAUSTED, "function.deploy: no memory");
 	}
 	memcpy(deploy->data, record.data, record.bytes);
-	deploy->engine = engine;
-	deploy->is_kept = is_kept;
-	deploy->done = done;
-	deploy->context = context;
-	arena_create(&deploy->arena, DEPLOY_ARENA_BYTES);
-	list_create(&deploy->of_engine);
 	if (deploy_record_read((struct slice){ deploy->data, record.bytes }, &deploy->record,
 			       &deploy->arena) != 0) {
 		deploy_free(deploy);
@@ -396,53 +407,47 @@ deploy_begin(struct engine *engine, struct slice record, bool is_kept, deploy_do
 	return 0;
 }
 
-/* --- after a restart ------------------------------------------------------------------------------------------------ */
-
-static void
-restored(void *context, const char *name, uint32_t generation, const struct error *error)
-{
-	struct engine *engine = context;
-	if (error != NULL)
-		log_error("state: function '%s' could not be restored: %s", name, error->message);
-	else
-		log_info("state: function '%s' is back, generation %u", name, generation);
-	engine->restore_failures += error != NULL;
-	/* What a function that failed needs is kept for the next try. */
-	if (--engine->restoring == 0 && engine->restore_failures == 0)
-		models_collect(engine);
-}
-
-static void
-restore_one(void *context, const char *name)
-{
-	struct engine *engine = context;
-	struct slice record;
-	if (state_read(engine, "functions", name, &record) != 0) {
-		log_error("state: function '%s': %s", name, error_last()->message);
-		engine->restore_failures++;
-		return;
-	}
-	engine->restoring++;
-	if (deploy_begin(engine, record, true, restored, engine) != 0)
-		restored(engine, name, 0, error_last());
-	free((void *)(uintptr_t)record.data);
-}
-
 int
-deploy_restore(struct engine *engine)
+deploy_begin_file(struct engine *engine, const char *folder, const char *file,
+		  const char *default_name, deploy_done_f *done, void *context)
 {
-	return state_each(engine, "functions", restore_one, engine);
+	char path[ENGINE_PATH_BYTES];
+	size_t bytes;
+	struct deploy *deploy = deploy_new(engine, DEPLOY_FOLDER, done, context);
+	if (deploy == NULL)
+		return -1;
+	snprintf(path, sizeof(path), "%s/%s", folder, file);
+	deploy->data = file_read(path, SCRIPT_BYTES, &bytes);
+	deploy->folder = arena_strndup(&deploy->arena, folder, strlen(folder));
+	deploy->default_name = arena_strndup(&deploy->arena, default_name, strlen(default_name));
+	char *chunk = arena_strndup(&deploy->arena, path, strlen(path));
+	if (deploy->data == NULL || deploy->folder == NULL || deploy->default_name == NULL ||
+	    chunk == NULL) {
+		deploy_free(deploy);
+		return -1;
+	}
+	snprintf(deploy->name, sizeof(deploy->name), "%s", default_name);
+	deploy->record.source = (struct slice){ deploy->data, bytes };
+	deploy->record.chunk = (struct slice){ (const unsigned char *)chunk, strlen(chunk) };
+	list_push_back(&engine->deploys, &deploy->of_engine);
+	start_next(engine);
+	return 0;
 }
 
 void
 deploy_stop(struct engine *engine)
 {
+	struct deploy *running = NULL;
 	list_each_safe(link, &engine->deploys) {
 		struct deploy *deploy = list_entry(link, struct deploy, of_engine);
-		if (deploy->is_running)
+		if (deploy->is_running) {
+			running = deploy;
 			continue;
+		}
 		error_set(ERR_UNAVAILABLE, "node: shutting down");
 		deploy->done(deploy->context, deploy->name, 0, error_last());
 		deploy_free(deploy);
 	}
+	if (running != NULL && running->test != NULL)
+		deploy_test_stop(running->test);
 }

@@ -10,7 +10,9 @@
 #include "device/fault.h"
 #include "path/accept.h"
 #include "path/deploy.h"
+#include "path/folder.h"
 #include "path/functions.h"
+#include "path/generations.h"
 #include "path/handle.h"
 #include "path/job.h"
 #include "path/loop.h"
@@ -343,6 +345,7 @@ engine_create(struct engine *engine, const struct config *config)
 	list_create(&engine->models);
 	list_create(&engine->functions);
 	list_create(&engine->deploys);
+	list_create(&engine->generations);
 	list_create(&engine->idle_requests);
 	list_create(&engine->idle_jobs);
 }
@@ -362,6 +365,7 @@ void
 engine_destroy(struct engine *engine)
 {
 	view_destroy(engine);
+	generations_destroy(engine);
 	free_idle_requests(engine);
 	job_free_idle(engine);
 }
@@ -371,10 +375,15 @@ engine_open(struct engine *engine)
 {
 	if (open_loop(engine) != 0 || state_open(engine) != 0 || engine_open_devices(engine) != 0 ||
 	    open_policy(engine) != 0 || open_workers(engine) != 0 || models_restore(engine) != 0 ||
-	    deploy_restore(engine) != 0)
+	    generations_restore(engine) != 0 || deploy_restore(engine) != 0)
 		return -1;
 	/* Clients that connect after a restart find what was deployed. */
 	while (engine->restoring > 0 && !engine->stopping)
+		uv_run(&engine->loop, UV_RUN_ONCE);
+	if (engine->config->functions != NULL &&
+	    (engine->folder = folder_open(engine, engine->config->functions)) == NULL)
+		return -1;
+	while (!list_is_empty(&engine->deploys) && !engine->stopping)
 		uv_run(&engine->loop, UV_RUN_ONCE);
 	return open_server(engine);
 }
@@ -397,14 +406,27 @@ drain_devices(struct engine *engine)
 			uv_run(&engine->loop, UV_RUN_ONCE);
 }
 
+/* The one that is under way notices that the node ends at its next step. */
+static void
+drain_deploys(struct engine *engine)
+{
+	while (!list_is_empty(&engine->deploys))
+		uv_run(&engine->loop, UV_RUN_ONCE);
+}
+
 static void
 engine_close(struct engine *engine)
 {
 	engine->stopping = true;
+	if (engine->folder != NULL)
+		folder_close(engine->folder);
+	engine->folder = NULL;
+	deploy_stop(engine);
 	if (engine->policy_watch != NULL)
 		watch_delete(engine->policy_watch);
 	if (engine->server != NULL)
 		server_delete(engine->server);
+	drain_deploys(engine);
 	drain_devices(engine);
 	if (engine->workers != NULL)
 		functions_destroy(engine);

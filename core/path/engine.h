@@ -111,6 +111,8 @@ struct engine_model {
 /* One deployed version of a function. Counted: the function's own reference, and one a request. */
 struct generation {
 	struct engine_function *function;
+	/* In function->generations. */
+	struct list of_function;
 	uint32_t number;
 	uint32_t references;
 	/* NULL for a function that the core serves. */
@@ -128,9 +130,12 @@ struct engine_function {
 	char name[ENGINE_NAME_BYTES];
 	struct engine *engine;
 	uint32_t references;
-	/* What new requests run; NULL once it was removed. */
+	/* What new requests run; NULL before the first was switched to, and once it was removed. */
 	struct generation *current;
-	/* Generations so far. */
+	bool removed;
+	/* All that exist: the current one, those that still have requests, and one that is being tested. */
+	struct list generations;
+	/* Number of the newest generation. */
 	uint32_t deployed;
 	uint64_t errors;
 	/* Of the errors: requests that were not taken on. They are not in latency. */
@@ -153,6 +158,8 @@ struct engine {
 	struct worker_host *workers;
 	struct policy_host *policy;
 	struct watch *policy_watch;
+	/* Deploys functions of a folder as they are saved; NULL when none is watched. */
+	struct folder *folder;
 	struct list clients;
 
 	/* Jobs submitted to the policy and not done. */
@@ -190,6 +197,8 @@ struct engine {
 
 	/* Deploys that wait; the first is under way. */
 	struct list deploys;
+	/* Kept generations, one struct generations a function. */
+	struct list generations;
 	/* Functions of the state folder that are still on their way, and that failed. */
 	uint32_t restoring;
 	uint32_t restore_failures;

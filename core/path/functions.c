@@ -1,5 +1,6 @@
 #include "path/functions.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -22,10 +23,17 @@ place_of(const struct engine *engine, struct slice name)
 	return place;
 }
 
+static struct engine_function *
+find(struct engine *engine, struct slice name)
+{
+	return engine->function_room == 0 ? NULL : engine->function_table[place_of(engine, name)];
+}
+
 struct engine_function *
 functions_find(struct engine *engine, struct slice name)
 {
-	return engine->function_room == 0 ? NULL : engine->function_table[place_of(engine, name)];
+	struct engine_function *function = find(engine, name);
+	return function == NULL || function->current == NULL ? NULL : function;
 }
 
 static void
@@ -77,6 +85,7 @@ add_function(struct engine *engine, const char *name)
 	snprintf(function->name, sizeof(function->name), "%s", name);
 	function->engine = engine;
 	function->references = 1;
+	list_create(&function->generations);
 	if (view_add_function(engine, function) != 0) {
 		free(function->log);
 		free(function);
@@ -90,7 +99,7 @@ struct engine_function *
 functions_make(struct engine *engine, const char *name)
 {
 	struct slice slice = { (const unsigned char *)name, strlen(name) };
-	struct engine_function *function = functions_find(engine, slice);
+	struct engine_function *function = find(engine, slice);
 	if (function != NULL)
 		return function;
 	if (engine->view.function_count * 2 >= engine->function_room &&
@@ -104,13 +113,28 @@ functions_make(struct engine *engine, const char *name)
 }
 
 void
+functions_attach(struct engine_function *function, struct generation *generation)
+{
+	generation->function = function;
+	function->references++;
+	list_push_back(&function->generations, &generation->of_function);
+}
+
+void
+functions_forget_empty(struct engine_function *function)
+{
+	if (function->current == NULL && !function->removed)
+		functions_remove(function);
+}
+
+void
 functions_switch(struct engine_function *function, struct generation *generation)
 {
 	struct generation *old = function->current;
-	generation->function = function;
-	function->references++;
+	assert(generation->function == function);
 	function->current = generation;
-	function->deployed = generation->number;
+	if (generation->number > function->deployed)
+		function->deployed = generation->number;
 	if (old != NULL)
 		generation_unref(old);
 }
@@ -124,6 +148,7 @@ functions_remove(struct engine_function *function)
 	list_remove(&function->of_engine);
 	build_table(engine, engine->function_room);
 	function->current = NULL;
+	function->removed = true;
 	if (last != NULL)
 		generation_unref(last);
 	function_unref(function);
@@ -138,6 +163,7 @@ generation_new(uint32_t model_count)
 		return NULL;
 	}
 	generation->references = 1;
+	list_create(&generation->of_function);
 	generation->models = calloc(model_count + 1, sizeof(*generation->models));
 	generation->model_names = calloc(model_count + 1, sizeof(*generation->model_names));
 	if (generation->models == NULL || generation->model_names == NULL) {
@@ -166,6 +192,7 @@ generation_unref(struct generation *generation)
 		models_unref(generation->models[i]);
 		free(generation->model_names[i]);
 	}
+	list_remove(&generation->of_function);
 	if (generation->function != NULL)
 		function_unref(generation->function);
 	free(generation->models);
@@ -181,6 +208,16 @@ keep_line(struct log_ring *log, const char *text, size_t length)
 	log->next = (log->next + 1) % FUNCTION_LOG_LINES;
 }
 
+/* The script is a generation's of the function: an old one may still have requests. */
+static bool
+runs(const struct engine_function *function, const struct worker_script *script)
+{
+	list_each(link, &function->generations)
+		if (list_entry(link, struct generation, of_function)->script == script)
+			return true;
+	return false;
+}
+
 void
 functions_log(struct engine *engine, const struct worker_script *script, const char *text,
 	      size_t length)
@@ -188,7 +225,7 @@ functions_log(struct engine *engine, const struct worker_script *script, const c
 	list_each(link, &engine->functions) {
 		struct engine_function *function =
 			list_entry(link, struct engine_function, of_engine);
-		if (function->current != NULL && function->current->script == script) {
+		if (runs(function, script)) {
 			keep_line(function->log, text, length);
 			return;
 		}

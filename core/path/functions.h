@@ -14,7 +14,7 @@ struct log_ring {
 	uint32_t next;
 };
 
-/* NULL when no function has that name. */
+/* NULL when no function of that name is deployed. */
 struct engine_function *
 functions_find(struct engine *engine, struct slice name);
 
@@ -22,7 +22,18 @@ functions_find(struct engine *engine, struct slice name);
 struct engine_function *
 functions_make(struct engine *engine, const char *name);
 
-/* New requests run this generation from now on; the old one ends with its last request. Takes the caller's reference. */
+/* The generation is one of the function's; requests that test it may run. */
+void
+functions_attach(struct engine_function *function, struct generation *generation);
+
+/* A function that has never had a generation goes again. */
+void
+functions_forget_empty(struct engine_function *function);
+
+/*
+ * New requests run this generation of the function from now on; the old one ends with its last request. Takes the caller's
+ * reference.
+ */
 void
 functions_switch(struct engine_function *function, struct generation *generation);
 

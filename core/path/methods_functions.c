@@ -7,6 +7,7 @@
 #include "path/deploy.h"
 #include "path/engine.h"
 #include "path/functions.h"
+#include "path/generations.h"
 #include "path/methods.h"
 #include "path/request.h"
 #include "path/state.h"
@@ -51,6 +52,26 @@ call_deploy(struct request *request)
 	return ROUTE_WAIT;
 }
 
+static int
+call_rollback(struct request *request)
+{
+	struct slice name;
+	char text[ENGINE_NAME_BYTES];
+	uint32_t generation = 0;
+	if (methods_string(request, "name", &name) != 0 || state_check_name("name", name) != 0 ||
+	    methods_number(request, "generation", UINT32_MAX, &generation) != 0)
+		return -1;
+	snprintf(text, sizeof(text), "%.*s", (int)name.bytes, (const char *)name.data);
+	struct pending *pending = pending_new(request);
+	if (pending == NULL)
+		return -1;
+	if (deploy_back(request->engine, text, generation, deployed, pending) != 0) {
+		pending_end(pending);
+		return -1;
+	}
+	return ROUTE_WAIT;
+}
+
 static struct engine_function *
 function_of(struct request *request)
 {
@@ -74,6 +95,7 @@ call_remove(struct request *request)
 	if (result == NULL)
 		return -1;
 	engine_event(request->engine, "function_removed", function->name, NULL);
+	generations_remove(request->engine, function->name);
 	functions_remove(function);
 	writer_bool(result, true);
 	return ROUTE_REPLY;
@@ -118,14 +140,26 @@ write_models(struct writer *writer, const struct generation *generation)
 	}
 }
 
+/* Numbers of those that function.rollback can go back to. */
+static void
+write_generations(struct writer *writer, const struct engine_function *function)
+{
+	const struct generations *kept = generations_find(function->engine, function->name);
+	writer_string(writer, "generations");
+	writer_array(writer, kept == NULL ? 0 : kept->count);
+	for (uint32_t i = 0; kept != NULL && i < kept->count; i++)
+		writer_uint(writer, kept->numbers[i]);
+}
+
 static void
 write_function(struct writer *writer, const struct engine_function *function)
 {
 	const struct view_function *view = &function->view;
-	writer_map(writer, 18);
+	writer_map(writer, 19);
 	writer_string(writer, "name");
 	writer_string(writer, function->name);
 	write_pair_uint(writer, "generation", function->current->number);
+	write_generations(writer, function);
 	write_workers(writer, function->current);
 	write_models(writer, function->current);
 	write_pair_double(writer, "slo_percentile", view->slo_percentile * 100);
@@ -198,6 +232,9 @@ const struct method methods_of_functions[] = {
 	{ "function.deploy",
 	  "({name?, source, chunk?, models={LOCAL={path|data|hash}}?, files={NAME=bin}?})",
 	  "Make a new generation of a function and switch to it", call_deploy, false },
+	{ "function.rollback", "({name, generation?})",
+	  "Go back to a kept generation of a function; without a number to the one before",
+	  call_rollback, false },
 	{ "function.remove", "(name)", "Take a function away; its requests under way are served",
 	  call_remove, false },
 	{ "function.list", "()", "All functions with their figures", call_list, false },

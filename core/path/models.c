@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "exec/program.h"
 #include "path/decode.h"
+#include "path/generations.h"
 #include "path/schedule.h"
 #include "path/state.h"
 #include "path/view.h"
@@ -200,7 +201,7 @@ static void
 collect_one(void *context, const char *hash)
 {
 	struct engine *engine = context;
-	if (models_find_hash(engine, hash) == NULL)
+	if (models_find_hash(engine, hash) == NULL && !generations_use_model(engine, hash))
 		state_remove_model(engine, hash);
 }
 

@@ -67,7 +67,7 @@ int
 path_reply(struct request *request)
 {
 	request->engine->errors += request->error != NULL;
-	if (request->generation != NULL)
+	if (request->generation != NULL && request->ended == NULL)
 		count(request);
 	if (request->client != NULL && request->wants_reply)
 		send_reply(request);
@@ -75,6 +75,8 @@ path_reply(struct request *request)
 		connection_request_ended(request->client->connection);
 	list_remove(&request->of_deadlines);
 	request->answered = true;
+	if (request->ended != NULL)
+		request->ended(request->ended_context, request);
 	if (request->job == NULL)
 		request_delete(request);
 	return ROUTE_WAIT;

@@ -29,10 +29,9 @@ take_idle(struct engine *engine)
 	return list_entry(link, struct request, of_client);
 }
 
-struct request *
-request_new(struct client *client, struct slice frame)
+static struct request *
+create(struct engine *engine)
 {
-	struct engine *engine = client->engine;
 	struct request *request = take_idle(engine);
 	struct arena arena;
 	if (request == NULL) {
@@ -45,12 +44,36 @@ request_new(struct client *client, struct slice frame)
 	} else {
 		arena = request->arena;
 	}
-	*request = (struct request){
-		.engine = engine, .client = client, .arena = arena, .frame = frame, .device = -1
-	};
-	list_push_back(&client->requests, &request->of_client);
+	*request = (struct request){ .engine = engine, .arena = arena, .device = -1 };
+	list_create(&request->of_client);
 	list_create(&request->of_deadlines);
 	engine->request_count++;
+	return request;
+}
+
+struct request *
+request_new(struct client *client, struct slice frame)
+{
+	struct request *request = create(client->engine);
+	if (request == NULL)
+		return NULL;
+	request->client = client;
+	request->frame = frame;
+	list_push_back(&client->requests, &request->of_client);
+	return request;
+}
+
+struct request *
+request_new_inside(struct engine *engine, void (*ended)(void *context, struct request *request),
+		   void *context)
+{
+	struct request *request = create(engine);
+	if (request == NULL)
+		return NULL;
+	request->ended = ended;
+	request->ended_context = context;
+	request->stage = ROUTE_accept;
+	request->stamps[ROUTE_accept] = clock_now();
 	return request;
 }
 

@@ -80,6 +80,10 @@ struct request {
 	/* The job under way, NULL between jobs. */
 	struct job *job;
 
+	/* A request of the node's own: told of its result or error, just before it ends. NULL for clients' requests. */
+	void (*ended)(void *context, struct request *request);
+	void *ended_context;
+
 	/* The reply: one MessagePack value in a writer of its own, or the error. */
 	struct writer *result;
 	struct error *error;
@@ -96,6 +100,11 @@ struct request {
 /* A request for the frame that client has just sent; its arena is empty. NULL with RESOURCE_EXHAUSTED. */
 struct request *
 request_new(struct client *client, struct slice frame);
+
+/* A request of the node's own, that no client waits for; it counts in no function's figures. NULL with RESOURCE_EXHAUSTED. */
+struct request *
+request_new_inside(struct engine *engine, void (*ended)(void *context, struct request *request),
+		   void *context);
 
 /* Frees everything it holds: frame, slots, extents, job, generation. */
 void

@@ -518,6 +518,7 @@ simulation_add_function(struct simulation *simulation, const struct simulation_f
 			      : make_generation(node, simulation->models[function->model], name);
 	if (generation == NULL)
 		return -1;
+	functions_attach(entry, generation);
 	functions_switch(entry, generation);
 	entry->view.slo_percentile = function->slo_percentile;
 	entry->view.slo_ns = function->slo_ns;

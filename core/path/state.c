@@ -16,7 +16,8 @@ static const char suffix[] = ".mp";
 int
 state_open(const struct engine *engine)
 {
-	static const char *const folders[] = { "functions", "models", "names", "cache" };
+	static const char *const folders[] = { "functions", "generations", "models", "names",
+					       "cache" };
 	char path[STATE_PATH_BYTES];
 	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
 		snprintf(path, sizeof(path), "%s/%s", engine->config->state, folders[i]);
@@ -144,7 +145,8 @@ static void
 visit_file(void *context, const char *file)
 {
 	struct each *each = context;
-	char name[ENGINE_NAME_BYTES];
+	/* A generation's name has its number behind it. */
+	char name[ENGINE_NAME_BYTES + 16];
 	snprintf(name, sizeof(name), "%.*s", (int)(strlen(file) - strlen(each->suffix)), file);
 	each->visit(each->context, name);
 }

@@ -2,7 +2,8 @@
  * The state folder: what was deployed, there again after a restart or kill -9. Every file is written whole (temporary file,
  * fsync, rename).
  *
- *     functions/NAME.mp   a deploy record (deploy.h), MessagePack
+ *     functions/NAME.mp   a deploy record (deploy.h), MessagePack: the generation in use
+ *     generations/NAME@NUMBER.mp  the records of the last generations (generations.h)
  *     models/HASH.onnx    models by content
  *     names/NAME.mp       what model.load named: the hash
  *     policy.mp           {name, source, config} of the policy in force

@@ -108,6 +108,9 @@ struct worker_manifest {
 	uint32_t file_count;
 	char **file_names;
 	char **file_sources;
+	/* Its own tests: one MessagePack value, a list of maps (worker/contract.lua), malloc'd; 0 bytes when there are none. */
+	void *tests;
+	size_t tests_bytes;
 	/* As the script wrote them: percent (98), ms; 0 where it says nothing. */
 	double slo_percentile;
 	double slo_ms;

@@ -5,7 +5,7 @@
 #include "script/worker_host.h"
 
 /* Most models, and most files, of one function. */
-enum { NAMES_MAX = 64 };
+enum { NAMES_MAX = 64, TESTS_MAX = 100 };
 
 /* --- freeing -------------------------------------------------------------------------------------------------------- */
 
@@ -27,6 +27,7 @@ worker_manifest_delete(struct worker_manifest *manifest)
 	free_names(manifest->model_sources);
 	free_names(manifest->file_names);
 	free_names(manifest->file_sources);
+	free(manifest->tests);
 	free(manifest);
 }
 
@@ -128,6 +129,35 @@ read_whole(const msgpack_object *map, const char *key, uint64_t *number)
 }
 
 static int
+copy_into(void *context, const char *data, size_t bytes)
+{
+	struct worker_manifest *manifest = context;
+	char *larger = realloc(manifest->tests, manifest->tests_bytes + bytes);
+	if (larger == NULL)
+		return -1;
+	memcpy(larger + manifest->tests_bytes, data, bytes);
+	manifest->tests = larger;
+	manifest->tests_bytes += bytes;
+	return 0;
+}
+
+/* The tests as they are: what is in them is looked at when they run. */
+static int
+read_tests(const msgpack_object *map, struct worker_manifest *manifest)
+{
+	msgpack_packer packer;
+	const msgpack_object *tests = find(map, "tests");
+	if (tests == NULL)
+		return 0;
+	if (tests->type != MSGPACK_OBJECT_ARRAY || tests->via.array.size > TESTS_MAX)
+		return wrong("tests", "a list of at most 100");
+	msgpack_packer_init(&packer, manifest, copy_into);
+	if (msgpack_pack_object(&packer, *tests) != 0)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "no memory for a manifest");
+	return 0;
+}
+
+static int
 read_fields(const msgpack_object *map, struct worker_manifest *manifest)
 {
 	uint64_t concurrency = 0;
@@ -141,6 +171,7 @@ read_fields(const msgpack_object *map, struct worker_manifest *manifest)
 		       &manifest->model_sources) != 0 ||
 	    read_pairs(map, "files", &manifest->file_count, &manifest->file_names,
 		       &manifest->file_sources) != 0 ||
+	    read_tests(map, manifest) != 0 ||
 	    read_number(map, "percentile", &manifest->slo_percentile) != 0 ||
 	    read_number(map, "ms", &manifest->slo_ms) != 0 ||
 	    read_whole(map, "timeout_ms", &manifest->timeout_ms) != 0 ||

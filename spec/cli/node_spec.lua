@@ -50,7 +50,7 @@ describe("tidepool with a node", function()
     assert.matches('"data": %[2,%-5%]', succeed("invoke double --data " .. request))
     local listed = json.decode(succeed "functions --json")[1]
     assert.same({ "double", 1, 2, 0 }, { listed.name, listed.generation, listed.requests, listed.errors })
-    assert.matches("\ndouble +1 +none +2 +0 +[%d.]+ +[%d.]+ +98 %% in 1000 ms: 100.0 %%\n", succeed "functions")
+    assert.matches("\ndouble +1 +1 +none +2 +0 +[%d.]+ +[%d.]+ +98 %% in 1000 ms: 100.0 %%\n", succeed "functions")
     assert.equal("deployed double, generation 2\n", succeed("deploy --upload " .. folder .. "/double"))
     assert.equal("removed double\n", succeed "remove double")
     assert.equal("[]\n", succeed("functions --json"):gsub("{}", "[]"))

@@ -16,10 +16,13 @@ end
 local function to_text(functions)
   local rows = {}
   for index, each in ipairs(functions) do
-    rows[index] = { each.name, each.generation, each.handler and each.workers or "none", each.requests, each.errors,
-      milliseconds(each.p50_ms), milliseconds(each.p98_ms), objective(each) }
+    rows[index] = {
+      each.name, each.generation, table.concat(each.generations, " "), each.handler and each.workers or "none",
+      each.requests, each.errors, milliseconds(each.p50_ms), milliseconds(each.p98_ms), objective(each),
+    }
   end
-  return output.rows({ "NAME", "GENERATION", "WORKERS", "REQUESTS", "ERRORS", "P50 MS", "P98 MS", "OBJECTIVE" }, rows)
+  return output.rows(
+    { "NAME", "GENERATION", "KEPT", "WORKERS", "REQUESTS", "ERRORS", "P50 MS", "P98 MS", "OBJECTIVE" }, rows)
 end
 
 return {

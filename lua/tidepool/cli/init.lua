@@ -13,8 +13,8 @@ local output = require "tidepool.cli.output"
 local cli = {}
 
 local names = {
-  "serve", "deploy", "remove", "invoke", "functions", "logs", "models", "devices", "policy", "status", "import",
-  "bench", "sim", "paper", "fetch", "version",
+  "serve", "deploy", "rollback", "remove", "invoke", "functions", "logs", "models", "devices", "policy", "status",
+  "import", "bench", "sim", "paper", "fetch", "version",
 }
 
 local function add_command(parser, name)

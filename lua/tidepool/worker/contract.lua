@@ -1,5 +1,7 @@
 -- The contract of a function's file: what the table that it returns may hold. check() raises "FILE: field: what is
 -- wrong"; manifest() gives what the core wants to know of it.
+local msgpack = require "tidepool.msgpack"
+
 local M = {}
 
 local function quote(value)
@@ -69,9 +71,36 @@ local function check_limits(chunk, limits)
   end
 end
 
+local test_fields = { name = true, request = true, expect = true, error = true, tolerance = true }
+
+-- A list of { request, expect or error, tolerance, name }: what a new generation must answer before it serves.
+local function check_tests(chunk, tests)
+  if type(tests) ~= "table" then wrong(chunk, "test", "a list of tables", tests) end
+  if #tests > 100 then wrong(chunk, "test", "a list of at most 100", #tests) end
+  for key in pairs(tests) do
+    if type(key) ~= "number" then wrong(chunk, "test", "a list of tables", key) end
+  end
+  for i, test in ipairs(tests) do
+    local field = ("test[%d]"):format(i)
+    if type(test) ~= "table" then wrong(chunk, field, "a table", test) end
+    check_fields(chunk, field .. ".", test, test_fields)
+    for _, name in ipairs { "name", "error" } do
+      local value = test[name]
+      if value ~= nil and type(value) ~= "string" then wrong(chunk, field .. "." .. name, "a string", value) end
+    end
+    if test.expect ~= nil and test.error ~= nil then
+      error(("%s: %s: has both expect and error"):format(chunk, field), 0)
+    end
+    local tolerance = test.tolerance
+    if tolerance ~= nil and not (type(tolerance) == "number" and tolerance >= 0) then
+      wrong(chunk, field .. ".tolerance", "a number from 0", tolerance)
+    end
+  end
+end
+
 local known = {
   name = true, description = true, models = true, files = true, slo = true, limits = true, handler = true,
-  setup = true,
+  setup = true, test = true,
 }
 
 local function check_function(chunk, field, value)
@@ -96,6 +125,7 @@ function M.check(chunk, declared)
   if declared.limits ~= nil then check_limits(chunk, declared.limits) end
   check_function(chunk, "handler", declared.handler)
   check_function(chunk, "setup", declared.setup)
+  if declared.test ~= nil then check_tests(chunk, declared.test) end
   if declared.handler == nil and next(declared.models or {}) == nil then
     error(("%s: handler: missing, and there is no model to run without one"):format(chunk), 0)
   end
@@ -114,6 +144,7 @@ function M.manifest(declared)
   return {
     name = declared.name,
     handler = declared.handler ~= nil,
+    tests = declared.test and msgpack.array(declared.test),
     models = sorted_pairs(declared.models),
     files = sorted_pairs(declared.files),
     percentile = slo.percentile,

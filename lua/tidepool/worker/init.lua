@@ -265,7 +265,7 @@ local function prepare(block)
   sandbox.seed()
   local declared = run_script(block)
   if block.manifest then
-    local data, bytes = msgpack.encode_raw(contract.manifest(declared))
+    local data, bytes = msgpack.encode_raw(contract.manifest(declared), wire_form)
     if not C.child_manifest(data, bytes) then error "the manifest is too large" end
     return
   end
