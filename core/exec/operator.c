@@ -166,9 +166,8 @@ operator_infer(struct operator_call *call)
 	return check_outputs(call);
 }
 
-/* Try one way to prepare; leaves a zeroed kernel behind when it fails. */
-static int
-try_prepare(struct operator_call *call, int (*prepare)(struct operator_call *call))
+int
+operator_try(struct operator_call *call, int (*prepare)(struct operator_call *call))
 {
 	*call->kernel = (struct kernel){ 0 };
 	if (prepare(call) == 0) {
@@ -186,16 +185,16 @@ operator_prepare_host(struct operator_call *call)
 {
 	/* oneDNN chooses for the number of threads that holds now, as run_segment sets it. */
 	omp_set_num_threads((int)call->threads);
-	if (try_prepare(call, call->op->prepare) == 0)
+	if (operator_try(call, call->op->prepare) == 0)
 		return 0;
-	return try_prepare(call, widen_prepare);
+	return operator_try(call, widen_prepare);
 }
 
 int
 operator_prepare(struct operator_call *call)
 {
 	return call->backend == NULL ? operator_prepare_host(call)
-				     : try_prepare(call, call->backend->prepare);
+				     : operator_try(call, call->backend->prepare);
 }
 
 struct tensor_type

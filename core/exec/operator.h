@@ -287,6 +287,10 @@ operator_ints(const struct operator_call *call, uint32_t input, const char *name
 double
 operator_scalar(const struct operator_call *call, uint32_t input, double fallback);
 
+/* Try one way to prepare; leaves a zeroed kernel and the error behind when it fails. */
+int
+operator_try(struct operator_call *call, int (*prepare)(struct operator_call *call));
+
 /* Zeroed memory for the kernel's state, set as call->kernel->state. NULL with the error set. */
 void *
 operator_state(struct operator_call *call, size_t bytes);
