@@ -4,19 +4,26 @@
 #include <lua.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/arena.h"
 #include "base/error.h"
 #include "exec/program.h"
 #include "model/model.h"
 
-enum { ALIGNMENT = 64 };
+enum {
+	ALIGNMENT = 64,
+	/* Of memory as a host device reserves it, in large pages where there are some. */
+	LARGE_PAGE = 2 << 20,
+};
 
 /* One measurement: the model, its program for the given inputs, and memory to run it in. */
 struct steps {
 	struct arena arena;
 	struct model *model;
 	struct program *program;
+	/* The parameters, and the workspace. */
+	void *parameters;
 	void *workspace;
 	struct program_binding binding;
 };
@@ -25,6 +32,7 @@ static void
 steps_destroy(struct steps *steps)
 {
 	free(steps->workspace);
+	free(steps->parameters);
 	program_unref(steps->program);
 	model_unref(steps->model);
 	arena_destroy(&steps->arena);
@@ -83,7 +91,20 @@ compile(lua_State *L, int inputs, struct steps *steps)
 	return steps->program == NULL ? -1 : 0;
 }
 
-/* Groups lie where the image has them; the rest of what a run needs is fresh memory. */
+/* Memory like a host device's. NULL with the error set. */
+static void *
+reserve(size_t bytes)
+{
+	size_t rounded = (bytes + LARGE_PAGE) / LARGE_PAGE * LARGE_PAGE;
+	void *memory = aligned_alloc(LARGE_PAGE, rounded);
+	if (memory == NULL)
+		error_set(ERR_RESOURCE_EXHAUSTED, "no memory for %zu bytes", rounded);
+	else
+		madvise(memory, rounded, MADV_HUGEPAGE);
+	return memory;
+}
+
+/* The parameters are copied, as to a device; the rest of what a run needs is fresh memory. */
 static int
 bind(struct steps *steps)
 {
@@ -91,15 +112,14 @@ bind(struct steps *steps)
 	const struct program_info *info = program_info(steps->program);
 	void **groups = arena_calloc(&steps->arena, image->group_count + 1, sizeof(groups[0]));
 	void **outputs = arena_calloc(&steps->arena, info->output_count + 1, sizeof(outputs[0]));
-	size_t workspace = (info->workspace_bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
-	steps->workspace = aligned_alloc(ALIGNMENT, workspace);
-	if (groups == NULL || outputs == NULL)
+	steps->parameters = reserve(image->bytes);
+	steps->workspace = reserve(info->workspace_bytes);
+	if (groups == NULL || outputs == NULL || steps->parameters == NULL ||
+	    steps->workspace == NULL)
 		return -1;
-	if (steps->workspace == NULL)
-		return error_set(ERR_RESOURCE_EXHAUSTED, "no memory for a workspace of %zu bytes",
-				 workspace);
+	memcpy(steps->parameters, image->data, image->bytes);
 	for (uint32_t i = 0; i < image->group_count; i++)
-		groups[i] = (char *)image->data + image->groups[i].offset;
+		groups[i] = (char *)steps->parameters + image->groups[i].offset;
 	for (uint32_t i = 0; i < info->output_count; i++) {
 		outputs[i] = aligned(&steps->arena, tensor_bytes(&info->outputs[i]));
 		if (outputs[i] == NULL)

@@ -331,7 +331,7 @@ run_concat_blocks(void *context, int64_t begin, int64_t end)
 		for (uint32_t i = 0; i < concat->inputs; i++) {
 			size_t bytes = concat->input_bytes[i];
 			const char *in = run->operands->inputs[i];
-			if (bytes != 0)
+			if (bytes != 0 && in + block * (int64_t)bytes != out)
 				memcpy(out, in + block * (int64_t)bytes, bytes);
 			out += bytes;
 		}

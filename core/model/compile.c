@@ -169,7 +169,7 @@ location_of_value(const struct compiler *compiler, int32_t value)
 	const struct storage *storage = &compiler->plan.storages[compiler->plan.of_value[value]];
 	return (struct location){ .place = storage->place,
 				  .index = storage->index,
-				  .offset = storage->offset };
+				  .offset = storage->offset + compiler->plan.shifts[value] };
 }
 
 static int
@@ -252,11 +252,12 @@ create_step(struct compiler *compiler, const struct node *node, uint32_t index, 
 	return scratch < 0 ? -1 : 0;
 }
 
-/* Does the node need no step: a view, or nothing to compute? */
+/* Does the node need no step: a view, a result that is made in place by others, or nothing to compute? */
 static bool
-is_silent(const struct compiler *compiler, const struct node *node)
+is_silent(const struct compiler *compiler, uint32_t index)
 {
-	if (node->op->flags & OPERATOR_VIEW)
+	const struct node *node = &compiler->graph->nodes[index];
+	if ((node->op->flags & OPERATOR_VIEW) != 0 || compiler->plan.assembled[index])
 		return true;
 	for (uint32_t i = 0; i < node->output_count; i++)
 		if (node->outputs[i] >= 0 &&
@@ -275,7 +276,7 @@ create_steps(struct compiler *compiler, const struct node **nodes)
 	if (program->steps == NULL)
 		return -1;
 	for (uint32_t i = 0; i < graph->node_count; i++) {
-		if (is_silent(compiler, &graph->nodes[i]))
+		if (is_silent(compiler, i))
 			continue;
 		uint32_t step = program->info.step_count;
 		nodes[step] = &graph->nodes[i];

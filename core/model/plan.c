@@ -144,25 +144,47 @@ storage_to_reuse(const struct plan *plan, const struct node *node, uint32_t inde
 	return -1;
 }
 
-static int
-store_output(struct plan *plan, const struct node *node, uint32_t index, uint32_t output,
-	     size_t bytes, const uint32_t *last)
+/* A fresh storage that node `index` is the first to write. */
+static int32_t
+fresh_storage(struct plan *plan, uint32_t index, size_t bytes)
 {
+	struct storage fresh = { .bytes = bytes,
+				 .first = index,
+				 .last = index,
+				 .place = bytes == 0 ? PLACE_NONE : PLACE_WORKSPACE };
+	return add_storage(plan, &fresh);
+}
+
+/* The storage of the whole that value is a part of or the whole itself; its first part makes it. */
+static int32_t
+storage_of_whole(struct plan *plan, int32_t whole, uint32_t index, size_t bytes)
+{
+	if (plan->of_value[whole] < 0)
+		plan->of_value[whole] = fresh_storage(plan, index, bytes);
+	return plan->of_value[whole];
+}
+
+static int
+store_output(struct plan *plan, const struct graph *graph, const enum layout *layouts,
+	     uint32_t index, uint32_t output, const uint32_t *last)
+{
+	const struct node *node = &graph->nodes[index];
 	int32_t value = node->outputs[output];
+	int32_t whole = plan->wholes[value] >= 0 ? plan->wholes[value] : value;
+	size_t bytes = layout_bytes(&graph->values[whole].type, layouts[whole]);
 	int32_t storage = -1;
-	if ((node->op->flags & OPERATOR_VIEW) != 0)
+	if ((node->op->flags & OPERATOR_VIEW) != 0) {
 		storage = plan->of_value[node->inputs[0]];
-	else if (output == 0)
+		plan->shifts[value] = plan->shifts[node->inputs[0]];
+	} else if (plan->wholes[value] >= 0 || plan->of_value[value] >= 0) {
+		storage = storage_of_whole(plan, whole, index, bytes);
+	} else if (output == 0) {
 		storage = storage_to_reuse(plan, node, index, bytes);
-	if (storage < 0) {
-		struct storage fresh = { .bytes = bytes,
-					 .first = index,
-					 .last = index,
-					 .place = bytes == 0 ? PLACE_NONE : PLACE_WORKSPACE };
-		storage = add_storage(plan, &fresh);
-		if (storage < 0)
-			return -1;
 	}
+	if (storage < 0)
+		storage = fresh_storage(plan, index, bytes);
+	if (storage < 0)
+		return -1;
 	if (last[value] > plan->storages[storage].last)
 		plan->storages[storage].last = last[value];
 	plan->of_value[value] = storage;
@@ -210,18 +232,14 @@ plan_create(struct plan *plan, const struct graph *graph, const enum layout *lay
 		return -1;
 	memset(plan->of_value, 0xff, graph->value_count * sizeof(plan->of_value[0]));
 	find_last_uses(graph, last);
-	if (store_inputs(plan, graph, last) != 0)
+	if (plan_concats(plan, graph, layouts) != 0 || store_inputs(plan, graph, last) != 0)
 		return -1;
 	for (uint32_t i = 0; i < graph->node_count; i++) {
 		const struct node *node = &graph->nodes[i];
-		for (uint32_t k = 0; k < node->output_count; k++) {
-			int32_t value = node->outputs[k];
-			if (value < 0)
-				continue;
-			size_t bytes = layout_bytes(&graph->values[value].type, layouts[value]);
-			if (store_output(plan, node, i, k, bytes, last) != 0)
+		for (uint32_t k = 0; k < node->output_count; k++)
+			if (node->outputs[k] >= 0 &&
+			    store_output(plan, graph, layouts, i, k, last) != 0)
 				return -1;
-		}
 	}
 	hand_over_outputs(plan, graph);
 	return 0;

@@ -31,6 +31,12 @@ struct plan {
 	struct storage *storages;
 	/* Storage of each value; -1 for constants. */
 	int32_t *of_value;
+	/* Where in its storage each value begins, in bytes. */
+	size_t *shifts;
+	/* The value that each value is a part of; -1: of none. Never itself a part. */
+	int32_t *wholes;
+	/* For each node: its inputs are made in their places in its output, so there is nothing for it to do. */
+	bool *assembled;
 	size_t workspace_bytes;
 };
 
@@ -42,6 +48,13 @@ plan_separate_outputs(struct graph *graph, struct arena *scratch);
 int
 plan_create(struct plan *plan, const struct graph *graph, const enum layout *layouts,
 	    struct arena *arena);
+
+/*
+ * Find which values can be made right where a Concat would copy them to: wholes, shifts and assembled are filled in. A
+ * Concat copies what is not in place. Everything in plan's arena.
+ */
+int
+plan_concats(struct plan *plan, const struct graph *graph, const enum layout *layouts);
 
 /* Memory for the time of node `node` only. Its index, or -1 with the error set. */
 int32_t
