@@ -22,6 +22,8 @@ set_target_properties(standin-cuda PROPERTIES
 target_include_directories(standin-cuda PRIVATE spec/standin/include spec/standin core ${DNNL_INCLUDE})
 # CMake's Debug is -O0 for C++.
 target_compile_options(standin-cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:$<$<CONFIG:Debug>:-O1>>)
+# Plain loops that are to be quick all the same.
+set_source_files_properties(spec/standin/product.cc spec/standin/element.c PROPERTIES COMPILE_OPTIONS -O3)
 # Threads of a kernel are ThreadSanitizer's to watch; who lets them take turns, not.
 if(TIDEPOOL_SANITIZE STREQUAL "thread")
   set_source_files_properties(spec/standin/grid.c spec/standin/fiber.c PROPERTIES COMPILE_OPTIONS "-fno-sanitize=thread;-DSTANDIN_TSAN")

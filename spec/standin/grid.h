@@ -59,6 +59,10 @@ struct grid_launch {
 void
 grid_put(const struct grid_launch *launch);
 
+/* Run it now, on the calling thread. */
+cudaError_t
+grid_run(const struct grid_launch *launch);
+
 /* --- inside a kernel ------------------------------------------------------------------------------------------------ */
 
 /* The block's dynamic shared memory. */

@@ -1,0 +1,175 @@
+/* Checks of cuDNN's graphs. */
+#include "dnn.h"
+#include "element.h"
+#include "library.h"
+
+int64_t
+dnn_tensor_elements(const struct dnn_tensor *tensor)
+{
+	int64_t elements = 1;
+	for (int64_t i = 0; i < tensor->rank; i++)
+		elements *= tensor->dims[i];
+	return elements;
+}
+
+/* Bytes from the first element to behind the last. */
+static size_t
+extent(const struct dnn_tensor *tensor)
+{
+	static const size_t bytes[] = { [CUDNN_DATA_FLOAT] = 4,
+					[CUDNN_DATA_DOUBLE] = 8,
+					[CUDNN_DATA_HALF] = 2,
+					[CUDNN_DATA_BFLOAT16] = 2 };
+	int64_t last = 1;
+	for (int64_t i = 0; i < tensor->rank; i++)
+		last += (tensor->dims[i] - 1) * tensor->strides[i];
+	return (size_t)last * bytes[tensor->type];
+}
+
+static bool
+are_alike(const struct dnn_tensor *a, const struct dnn_tensor *b)
+{
+	bool alike = a->rank == b->rank;
+	for (int64_t i = 0; alike && i < a->rank; i++)
+		alike = a->dims[i] == b->dims[i];
+	return alike;
+}
+
+/* --- graphs ---------------------------------------------------------------------------------------------------------- */
+
+/* in and out of the forward convolution, whichever way it is computed. */
+static cudnnStatus_t
+check_conv(const struct dnn_operation *operation)
+{
+	bool backward = operation->kind == DNN_CONV_BACKWARD;
+	const struct dnn_tensor *in = backward ? &operation->y : &operation->x;
+	const struct dnn_tensor *out = backward ? &operation->x : &operation->y;
+	const struct dnn_tensor *weights = &operation->w;
+	const struct dnn_conv *conv = &operation->conv;
+	if (in->rank != conv->spatial + 2 || weights->rank != in->rank || out->rank != in->rank)
+		return CUDNN_STATUS_BAD_PARAM;
+	if (in->dims[0] != out->dims[0] || weights->dims[0] != out->dims[1] ||
+	    in->dims[1] % weights->dims[1] != 0 ||
+	    out->dims[1] % (in->dims[1] / weights->dims[1]) != 0)
+		return CUDNN_STATUS_BAD_PARAM_SHAPE_MISMATCH;
+	for (int64_t i = 0; i < conv->spatial; i++) {
+		int64_t reach = (weights->dims[i + 2] - 1) * conv->dilation[i] + 1;
+		int64_t room = in->dims[i + 2] + conv->begin[i] + conv->end[i] - reach;
+		if (conv->stride[i] < 1 || conv->dilation[i] < 1 || conv->begin[i] < 0 ||
+		    conv->end[i] < 0 || room < 0 || out->dims[i + 2] != room / conv->stride[i] + 1)
+			return CUDNN_STATUS_BAD_PARAM_SHAPE_MISMATCH;
+	}
+	return CUDNN_STATUS_SUCCESS;
+}
+
+/* The second operand may be 1 wherever the first is not. */
+static cudnnStatus_t
+check_pointwise(const struct dnn_operation *operation)
+{
+	const struct dnn_tensor *x = &operation->x, *b = &operation->w;
+	bool is_binary =
+		operation->mode == CUDNN_POINTWISE_ADD || operation->mode == CUDNN_POINTWISE_MUL;
+	if (is_binary != (b->rank != 0) || !are_alike(x, &operation->y))
+		return CUDNN_STATUS_BAD_PARAM;
+	if (is_binary && b->rank != x->rank)
+		return CUDNN_STATUS_BAD_PARAM_SHAPE_MISMATCH;
+	for (int64_t i = 0; i < b->rank; i++) {
+		if (b->dims[i] != 1 && b->dims[i] != x->dims[i])
+			return CUDNN_STATUS_BAD_PARAM_SHAPE_MISMATCH;
+	}
+	return CUDNN_STATUS_SUCCESS;
+}
+
+/* Each virtual tensor is made before it is read, and no other is the output of anything but the end. */
+static cudnnStatus_t
+check_order(const struct dnn_graph *graph, int64_t at)
+{
+	const struct dnn_operation *operation = &graph->operations[at];
+	const struct dnn_tensor *reads[] = { &operation->x, &operation->w };
+	for (int i = 0; i < 2; i++) {
+		bool made = !reads[i]->is_virtual || reads[i]->rank == 0;
+		for (int64_t k = 0; k < at; k++)
+			made |= graph->operations[k].y.id == reads[i]->id;
+		if (!made)
+			return CUDNN_STATUS_BAD_PARAM;
+	}
+	bool is_last = at == graph->count - 1;
+	return operation->y.is_virtual == !is_last ? CUDNN_STATUS_SUCCESS
+						   : CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN;
+}
+
+cudnnStatus_t
+dnn_graph_check(const struct dnn_graph *graph)
+{
+	cudnnStatus_t status = graph->count == 0 ? CUDNN_STATUS_BAD_PARAM : CUDNN_STATUS_SUCCESS;
+	for (int64_t i = 0; i < graph->count && status == CUDNN_STATUS_SUCCESS; i++) {
+		const struct dnn_operation *operation = &graph->operations[i];
+		status = operation->kind == DNN_POINTWISE ? check_pointwise(operation)
+							  : check_conv(operation);
+		if (status == CUDNN_STATUS_SUCCESS)
+			status = check_order(graph, i);
+	}
+	return status;
+}
+
+/* Convolutions of one type; forward ones in less than doubles may be followed by sums and activations. */
+bool
+dnn_graph_is_supported(const struct dnn_graph *graph)
+{
+	const struct dnn_operation *first = &graph->operations[0];
+	cudnnDataType_t type = first->x.type;
+	cudnnDataType_t compute = type == CUDNN_DATA_DOUBLE ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT;
+	if (first->kind == DNN_POINTWISE || first->w.type != type ||
+	    first->conv.compute != compute || first->conv.mode != CUDNN_CROSS_CORRELATION ||
+	    first->conv.spatial < 2 || first->conv.spatial > 3)
+		return false;
+	if (graph->count > 1 && (first->kind != DNN_CONV || type == CUDNN_DATA_DOUBLE))
+		return false;
+	for (int64_t i = 1; i < graph->count; i++) {
+		const struct dnn_operation *operation = &graph->operations[i];
+		bool is_known = operation->mode == CUDNN_POINTWISE_ADD ||
+				operation->mode == CUDNN_POINTWISE_RELU_FWD;
+		if (operation->kind != DNN_POINTWISE || !is_known ||
+		    operation->x.id != graph->operations[i - 1].y.id)
+			return false;
+	}
+	return graph->operations[graph->count - 1].y.type == type;
+}
+
+/* --- packs ----------------------------------------------------------------------------------------------------------- */
+
+static cudnnStatus_t
+check_given(const struct dnn_tensor *tensor, const struct dnn_pack *pack, cudaStream_t stream)
+{
+	int64_t at = 0;
+	if (tensor->rank == 0 || tensor->is_virtual)
+		return CUDNN_STATUS_SUCCESS;
+	while (at < pack->count && pack->ids[at] != tensor->id)
+		at++;
+	if (at == pack->count)
+		return CUDNN_STATUS_BAD_PARAM;
+	if ((uintptr_t)pack->addresses[at] % (uintptr_t)tensor->alignment != 0)
+		return CUDNN_STATUS_BAD_PARAM_MISALIGNED_POINTER;
+	return library_check("cudnnBackendExecute", stream, pack->addresses[at], extent(tensor))
+		       ? CUDNN_STATUS_SUCCESS
+		       : CUDNN_STATUS_BAD_PARAM;
+}
+
+cudnnStatus_t
+dnn_pack_check(const struct dnn_plan *plan, const struct dnn_pack *pack, cudaStream_t stream)
+{
+	cudnnStatus_t status = CUDNN_STATUS_SUCCESS;
+	for (int64_t i = 0; i < plan->graph.count && status == CUDNN_STATUS_SUCCESS; i++) {
+		const struct dnn_operation *operation = &plan->graph.operations[i];
+		status = check_given(&operation->x, pack, stream);
+		if (status == CUDNN_STATUS_SUCCESS)
+			status = check_given(&operation->w, pack, stream);
+		if (status == CUDNN_STATUS_SUCCESS)
+			status = check_given(&operation->y, pack, stream);
+	}
+	if (status == CUDNN_STATUS_SUCCESS &&
+	    !library_check("cudnnBackendExecute's workspace", stream, pack->workspace,
+			   DNN_WORKSPACE_BYTES))
+		status = CUDNN_STATUS_BAD_PARAM;
+	return status;
+}
