@@ -59,11 +59,10 @@ config_default(struct config *config)
 		.group_bytes = 2 * MIB,
 		.watch = true,
 		.generations = 5,
-		.worker = { .timeout_ms = WORKER_TIMEOUT_MS_DEFAULT,
-			    .memory_bytes = WORKER_MEMORY_BYTES_DEFAULT,
-			    .concurrency = WORKER_CONCURRENCY_DEFAULT,
-			    .idle_ms = 60 * 1000 },
+		.worker = { .processes = WORKER_PROCESSES_DEFAULT, .idle_ms = 60 * 1000 },
 	};
+	limits_standard(&config->worker.limits);
+	limits_granted(&config->worker.most);
 	arena_create(&config->memory, 0);
 	config->state = default_state(&config->memory);
 }

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "device/device.h"
 #include "net/server.h"
+#include "script/limits.h"
 
 enum {
 	CONFIG_LISTEN_MAX = 16,
@@ -30,14 +31,13 @@ struct config_device {
 	bool faults;
 };
 
-/* Limits of functions that do not set their own, and of what they may set. */
+/* What workers may use, and how they are kept. */
 struct config_worker {
-	/* A request may take this long in its handler, ms. */
-	uint64_t timeout_ms;
-	/* Memory of one worker process, bytes. */
-	uint64_t memory_bytes;
-	/* Requests that one worker handles at once. */
-	uint32_t concurrency;
+	/* Limits of functions that do not set their own, and the most that functions may set. */
+	struct limits limits;
+	struct limits most;
+	/* Workers of all functions at once. */
+	uint32_t processes;
 	/* A worker without a request for this long ends, ms. */
 	uint64_t idle_ms;
 	/* Put Lua tracebacks into errors that clients see. */

@@ -412,10 +412,27 @@ static const struct field limit_fields[] = {
 	{ .name = NULL },
 };
 
+/* A worker's limits, in `member` of the configuration; their ranges are checked as one (limits_check). */
+#define LIMIT_FIELDS(member)                                                                       \
+	NUMBER("timeout_ms", read_ms, config, member.timeout_ms, 1, 1e12),                         \
+		NUMBER("cpu_ms", read_ms, config, member.cpu_ms, 10, 1e12),                        \
+		NUMBER("memory", read_bytes, config, member.memory_bytes, 8 << 20, 0x1p40),        \
+		NUMBER("reply", read_bytes, config, member.reply_bytes, 1024, 64 << 20),           \
+		NUMBER("log", read_bytes, config, member.log_bytes, 1024, 1 << 30),                \
+		NUMBER("concurrency", read_ms, config, member.concurrency, 1, 100),                \
+		NUMBER("queue", read_ms, config, member.queue, 1, 1 << 20),                        \
+		NUMBER("workers_min", read_ms, config, member.workers_min, 0, 1024),               \
+		NUMBER("workers_max", read_ms, config, member.workers_max, 1, 1024)
+
+static const struct field most_fields[] = {
+	LIMIT_FIELDS(worker.most),
+	{ .name = NULL },
+};
+
 static const struct field worker_fields[] = {
-	NUMBER("timeout_ms", read_ms, config, worker.timeout_ms, 1, 1e12),
-	NUMBER("memory", read_bytes, config, worker.memory_bytes, WORKER_MEMORY_BYTES_MIN, 0x1p40),
-	NUMBER("concurrency", read_count, config, worker.concurrency, 1, WORKER_CONCURRENCY_MAX),
+	LIMIT_FIELDS(worker.limits),
+	{ .name = "most", .read = read_table, .fields = most_fields },
+	NUMBER("processes", read_count, config, worker.processes, 1, 1 << 20),
 	NUMBER("idle_ms", read_ms, config, worker.idle_ms, 1, 1e12),
 	VALUE("tracebacks", read_bool, config, worker.tracebacks),
 	{ .name = NULL },

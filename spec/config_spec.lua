@@ -51,7 +51,11 @@ describe("config", function()
         policy = "policies/fifo.lua",
         policy_config = { alpha = 0.5, name = "a\"b\n\0", nested = { true, false } },
         watch = false,
-        worker = { timeout_ms = 10, memory = "64M", concurrency = 2, idle_ms = 11, tracebacks = true },
+        worker = {
+          timeout_ms = 10, cpu_ms = 12, memory = "64M", reply = "1M", log = "2K", concurrency = 2, queue = 13,
+          workers_min = 1, workers_max = 3, processes = 14, idle_ms = 11, tracebacks = true,
+          most = { timeout_ms = 20, workers_max = 4 },
+        },
       }]])
     assert.equal(2, config.listen_count)
     assert.equal("/run/tidepool.sock", ffi.string(config.listen[1]))
@@ -77,8 +81,14 @@ describe("config", function()
     assert.equal("policies/fifo.lua", ffi.string(config.policy))
     assert.is_false(config.watch)
     local worker = config.worker
-    assert.same({ 10, 67108864, 2, 11, true }, { tonumber(worker.timeout_ms), tonumber(worker.memory_bytes),
-      worker.concurrency, tonumber(worker.idle_ms), worker.tracebacks })
+    local given, most = worker.limits, worker.most
+    assert.same({ 10, 12, 67108864, 1048576, 2048 }, { tonumber(given.timeout_ms), tonumber(given.cpu_ms),
+      tonumber(given.memory_bytes), tonumber(given.reply_bytes), tonumber(given.log_bytes) })
+    assert.same({ 2, 13, 1, 3 }, { tonumber(given.concurrency), tonumber(given.queue), tonumber(given.workers_min),
+      tonumber(given.workers_max) })
+    assert.same({ 14, 11, true }, { worker.processes, tonumber(worker.idle_ms), worker.tracebacks })
+    assert.same({ 20, 4, 4 * 2 ^ 30 }, { tonumber(most.timeout_ms), tonumber(most.workers_max),
+      tonumber(most.memory_bytes) })
   end)
 
   it("hands the policy's table on as text", function()

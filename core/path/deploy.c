@@ -111,7 +111,6 @@ make_script(struct deploy *deploy, struct generation *generation)
 {
 	const struct deploy_record *record = &deploy->record;
 	const struct worker_manifest *manifest = deploy->manifest;
-	const struct config_worker *limits = &deploy->engine->config->worker;
 	char chunk[ENGINE_NAME_BYTES * 2];
 	const char *files[DEPLOY_FILES_MAX];
 	const void *data[DEPLOY_FILES_MAX];
@@ -130,6 +129,7 @@ make_script(struct deploy *deploy, struct generation *generation)
 	for (uint32_t i = 0; i < generation->model_count; i++)
 		outputs[i] = model_info(generation->models[i]->model)->output_count;
 	struct worker_script_options options = {
+		.owner = generation,
 		.name = deploy->name,
 		.generation = generation->number,
 		.chunk = chunk,
@@ -142,11 +142,7 @@ make_script(struct deploy *deploy, struct generation *generation)
 		.file_names = files,
 		.file_data = data,
 		.file_bytes = bytes,
-		.timeout_ms = manifest->timeout_ms != 0 ? manifest->timeout_ms : limits->timeout_ms,
-		.memory_bytes =
-			manifest->memory_bytes != 0 ? manifest->memory_bytes : limits->memory_bytes,
-		.concurrency =
-			manifest->concurrency != 0 ? manifest->concurrency : limits->concurrency,
+		.limits = manifest->limits,
 	};
 	return worker_script_new(deploy->engine->workers, &options);
 }

@@ -175,7 +175,11 @@ choose_name(struct deploy *deploy)
 int
 deploy_check_manifest(struct deploy *deploy)
 {
-	const struct worker_manifest *manifest = deploy->manifest;
+	const struct config_worker *config = &deploy->engine->config->worker;
+	struct worker_manifest *manifest = deploy->manifest;
+	if (limits_settle(&manifest->limits, &config->limits, &config->most, &manifest->limits) !=
+	    0)
+		return -1;
 	if (manifest->model_count > DEPLOY_MODELS_MAX)
 		return error_set(ERR_INVALID_ARGUMENT, "models: %u, at most %d",
 				 manifest->model_count, DEPLOY_MODELS_MAX);

@@ -298,7 +298,8 @@ open_workers(struct engine *engine)
 					  .events = handle_events,
 					  .context = engine,
 					  .tracebacks = engine->config->worker.tracebacks,
-					  .idle_ms = engine->config->worker.idle_ms };
+					  .idle_ms = engine->config->worker.idle_ms,
+					  .processes = engine->config->worker.processes };
 	engine->workers = worker_host_new(&options);
 	return engine->workers == NULL ? -1 : 0;
 }

@@ -140,6 +140,8 @@ struct engine_function {
 	uint64_t errors;
 	/* Of the errors: requests that were not taken on. They are not in latency. */
 	uint64_t refused;
+	/* What its scripts did wrong, by kind. */
+	uint64_t violations[WORKER_VIOLATIONS];
 	struct histogram latency;
 	/* The last lines that its handler logged. */
 	struct log_ring *log;

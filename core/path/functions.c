@@ -208,28 +208,11 @@ keep_line(struct log_ring *log, const char *text, size_t length)
 	log->next = (log->next + 1) % FUNCTION_LOG_LINES;
 }
 
-/* The script is a generation's of the function: an old one may still have requests. */
-static bool
-runs(const struct engine_function *function, const struct worker_script *script)
-{
-	list_each(link, &function->generations)
-		if (list_entry(link, struct generation, of_function)->script == script)
-			return true;
-	return false;
-}
-
 void
-functions_log(struct engine *engine, const struct worker_script *script, const char *text,
-	      size_t length)
+functions_log(struct generation *generation, const char *text, size_t length)
 {
-	list_each(link, &engine->functions) {
-		struct engine_function *function =
-			list_entry(link, struct engine_function, of_engine);
-		if (runs(function, script)) {
-			keep_line(function->log, text, length);
-			return;
-		}
-	}
+	if (generation->function != NULL)
+		keep_line(generation->function->log, text, length);
 }
 
 void

@@ -49,10 +49,9 @@ generation_ref(struct generation *generation);
 void
 generation_unref(struct generation *generation);
 
-/* Keep a line that a handler of the script logged. */
+/* Keep a line that the generation's script logged. */
 void
-functions_log(struct engine *engine, const struct worker_script *script, const char *text,
-	      size_t length);
+functions_log(struct generation *generation, const char *text, size_t length);
 
 /* All functions go; nothing may run. */
 void

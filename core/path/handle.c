@@ -113,9 +113,19 @@ on_failed(void *context, void *owner, const struct error *error)
 }
 
 static void
-on_log(void *context, const struct worker_script *script, const char *text, size_t length)
+on_log(void *context, void *owner, const char *text, size_t length)
 {
-	functions_log(context, script, text, length);
+	(void)context;
+	functions_log(owner, text, length);
+}
+
+static void
+on_violated(void *context, void *owner, enum worker_violation violation)
+{
+	(void)context;
+	struct generation *generation = owner;
+	if (generation->function != NULL)
+		generation->function->violations[violation]++;
 }
 
 const struct worker_events handle_events = {
@@ -123,4 +133,5 @@ const struct worker_events handle_events = {
 	.reply = on_reply,
 	.failed = on_failed,
 	.log = on_log,
+	.violated = on_violated,
 };

@@ -116,6 +116,32 @@ write_pair_uint(struct writer *writer, const char *key, uint64_t value)
 }
 
 static void
+write_violations(struct writer *writer, const struct engine_function *function)
+{
+	writer_string(writer, "violations");
+	writer_map(writer, WORKER_VIOLATIONS);
+	for (enum worker_violation kind = 0; kind < WORKER_VIOLATIONS; kind++)
+		write_pair_uint(writer, worker_violation_name(kind), function->violations[kind]);
+}
+
+/* Those in force; none for a function that the core serves. */
+static void
+write_limits(struct writer *writer, const struct generation *generation)
+{
+	writer_string(writer, "limits");
+	if (generation->script == NULL) {
+		writer_map(writer, 0);
+		return;
+	}
+	struct limits limits = *worker_script_limits(generation->script);
+	writer_map(writer, LIMITS_COUNT);
+	for (int i = 0; i < LIMITS_COUNT; i++)
+		write_pair_uint(writer, limits_table[i].name,
+				*limits_at(&limits, &limits_table[i]));
+}
+
+/* Six pairs. */
+static void
 write_workers(struct writer *writer, const struct generation *generation)
 {
 	struct worker_stats stats = { 0 };
@@ -127,6 +153,7 @@ write_workers(struct writer *writer, const struct generation *generation)
 	write_pair_uint(writer, "requests_in_workers", stats.requests);
 	write_pair_uint(writer, "workers_started", stats.started);
 	write_pair_uint(writer, "workers_crashed", stats.crashed);
+	write_pair_uint(writer, "refused_by_queue", stats.refused);
 }
 
 static void
@@ -155,12 +182,14 @@ static void
 write_function(struct writer *writer, const struct engine_function *function)
 {
 	const struct view_function *view = &function->view;
-	writer_map(writer, 19);
+	writer_map(writer, 22);
 	writer_string(writer, "name");
 	writer_string(writer, function->name);
 	write_pair_uint(writer, "generation", function->current->number);
 	write_generations(writer, function);
 	write_workers(writer, function->current);
+	write_limits(writer, function->current);
+	write_violations(writer, function);
 	write_models(writer, function->current);
 	write_pair_double(writer, "slo_percentile", view->slo_percentile * 100);
 	write_pair_double(writer, "slo_ms", view->slo_ns / 1e6);

@@ -234,6 +234,22 @@ write_store(struct writer *writer, const struct store *store)
 	write_uint(writer, "drops", store->drops);
 }
 
+static void
+write_workers(struct writer *writer, const struct worker_host *workers)
+{
+	struct worker_totals totals;
+	worker_host_totals(workers, &totals);
+	writer_string(writer, "workers");
+	writer_map(writer, 4);
+	write_uint(writer, "running", totals.workers);
+	write_uint(writer, "started", totals.started);
+	write_uint(writer, "zygotes_lost", totals.zygotes_lost);
+	writer_string(writer, "violations");
+	writer_map(writer, WORKER_VIOLATIONS);
+	for (enum worker_violation kind = 0; kind < WORKER_VIOLATIONS; kind++)
+		write_uint(writer, worker_violation_name(kind), totals.violations[kind]);
+}
+
 static int
 call_status(struct request *request)
 {
@@ -241,7 +257,7 @@ call_status(struct request *request)
 	struct writer *result = request_result(request);
 	if (result == NULL)
 		return -1;
-	writer_map(result, 14);
+	writer_map(result, 15);
 	writer_string(result, "version");
 	writer_string(result, TIDEPOOL_VERSION);
 	write_uint(result, "pid", (uint64_t)getpid());
@@ -260,6 +276,7 @@ call_status(struct request *request)
 	writer_array(result, engine->device_count);
 	for (uint32_t i = 0; i < engine->device_count; i++)
 		write_device(result, &engine->devices[i]);
+	write_workers(result, engine->workers);
 	write_store(result, &engine->store);
 	writer_string(result, "path");
 	writer_map(result, ROUTE_reply);

@@ -224,7 +224,10 @@ child_failed(uint32_t request, uint32_t code, const char *text, size_t bytes, bo
 void
 child_log(const char *text, size_t bytes)
 {
-	send_text(RECORD_LOG, 0, 0, text, bytes < RECORD_LOG_MAX ? bytes : RECORD_LOG_MAX, 0);
+	uint32_t request = atomic_load_explicit(&self.controls->running, memory_order_relaxed);
+	send_text(RECORD_LOG, request, 0, text, bytes < RECORD_LOG_MAX ? bytes : RECORD_LOG_MAX, 0);
+	/* A handler that goes on for long is heard meanwhile. */
+	publish_and_wake();
 }
 
 void
@@ -260,6 +263,11 @@ static void
 on_invoke(const struct record_invoke *invoke)
 {
 	const void *data = payload_data(&invoke->payload, invoke + 1);
+	/* The core may have taken it back. */
+	if (!record_claim(self.controls, invoke->record.request)) {
+		drop_payload(&invoke->payload);
+		return;
+	}
 	child_lua_invoke(invoke->record.request, invoke->deadline, data, invoke->payload.bytes);
 	drop_payload(&invoke->payload);
 }

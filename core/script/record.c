@@ -8,7 +8,10 @@
 
 enum { PAGE_BYTES = 4096 };
 
-_Static_assert(sizeof(struct record_controls) <= PAGE_BYTES, "one page holds the controls");
+/* The controls, in whole pages. */
+enum { CONTROLS_BYTES = 2 * PAGE_BYTES };
+
+_Static_assert(sizeof(struct record_controls) <= CONTROLS_BYTES, "two pages hold the controls");
 _Static_assert(CALL_BATCH_MAX > 0 && CALL_TENSORS_MAX < 256 && CALL_ATTRIBUTES_MAX < 256,
 	       "counts of a call fit a byte");
 
@@ -16,12 +19,26 @@ struct record_layout
 record_layout(size_t heap_bytes)
 {
 	struct record_layout layout = { .heap_bytes = heap_bytes };
-	layout.to_worker = PAGE_BYTES;
+	layout.to_worker = CONTROLS_BYTES;
 	layout.to_core = layout.to_worker + RING_BYTES;
 	layout.worker_heap = layout.to_core + RING_BYTES;
 	layout.core_heap = layout.worker_heap + heap_bytes;
 	layout.total = layout.core_heap + heap_bytes;
 	return layout;
+}
+
+uint32_t
+record_place(uint32_t number)
+{
+	return number & (RECORD_PLACES - 1);
+}
+
+bool
+record_claim(struct record_controls *controls, uint32_t number)
+{
+	uint32_t expected = number;
+	return atomic_compare_exchange_strong(&controls->claims[record_place(number)], &expected,
+					      0);
 }
 
 /* --- writing -------------------------------------------------------------------------------------------------------- */

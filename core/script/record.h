@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,6 +44,8 @@ enum {
 	RECORD_LOG_MAX = 4096,
 	/* payload.offset of a payload that follows in the record. */
 	RECORD_HERE = 1,
+	/* Places of a worker's requests, and one that stands for none; a power of two. */
+	RECORD_PLACES = 1024,
 };
 
 /* Bytes in the sender's heap at `offset`, a multiple of PAGES_UNIT; RECORD_HERE: right behind the record's fixed part. */
@@ -125,7 +128,20 @@ struct record_controls {
 	struct ring_control to_core;
 	/* The request that the worker runs now, as it says; to put blame, nothing else. */
 	_Atomic uint32_t running;
+	/*
+	 * By place, the request that was given to it and not begun: whoever changes that to 0 has it, the worker to run it or
+	 * the core to take it back.
+	 */
+	_Alignas(64) _Atomic uint32_t claims[RECORD_PLACES];
 };
+
+/* A request's number: its place, from 1, and above that a count that tells it from those before it there. */
+uint32_t
+record_place(uint32_t number);
+
+/* It is ours to run, or to take back. False: the other side was first. */
+bool
+record_claim(struct record_controls *controls, uint32_t number);
 
 /*
  * Bytes that the record of a call needs; `inline_bytes`: of a tensor's data that lies in it. record_write_call fills a record

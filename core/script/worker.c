@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -14,6 +15,8 @@ enum {
 	IDLE_MS_DEFAULT = 60000,
 	/* Longest gap between looks for idle workers, ms. */
 	IDLE_LOOK_MS_MAX = 1000,
+	/* Least time between two zygotes, ms. */
+	REVIVE_MS = 200,
 	HEAP_BYTES_MIN = 4 << 20,
 	NS_PER_MS = 1000000,
 };
@@ -58,43 +61,76 @@ worker_host_unref(struct worker_host *host)
 	free(host);
 }
 
-static struct worker_process *
-find_process(struct worker_host *host, uint32_t id)
+struct worker_process *
+worker_host_find(struct worker_host *host, uint32_t id)
 {
-	list_each(link, &host->processes) {
-		struct worker_process *process = list_entry(link, struct worker_process, host_link);
+	list_each(link, &host->by_id[id % WORKER_BUCKETS]) {
+		struct worker_process *process = list_entry(link, struct worker_process, id_link);
 		if (process->id == id)
 			return process;
 	}
 	return NULL;
 }
 
-/* All workers have died with it. */
+/* --- the zygote ----------------------------------------------------------------------------------------------------- */
+
+static void
+on_zygote(uv_poll_t *poll, int status, int events);
+
+/* Have another zygote, at most one a second: one that dies at once is not to keep the node busy. */
+static void
+revive(struct worker_host *host)
+{
+	uint64_t now = clock_now();
+	if (now - host->zygote_lost_at < (uint64_t)REVIVE_MS * NS_PER_MS)
+		return;
+	host->zygote_lost_at = now;
+	if (zygote_restart() != 0) {
+		host->zygote = ZYGOTE_LOST;
+		log_error("%s; functions with a handler cannot run until the node is restarted",
+			  error_last()->message);
+		return;
+	}
+	host->zygote = ZYGOTE_RUNS;
+	uv_poll_start(&host->zygote_poll, UV_READABLE, on_zygote);
+	list_each_safe(link, &host->scripts)
+		worker_queue_run(list_entry(link, struct worker_script, host_link));
+}
+
+/* All workers have died with it; what they had not begun goes to workers of the next one. */
 static void
 lose_zygote(struct worker_host *host)
 {
-	host->zygote_gone = true;
-	uv_poll_stop(&host->zygote);
-	log_error("the zygote has gone; functions with a handler cannot run until the node is "
-		  "restarted");
+	log_error("the zygote has ended, and all workers with it; another one is started");
+	uv_poll_stop(&host->zygote_poll);
+	host->totals.zygotes_lost++;
+	host->zygote = ZYGOTE_DIES;
 	list_each_safe(link, &host->processes)
 		worker_process_ended(list_entry(link, struct worker_process, host_link), 9);
+	host->zygote = ZYGOTE_GONE;
+	revive(host);
 }
 
 static void
 on_zygote(uv_poll_t *poll, int status, int events)
 {
 	struct worker_host *host = poll->data;
-	struct zygote_exit report;
+	struct zygote_report report;
 	int got;
 	while ((got = zygote_receive(&report)) > 0) {
-		struct worker_process *process = find_process(host, report.id);
-		if (process != NULL)
+		struct worker_process *process = worker_host_find(host, report.id);
+		if (process == NULL)
+			continue;
+		if (report.event == ZYGOTE_FORKED)
+			process->pid = report.pid;
+		else
 			worker_process_ended(process, report.status);
 	}
-	if (got < 0 && !host->zygote_gone)
+	if (got < 0 && host->zygote == ZYGOTE_RUNS)
 		lose_zygote(host);
 }
+
+/* --- the host's handles --------------------------------------------------------------------------------------------- */
 
 static void
 wake_all(struct worker_host *host)
@@ -116,101 +152,13 @@ on_check(uv_check_t *check)
 	wake_all(check->data);
 }
 
-/* A handler that overran is told to end; its worker has a grace to do so. */
-static void
-expire(struct worker_process *process, struct worker_request *request, uint64_t now)
-{
-	struct error error = { .code = ERR_DEADLINE_EXCEEDED, .file = __FILE__, .line = __LINE__ };
-	snprintf(error.message, sizeof(error.message),
-		 "function \"%s\": the handler ran longer than its limit of %llu ms",
-		 process->script->name,
-		 (unsigned long long)(process->script->timeout_ns / NS_PER_MS));
-	bool waits = request->batch_out;
-	worker_request_fail(request, &error);
-	if (!waits && process->kill_at == 0)
-		process->kill_at = now + (uint64_t)WORKER_GRACE_MS * NS_PER_MS;
-}
-
-static void
-kill_overdue(struct worker_process *process, const char *why)
-{
-	error_set(ERR_UNAVAILABLE, "function \"%s\": its worker was ended: %s",
-		  process->script->name, why);
-	worker_process_kill(process, error_last());
-}
-
-/* A request that was told to end for its time has not. */
-static bool
-is_overdue(const struct worker_process *process)
-{
-	list_each(link, &process->requests) {
-		const struct worker_request *request =
-			list_entry(link, struct worker_request, link);
-		if (request->expires_at < process->kill_at && !request->batch_out)
-			return true;
-	}
-	return false;
-}
-
-static void
-expire_requests(struct worker_process *process, uint64_t now)
-{
-	list_each_safe(link, &process->requests) {
-		struct worker_request *request = list_entry(link, struct worker_request, link);
-		if (request->expires_at > now)
-			return;
-		if (request->state == REQUEST_RUNNING)
-			expire(process, request, now);
-	}
-}
-
-static void
-sweep_process(struct worker_process *process, uint64_t now)
-{
-	expire_requests(process, now);
-	if (process->state == PROCESS_LOADING &&
-	    now - process->started_at > (uint64_t)WORKER_LOAD_MS * NS_PER_MS)
-		kill_overdue(process, "the script did not load in time");
-	if (process->kill_at == 0 || now < process->kill_at)
-		return;
-	if (is_overdue(process))
-		kill_overdue(process, "a handler in it overran its time limit and did not stop");
-	process->kill_at = 0;
-}
-
-static void
-on_sweep(uv_timer_t *timer)
-{
-	struct worker_host *host = timer->data;
-	uint64_t now = clock_now();
-	if (host->busy_count == 0)
-		uv_timer_stop(timer);
-	list_each_safe(link, &host->processes) {
-		struct worker_process *process = list_entry(link, struct worker_process, host_link);
-		if (process->busy)
-			sweep_process(process, now);
-	}
-}
-
-void
-worker_host_sweep(struct worker_host *host)
-{
-	/* Not stopped with every last request: a timer that runs on is cheaper than one that starts and stops. */
-	if (!host->deleted && !uv_is_active((uv_handle_t *)&host->sweep))
-		uv_timer_start(&host->sweep, on_sweep, WORKER_SWEEP_MS, WORKER_SWEEP_MS);
-}
-
 static void
 on_idle(uv_timer_t *timer)
 {
 	struct worker_host *host = timer->data;
-	uint64_t now = clock_now();
-	list_each_safe(link, &host->processes) {
-		struct worker_process *process = list_entry(link, struct worker_process, host_link);
-		if (process->state == PROCESS_READY && process->request_count == 0 &&
-		    now - process->idle_since > host->options.idle_ms * NS_PER_MS)
-			worker_process_kill(process, NULL);
-	}
+	if (host->zygote != ZYGOTE_RUNS)
+		revive(host);
+	worker_load_trim(host, clock_now());
 }
 
 /* Handles of the host that live as long as it; none keeps the loop alive. */
@@ -228,13 +176,13 @@ start_handles(struct worker_host *host)
 	uv_prepare_start(&host->prepare, on_prepare);
 	uv_check_start(&host->check, on_check);
 	uv_timer_start(&host->idle, on_idle, look, look);
-	uv_poll_start(&host->zygote, UV_READABLE, on_zygote);
+	uv_poll_start(&host->zygote_poll, UV_READABLE, on_zygote);
 }
 
 static void
 each_handle(struct worker_host *host, void (*visit)(uv_handle_t *handle))
 {
-	visit((uv_handle_t *)&host->zygote);
+	visit((uv_handle_t *)&host->zygote_poll);
 	visit((uv_handle_t *)&host->prepare);
 	visit((uv_handle_t *)&host->check);
 	visit((uv_handle_t *)&host->sweep);
@@ -267,7 +215,7 @@ worker_host_new(const struct worker_options *options)
 		error_set(ERR_RESOURCE_EXHAUSTED, "no memory for the worker host");
 		return NULL;
 	}
-	if (zygote_fd() < 0 || uv_poll_init(options->loop, &host->zygote, zygote_fd()) != 0) {
+	if (zygote_fd() < 0 || uv_poll_init(options->loop, &host->zygote_poll, zygote_fd()) != 0) {
 		error_set(ERR_FAILED_PRECONDITION, "no zygote runs");
 		free(host);
 		return NULL;
@@ -275,12 +223,17 @@ worker_host_new(const struct worker_options *options)
 	host->options = *options;
 	if (host->options.idle_ms == 0)
 		host->options.idle_ms = IDLE_MS_DEFAULT;
+	if (host->options.processes == 0)
+		host->options.processes = WORKER_PROCESSES_DEFAULT;
+	host->can_restore = geteuid() == 0;
 	/* The maker's, and one a handle. */
 	host->refs = 1 + 5;
-	host->zygote.data = host->prepare.data = host->check.data = host;
+	host->zygote_poll.data = host->prepare.data = host->check.data = host;
 	host->sweep.data = host->idle.data = host;
 	list_create(&host->scripts);
 	list_create(&host->processes);
+	for (int i = 0; i < WORKER_BUCKETS; i++)
+		list_create(&host->by_id[i]);
 	list_create(&host->to_wake);
 	list_create(&host->spare_requests);
 	start_handles(host);
@@ -349,34 +302,19 @@ worker_script_unref(struct worker_script *script)
 	free(script);
 }
 
-static void
+static int
 set_limits(struct worker_script *script, const struct worker_script_options *options)
 {
-	uint64_t timeout =
-		options->timeout_ms != 0 ? options->timeout_ms : WORKER_TIMEOUT_MS_DEFAULT;
-	script->timeout_ns = timeout * NS_PER_MS;
-	script->memory_bytes =
-		options->memory_bytes != 0 ? options->memory_bytes : WORKER_MEMORY_BYTES_DEFAULT;
-	script->concurrency =
-		options->concurrency != 0 ? options->concurrency : WORKER_CONCURRENCY_DEFAULT;
-	script->heap_bytes = script->memory_bytes / 4 / PAGES_UNIT * PAGES_UNIT;
+	struct limits standard, most = { 0 };
+	limits_standard(&standard);
+	for (int i = 0; i < LIMITS_COUNT; i++)
+		*limits_at(&most, &limits_table[i]) = limits_table[i].utmost;
+	if (limits_check(&options->limits) != 0 ||
+	    limits_settle(&options->limits, &standard, &most, &script->limits) != 0)
+		return error_wrap("%s", options->chunk);
+	script->heap_bytes = script->limits.memory_bytes / 4 / PAGES_UNIT * PAGES_UNIT;
 	if (script->heap_bytes < HEAP_BYTES_MIN)
 		script->heap_bytes = HEAP_BYTES_MIN;
-}
-
-static int
-check_limits(const struct worker_script_options *options)
-{
-	if (options->concurrency > WORKER_CONCURRENCY_MAX)
-		return error_set(ERR_INVALID_ARGUMENT, "%s: limits.concurrency: %u, at most %d",
-				 options->chunk, options->concurrency, WORKER_CONCURRENCY_MAX);
-	if (options->memory_bytes != 0 && options->memory_bytes < WORKER_MEMORY_BYTES_MIN)
-		return error_set(ERR_INVALID_ARGUMENT, "%s: limits.memory_bytes: %llu, at least %d",
-				 options->chunk, (unsigned long long)options->memory_bytes,
-				 WORKER_MEMORY_BYTES_MIN);
-	if (options->memory_bytes > UINT64_C(1) << 46 ||
-	    options->timeout_ms > UINT64_C(1000) * 86400 * 365)
-		return error_set(ERR_INVALID_ARGUMENT, "%s: limits: out of range", options->chunk);
 	return 0;
 }
 
@@ -384,6 +322,7 @@ check_limits(const struct worker_script_options *options)
 static int
 copy_options(struct worker_script *script, const struct worker_script_options *options)
 {
+	script->owner = options->owner;
 	script->name = strdup(options->name);
 	script->model_count = options->model_count;
 	script->model_outputs = calloc(options->model_count + 1, sizeof(uint32_t));
@@ -399,8 +338,6 @@ static struct worker_script *
 new_script(struct worker_host *host, const struct worker_script_options *options,
 	   worker_manifest_f *manifest_done, void *manifest_context)
 {
-	if (check_limits(options) != 0)
-		return NULL;
 	struct worker_script *script = calloc(1, sizeof(*script));
 	if (script == NULL) {
 		error_set(ERR_RESOURCE_EXHAUSTED, "no memory for a script");
@@ -413,8 +350,7 @@ new_script(struct worker_host *host, const struct worker_script_options *options
 	list_create(&script->processes);
 	list_create(&script->queue);
 	list_create(&script->host_link);
-	set_limits(script, options);
-	if (copy_options(script, options) != 0) {
+	if (set_limits(script, options) != 0 || copy_options(script, options) != 0) {
 		worker_script_unref(script);
 		return NULL;
 	}
@@ -444,6 +380,7 @@ worker_script_retire(struct worker_script *script)
 {
 	assert(!script->retired);
 	script->retired = true;
+	script->owner = NULL;
 	worker_script_settle(script);
 	worker_script_unref(script);
 }
@@ -466,6 +403,30 @@ worker_read_manifest(struct worker_host *host, const char *chunk, const char *so
 }
 
 void
+worker_script_violated(struct worker_script *script, enum worker_violation violation)
+{
+	const struct worker_options *options = &script->host->options;
+	script->host->totals.violations[violation]++;
+	if (options->events.violated != NULL && script->owner != NULL)
+		options->events.violated(options->context, script->owner, violation);
+}
+
+/* --- figures -------------------------------------------------------------------------------------------------------- */
+
+const char *
+worker_violation_name(enum worker_violation violation)
+{
+	static const char *const names[WORKER_VIOLATIONS] = {
+		[WORKER_OVER_TIME] = "timeout",     [WORKER_OVER_CPU] = "cpu",
+		[WORKER_OVER_MEMORY] = "memory",    [WORKER_OVER_REPLY] = "reply",
+		[WORKER_OVER_LOG] = "log",          [WORKER_LOADS_FOREVER] = "load",
+		[WORKER_BROKE_SANDBOX] = "sandbox", [WORKER_BROKE_PROTOCOL] = "protocol",
+		[WORKER_CRASHED] = "crash",
+	};
+	return names[violation];
+}
+
+void
 worker_script_stats(const struct worker_script *script, struct worker_stats *stats)
 {
 	*stats = (struct worker_stats){
@@ -473,5 +434,19 @@ worker_script_stats(const struct worker_script *script, struct worker_stats *sta
 		.requests = script->queue_count + script->running_count,
 		.started = script->started,
 		.crashed = script->crashed,
+		.refused = script->refused,
 	};
+}
+
+const struct limits *
+worker_script_limits(const struct worker_script *script)
+{
+	return &script->limits;
+}
+
+void
+worker_host_totals(const struct worker_host *host, struct worker_totals *totals)
+{
+	*totals = host->totals;
+	totals->workers = host->process_count;
 }

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "script/call.h"
+#include "script/limits.h"
 
 struct uv_loop_s;
 struct worker_host;
@@ -39,6 +40,28 @@ struct call_result {
 	size_t bytes;
 };
 
+/* What scripts do wrong. Each is one error to the client concerned, is counted, and has the worker replaced by a fresh one. */
+enum worker_violation {
+	/* The handler took longer than limits.timeout_ms, limits.cpu_ms. */
+	WORKER_OVER_TIME,
+	WORKER_OVER_CPU,
+	/* More memory than limits.memory_mb, a longer reply than limits.reply_kb, more log than limits.log_kb. */
+	WORKER_OVER_MEMORY,
+	WORKER_OVER_REPLY,
+	WORKER_OVER_LOG,
+	/* The script did not load in time. */
+	WORKER_LOADS_FOREVER,
+	/* A system call that workers may not make; nonsense on the ring; any other end by itself. */
+	WORKER_BROKE_SANDBOX,
+	WORKER_BROKE_PROTOCOL,
+	WORKER_CRASHED,
+	WORKER_VIOLATIONS,
+};
+
+/* "timeout", "cpu", "memory", "reply", "log", "load", "sandbox", "protocol", "crash". */
+const char *
+worker_violation_name(enum worker_violation violation);
+
 /* What the host tells the path; the first argument is worker_options.context, request's `owner` is from worker_invoke. */
 struct worker_events {
 	/* Calls to run; answer with worker_batch_done. Batches of one request come one after the other. */
@@ -47,9 +70,10 @@ struct worker_events {
 	void (*reply)(void *context, void *owner, const void *payload, size_t bytes);
 	/* The handler failed, was killed, or broke a limit. The request is gone after it. */
 	void (*failed)(void *context, void *owner, const struct error *error);
-	/* A line that the handler logged (print, tide.log). */
-	void (*log)(void *context, const struct worker_script *script, const char *text,
-		    size_t length);
+	/* A line that the script logged (print, tide.log); owner: of the script. */
+	void (*log)(void *context, void *owner, const char *text, size_t length);
+	/* A limit was broken, or worse; the request concerned fails beside it. owner: of the script. */
+	void (*violated)(void *context, void *owner, enum worker_violation violation);
 };
 
 struct worker_options {
@@ -60,20 +84,18 @@ struct worker_options {
 	bool tracebacks;
 	/* Retire a worker after this long without a request, ms; 0: 60 s. */
 	uint64_t idle_ms;
+	/* Most workers of all scripts; 0: WORKER_PROCESSES_DEFAULT. */
+	uint32_t processes;
 };
 
 enum {
-	WORKER_TIMEOUT_MS_DEFAULT = 30000,
-	WORKER_MEMORY_BYTES_DEFAULT = 256 << 20,
-	/* Least that a script can be given: the library itself needs some. */
-	WORKER_MEMORY_BYTES_MIN = 8 << 20,
-	WORKER_CONCURRENCY_DEFAULT = 64,
-	WORKER_CONCURRENCY_MAX = 100,
-	/* Requests of one script that wait for a place in a worker; more are refused. */
-	WORKER_QUEUE_MAX = 4096,
+	/* Workers of all scripts at once, unless the options say otherwise. */
+	WORKER_PROCESSES_DEFAULT = 4096,
 };
 
 struct worker_script_options {
+	/* For log and violated; stays until worker_script_retire. */
+	void *owner;
 	/* Function name, generation and source; copied. chunk is what tracebacks show ("models/filetype/function.lua"). */
 	const char *name;
 	uint32_t generation;
@@ -90,10 +112,8 @@ struct worker_script_options {
 	const char *const *file_names;
 	const void *const *file_data;
 	const size_t *file_bytes;
-	/* Limits; 0: the default of the enum above. */
-	uint64_t timeout_ms;
-	uint64_t memory_bytes;
-	uint32_t concurrency;
+	/* 0: what limits_standard says. */
+	struct limits limits;
 };
 
 /* What a script declares, read in a worker (never in the core): models, slo, whether it has a handler. */
@@ -114,10 +134,8 @@ struct worker_manifest {
 	/* As the script wrote them: percent (98), ms; 0 where it says nothing. */
 	double slo_percentile;
 	double slo_ms;
-	/* As in worker_script_options; 0 where the script says nothing. */
-	uint64_t timeout_ms;
-	uint64_t memory_bytes;
-	uint32_t concurrency;
+	/* 0 where the script says nothing. */
+	struct limits limits;
 };
 
 /*
@@ -166,7 +184,8 @@ void
 worker_script_retire(struct worker_script *script);
 
 /*
- * Give the script a request: payload is one MessagePack value, copied. deadline in ns of clock_now, 0 for none.
+ * Give the script a request: payload is one MessagePack value, which stays until the request's last event or worker_cancel,
+ * since a request whose worker ends before it began is given to another. deadline in ns of clock_now, 0 for none.
  * NULL with RESOURCE_EXHAUSTED when its queue is full; nothing is called back then.
  */
 struct worker_request *
@@ -195,6 +214,22 @@ struct worker_stats {
 	/* Workers started so far, and of these ended by other means than ours. */
 	uint64_t started;
 	uint64_t crashed;
+	/* Requests turned away since too many were waiting. */
+	uint64_t refused;
 };
 void
 worker_script_stats(const struct worker_script *script, struct worker_stats *stats);
+/* The limits in force. */
+const struct limits *
+worker_script_limits(const struct worker_script *script);
+
+/* The same of a whole host, since it was made. */
+struct worker_totals {
+	uint32_t workers;
+	uint64_t started;
+	/* Times that the zygote had to be started anew. */
+	uint64_t zygotes_lost;
+	uint64_t violations[WORKER_VIOLATIONS];
+};
+void
+worker_host_totals(const struct worker_host *host, struct worker_totals *totals);

@@ -57,9 +57,8 @@ define(struct worker_request *request, uint32_t handle)
 
 /* --- calls ---------------------------------------------------------------------------------------------------------- */
 
-/* The handler waits: for the batch that is out, or for one behind it. */
-static bool
-is_waiting(const struct worker_request *request)
+bool
+worker_batch_is_awaited(const struct worker_request *request)
 {
 	if (request->batch_out && !request->batch_early)
 		return true;
@@ -148,7 +147,7 @@ int
 worker_batch_add(struct worker_request *request, const struct record_call *record)
 {
 	struct record_payload payload;
-	if (is_waiting(request))
+	if (worker_batch_is_awaited(request))
 		return error_set(ERR_INVALID_ARGUMENT, "a call while a batch is out");
 	if (grow_calls(request) != 0)
 		return -1;
@@ -256,7 +255,7 @@ int
 worker_batch_send(struct worker_request *request, bool is_early)
 {
 	bool has_early = request->has_early;
-	if (is_waiting(request))
+	if (worker_batch_is_awaited(request))
 		return error_set(ERR_INVALID_ARGUMENT, "a batch while one is out");
 	if (request->call_count == 0 && (is_early || !has_early))
 		return error_set(ERR_INVALID_ARGUMENT, "a batch without a call");

@@ -1,7 +1,8 @@
 /*
  * Inside the worker host: its structs and what its files ask of one another. worker.c has the host and its scripts,
- * worker_request.c requests, worker_process.c the life of a worker, worker_records.c what workers say, worker_batch.c calls
- * and their results, worker_manifest.c declarations. Loop thread only.
+ * worker_request.c requests, worker_queue.c which worker gets them, worker_process.c the life of a worker, worker_outbox.c what
+ * it is told, worker_records.c what it says, worker_batch.c calls and their results, worker_sweep.c limits of time,
+ * worker_load.c how many workers there are, worker_manifest.c declarations. Loop thread only.
  */
 #pragma once
 
@@ -20,13 +21,17 @@ enum {
 	WORKER_LOAD_MS = 5000,
 	/* A handler that was told to end has this long, ms; then its worker is killed. */
 	WORKER_GRACE_MS = 50,
+	/* A handler whose request was cancelled has this long to end, ms. */
+	WORKER_CANCEL_MS = 500,
 	/* Between looks for requests that take too long, ms. */
 	WORKER_SWEEP_MS = 10,
 	/* Payloads to the worker that lie in the record. So short that the ring holds all that can be under way: a place has at
 	 * most an invocation, a result and two cancellations unread. */
 	WORKER_INLINE_MAX = 512,
-	/* Most bytes of one reply. */
-	WORKER_REPLY_MAX = 64 << 20,
+	/* Buckets of the table of processes. */
+	WORKER_BUCKETS = 256,
+	/* Workers that a request is given to, each ended before it began, until it fails. */
+	WORKER_ATTEMPTS_MAX = 3,
 	/* Most tensors that one request may define. */
 	WORKER_HANDLES_MAX = 1 << 20,
 	/* Records of one worker that are read before others have their turn. */
@@ -35,17 +40,23 @@ enum {
 	WORKER_EMPTY_WAKES_MAX = 20000,
 };
 
-_Static_assert(WORKER_CONCURRENCY_MAX * 2 *
-				       (WORKER_INLINE_MAX + sizeof(struct record_invoke) + 16) +
-			       2 * WORKER_INLINE_MAX <=
-		       RING_BYTES,
-	       "all that can be under way fits the ring");
+enum zygote_state {
+	ZYGOTE_RUNS,
+	/* Its workers, which died with it, are being taken leave of. */
+	ZYGOTE_DIES,
+	/* Another will be asked for: requests wait. */
+	ZYGOTE_GONE,
+	/* There is no keeper to ask. */
+	ZYGOTE_LOST,
+};
 
 struct worker_host {
 	struct worker_options options;
-	/* Every worker_script and worker_process by their host_link. */
+	/* Every worker_script and worker_process by their host_link, and processes by id. */
 	struct list scripts;
 	struct list processes;
+	struct list by_id[WORKER_BUCKETS];
+	uint32_t process_count;
 	/* Processes with records that they were not woken for, by wake_link. */
 	struct list to_wake;
 	/* Finished requests, kept for the next ones, by link. */
@@ -53,7 +64,7 @@ struct worker_host {
 	uint32_t spare_count;
 	/* Processes that have a request or are loading: while there are any, `sweep` runs. */
 	uint32_t busy_count;
-	uv_poll_t zygote;
+	uv_poll_t zygote_poll;
 	uv_prepare_t prepare;
 	uv_check_t check;
 	uv_timer_t sweep;
@@ -63,8 +74,13 @@ struct worker_host {
 	size_t scratch_bytes;
 	/* The maker's, one a uv handle, one a process and one a script. */
 	uint32_t refs;
-	bool zygote_gone;
+	/* Whether workers can be had, and when a zygote was last asked for in place of one that died. */
+	enum zygote_state zygote;
+	uint64_t zygote_lost_at;
+	/* Workers whose priority was lowered can have it back: the zygote is root's. */
+	bool can_restore;
 	bool deleted;
+	struct worker_totals totals;
 };
 
 struct worker_script {
@@ -76,10 +92,9 @@ struct worker_script {
 	size_t start_bytes;
 	uint32_t model_count;
 	uint32_t *model_outputs;
-	uint64_t timeout_ns;
-	uint64_t memory_bytes;
+	/* None is 0, but for workers_min. */
+	struct limits limits;
 	size_t heap_bytes;
-	uint32_t concurrency;
 	/* Its processes by script_link, and requests that wait for one by link. */
 	struct list processes;
 	struct list queue;
@@ -88,7 +103,10 @@ struct worker_script {
 	uint32_t running_count;
 	uint64_t started;
 	uint64_t crashed;
+	uint64_t refused;
 	bool retired;
+	/* worker_script_options.owner; NULL once it was retired. */
+	void *owner;
 	/* The owner's, one a process and one a request. */
 	uint32_t refs;
 	/* Set for a script that is only to be read (worker_read_manifest). */
@@ -108,13 +126,37 @@ enum process_state {
 	PROCESS_ENDED,
 };
 
+/* What the sweep saw of a process (worker_load.c). */
+struct worker_load {
+	/* CPU time, ns, when it was looked at, and what was read from its ring and finished by then. */
+	uint64_t cpu_ns;
+	uint64_t seen_at;
+	uint32_t consumed;
+	uint64_t finished_seen;
+	/* Requests that it has ended. */
+	uint64_t finished;
+	/* Looks one after the other that found it busy throughout. */
+	uint32_t busy_looks;
+	/* And that found it with records to read, and reading none. */
+	uint32_t still_looks;
+	/* It has records that it does not get round to: no more requests for it. */
+	bool stuck;
+	/* It runs only where nobody else wants the processor; since when it would not have to. */
+	bool demoted;
+	uint64_t light_since;
+};
+
 struct worker_process {
 	struct list host_link;
 	struct list script_link;
 	struct list wake_link;
+	/* In host->by_id. */
+	struct list id_link;
 	struct worker_host *host;
 	struct worker_script *script;
 	uint32_t id;
+	/* As this process knows it; 0: not yet, or never. */
+	int32_t pid;
 	enum process_state state;
 	/* Why it was killed, for its requests; ERR_OK: it was idle. */
 	struct error reason;
@@ -129,8 +171,13 @@ struct worker_process {
 	struct pages heap;
 	/* Requests in it by link, the oldest first, and by slot. */
 	struct list requests;
-	struct worker_request *slots[WORKER_CONCURRENCY_MAX];
+	struct worker_request **slots;
+	uint32_t slot_room;
 	uint32_t request_count;
+	/* Of these, those that wait for another function. */
+	uint32_t waiting_count;
+	/* Records that found no room on the ring, the oldest first. */
+	struct list outbox;
 	/* Counts requests, so that an old number does not name a new request. */
 	uint32_t generation;
 	/* Batches of it that are out. */
@@ -143,6 +190,11 @@ struct worker_process {
 	uint64_t kill_at;
 	uint64_t wakes_since;
 	uint32_t empty_wakes;
+	/* It had loaded its script. */
+	bool was_ready;
+	struct worker_load load;
+	/* Bytes logged while no request ran. */
+	uint64_t logged;
 };
 
 enum request_state {
@@ -162,11 +214,19 @@ struct worker_request {
 	/* As records name it: generation * 256 + slot + 1. */
 	uint32_t number;
 	void *owner;
+	/* ns of clock_now: the client's (0: none), and when the handler has had its time. */
 	uint64_t deadline;
 	uint64_t expires_at;
-	/* While queued. */
-	void *payload;
+	/* The owner's, for as long as the request is one. */
+	const void *payload;
 	size_t payload_bytes;
+	/* Workers that it was given to. */
+	uint32_t attempts;
+	/* The worker has said something about it, so it has begun. */
+	bool begun;
+	/* CPU time charged to it, ns; bytes that it logged. */
+	uint64_t cpu_ns;
+	uint64_t logged;
 	/* Calls since the last batch. */
 	struct call *calls;
 	uint32_t call_count;
@@ -201,9 +261,12 @@ struct worker_host *
 worker_host_ref(struct worker_host *host);
 void
 worker_host_unref(struct worker_host *host);
-/* Some process is busy: look after it. */
+/* The process of that id; NULL: it is none of this host. */
+struct worker_process *
+worker_host_find(struct worker_host *host, uint32_t id);
+/* Count it, and tell the path. */
 void
-worker_host_sweep(struct worker_host *host);
+worker_script_violated(struct worker_script *script, enum worker_violation violation);
 struct worker_script *
 worker_script_ref(struct worker_script *script);
 void
@@ -230,14 +293,55 @@ worker_request_fail(struct worker_request *request, const struct error *error);
 /* Free it, or keep it for the next one. */
 void
 worker_request_free(struct worker_request *request);
+void
+worker_request_delete(struct worker_request *request);
+/* Take a request back that its worker has not begun; it is in no list then, and QUEUED. False: it has. */
+bool
+worker_request_reclaim(struct worker_request *request);
+/* It went over a limit: fail it with the error set, and have its worker replaced; at once when it does not stop. */
+void
+worker_request_violate(struct worker_request *request, enum worker_violation violation);
+
+/* --- worker_queue.c ------------------------------------------------------------------------------------------------- */
+
+/* Into a worker, or into the queue. -1 with the error set. */
+int
+worker_queue_admit(struct worker_request *request) __attribute__((warn_unused_result));
+/* At the queue's front, whatever its length. */
+void
+worker_queue_return(struct worker_request *request);
+void
+worker_queue_leave(struct worker_request *request);
 /* Give waiting requests to workers that have a place. */
 void
 worker_queue_run(struct worker_script *script);
 /* Fail all that wait. */
 void
 worker_queue_fail(struct worker_script *script, const struct error *error);
+
+/* --- worker_sweep.c ------------------------------------------------------------------------------------------------- */
+
+/* Some process is busy: look after it. */
 void
-worker_request_delete(struct worker_request *request);
+worker_sweep_start(struct worker_host *host);
+
+/* --- worker_load.c -------------------------------------------------------------------------------------------------- */
+
+/* Look at a busy process: charge CPU time, lower its priority, start another worker when it is the bottleneck. */
+void
+worker_load_look(struct worker_process *process, uint64_t now);
+/* End workers that have been idle for long, start those that are to be there always. */
+void
+worker_load_trim(struct worker_host *host, uint64_t now);
+/* One more worker for the script, at the cost of an idle one of another script when there are too many. */
+struct worker_process *
+worker_load_start(struct worker_script *script);
+/* It takes requests: it is not about to be killed for a handler that does not stop. */
+bool
+worker_load_takes(const struct worker_process *process);
+/* Bytes of records that it has not read. */
+uint32_t
+worker_load_unread(const struct worker_process *process);
 
 /* --- worker_process.c ----------------------------------------------------------------------------------------------- */
 
@@ -278,6 +382,9 @@ worker_records_read(struct worker_process *process);
 
 /* --- worker_batch.c ------------------------------------------------------------------------------------------------- */
 
+/* The handler waits: for the batch that is out, or for one behind it. */
+bool
+worker_batch_is_awaited(const struct worker_request *request);
 /* A RECORD_CALL, a RECORD_BATCH of that request. -1 with the error set: a breach. */
 int
 worker_batch_add(struct worker_request *request, const struct record_call *record);

@@ -158,9 +158,17 @@ read_tests(const msgpack_object *map, struct worker_manifest *manifest)
 }
 
 static int
+read_limits(const msgpack_object *map, struct limits *limits)
+{
+	for (int i = 0; i < LIMITS_COUNT; i++)
+		if (read_whole(map, limits_table[i].name, limits_at(limits, &limits_table[i])) != 0)
+			return -1;
+	return limits_check(limits);
+}
+
+static int
 read_fields(const msgpack_object *map, struct worker_manifest *manifest)
 {
-	uint64_t concurrency = 0;
 	if (map->type != MSGPACK_OBJECT_MAP)
 		return wrong("it", "a map");
 	const msgpack_object *handler = find(map, "handler");
@@ -174,13 +182,8 @@ read_fields(const msgpack_object *map, struct worker_manifest *manifest)
 	    read_tests(map, manifest) != 0 ||
 	    read_number(map, "percentile", &manifest->slo_percentile) != 0 ||
 	    read_number(map, "ms", &manifest->slo_ms) != 0 ||
-	    read_whole(map, "timeout_ms", &manifest->timeout_ms) != 0 ||
-	    read_whole(map, "memory_bytes", &manifest->memory_bytes) != 0 ||
-	    read_whole(map, "concurrency", &concurrency) != 0)
+	    read_limits(map, &manifest->limits) != 0)
 		return -1;
-	if (concurrency > WORKER_CONCURRENCY_MAX)
-		return wrong("concurrency", "smaller");
-	manifest->concurrency = (uint32_t)concurrency;
 	return 0;
 }
 

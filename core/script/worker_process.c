@@ -79,7 +79,7 @@ static int
 order_fork(struct worker_process *process, int memory)
 {
 	struct zygote_spawn spawn = { .id = process->id,
-				      .memory_bytes = process->script->memory_bytes,
+				      .memory_bytes = process->script->limits.memory_bytes,
 				      .heap_bytes = process->layout.heap_bytes,
 				      .start_bytes = process->script->start_bytes };
 	return zygote_spawn(&spawn, memory, process->wake_worker, process->wake_core);
@@ -103,6 +103,7 @@ set_up(struct worker_process *process)
 static void
 tear_down(struct worker_process *process)
 {
+	free(process->slots);
 	pages_destroy(&process->heap);
 	if (process->shared != NULL)
 		munmap(process->shared, process->layout.total);
@@ -122,6 +123,7 @@ count_wake(struct worker_process *process)
 		process->empty_wakes = 0;
 	}
 	if (++process->empty_wakes > WORKER_EMPTY_WAKES_MAX) {
+		worker_script_violated(process->script, WORKER_BROKE_PROTOCOL);
 		error_set(ERR_UNAVAILABLE, "function \"%s\": its worker floods the node with wakes",
 			  process->script->name);
 		worker_process_kill(process, error_last());
@@ -156,7 +158,10 @@ link_process(struct worker_process *process)
 	worker_host_ref(process->host);
 	worker_script_ref(script);
 	list_push_back(&process->host->processes, &process->host_link);
+	list_push_back(&process->host->by_id[process->id % WORKER_BUCKETS], &process->id_link);
 	list_push_back(&script->processes, &process->script_link);
+	process->host->process_count++;
+	process->host->totals.started++;
 	script->process_count++;
 	script->started++;
 	process->poll.data = process;
@@ -177,8 +182,9 @@ worker_process_start(struct worker_script *script)
 	process->id = ++last_id;
 	process->wake_worker = process->wake_core = -1;
 	process->layout = record_layout(script->heap_bytes);
-	process->started_at = process->wakes_since = clock_now();
+	process->started_at = process->wakes_since = process->load.seen_at = clock_now();
 	list_create(&process->requests);
+	list_create(&process->outbox);
 	list_create(&process->wake_link);
 	if (set_up(process) != 0 ||
 	    uv_poll_init(script->host->options.loop, &process->poll, process->wake_core) != 0) {
@@ -200,10 +206,12 @@ worker_process_count_busy(struct worker_process *process)
 		return;
 	process->busy = busy;
 	host->busy_count = busy ? host->busy_count + 1 : host->busy_count - 1;
+	process->load.stuck = false;
+	process->load.busy_looks = 0;
 	if (!busy)
 		process->idle_since = clock_now();
 	else
-		worker_host_sweep(host);
+		worker_sweep_start(host);
 }
 
 /* --- writing to it -------------------------------------------------------------------------------------------------- */
@@ -260,6 +268,13 @@ worker_process_kill(struct worker_process *process, const struct error *reason)
 	zygote_kill(process->id);
 }
 
+static enum worker_violation
+violation_of(int status)
+{
+	bool forbidden = status != -1 && WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
+	return forbidden ? WORKER_BROKE_SANDBOX : WORKER_CRASHED;
+}
+
 /* What a worker's status of waitpid means to its requests. */
 static void
 set_end_error(const struct worker_process *process, int status)
@@ -267,7 +282,7 @@ set_end_error(const struct worker_process *process, int status)
 	const char *name = process->script->name;
 	if (process->reason.code != ERR_OK)
 		error_restore(&process->reason);
-	else if (process->host->zygote_gone)
+	else if (process->host->zygote == ZYGOTE_DIES)
 		error_set(ERR_UNAVAILABLE, "function \"%s\": its worker died with the zygote",
 			  name);
 	else if (status == -1)
@@ -286,6 +301,19 @@ set_end_error(const struct worker_process *process, int status)
 		error_set(ERR_UNAVAILABLE,
 			  "function \"%s\": its worker exited with status %d while the request ran",
 			  name, WEXITSTATUS(status));
+}
+
+/* What it had not begun goes to another worker, unless several have died of it: who knows. */
+static void
+return_unbegun(struct worker_process *process)
+{
+	struct list *link = process->requests.prev;
+	while (link != &process->requests) {
+		struct worker_request *request = list_entry(link, struct worker_request, link);
+		link = link->prev;
+		if (request->attempts < WORKER_ATTEMPTS_MAX && worker_request_reclaim(request))
+			worker_queue_return(request);
+	}
 }
 
 static void
@@ -328,18 +356,25 @@ worker_process_ended(struct worker_process *process, int status)
 	/* What it said before its end counts. */
 	while (process->state < PROCESS_KILLED && worker_records_read(process))
 		continue;
-	bool crashed = process->state < PROCESS_KILLED || process->reason.code != ERR_OK;
+	bool by_itself = process->state < PROCESS_KILLED;
+	bool crashed = by_itself || process->reason.code != ERR_OK;
+	if (by_itself && process->host->zygote != ZYGOTE_DIES)
+		worker_script_violated(script, violation_of(status));
 	process->state = PROCESS_ENDED;
 	set_end_error(process, status);
 	struct error error = *error_last();
 	uv_poll_stop(&process->poll);
 	worker_process_count_busy(process);
 	list_remove(&process->host_link);
+	list_remove(&process->id_link);
 	list_remove(&process->script_link);
 	list_remove(&process->wake_link);
+	process->host->process_count--;
 	script->process_count--;
 	script->crashed += crashed;
 	worker_script_ref(script);
+	if (process->was_ready)
+		return_unbegun(process);
 	fail_all(process, &error);
 	worker_manifest_finish(script, NULL, &error);
 	worker_process_settle(process);

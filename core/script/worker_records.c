@@ -23,12 +23,13 @@ record_f(struct worker_process *process, const union copied *record);
 static struct worker_request *
 find_request(struct worker_process *process, uint32_t number)
 {
-	uint32_t slot = (number & 0xff) - 1;
-	if (slot >= WORKER_CONCURRENCY_MAX || process->slots[slot] == NULL ||
+	uint32_t slot = record_place(number) - 1;
+	if (slot >= process->slot_room || process->slots[slot] == NULL ||
 	    process->slots[slot]->number != number) {
 		error_set(ERR_INVALID_ARGUMENT, "request %u is not in this worker", number);
 		return NULL;
 	}
+	process->slots[slot]->begun = true;
 	return process->slots[slot];
 }
 
@@ -74,9 +75,6 @@ payload_of(struct worker_process *process, const struct record_text *text, const
 	if (payload->bytes > process->layout.heap_bytes ||
 	    payload->offset > process->layout.heap_bytes - payload->bytes)
 		return error_set(ERR_INVALID_ARGUMENT, "payload: lies outside the heap");
-	if (payload->bytes > WORKER_REPLY_MAX)
-		return error_set(ERR_RESOURCE_EXHAUSTED, "payload: %zu bytes, at most %d", *bytes,
-				 WORKER_REPLY_MAX);
 	if (grow_scratch(process->host, *bytes) != 0)
 		return -1;
 	memcpy(process->host->scratch,
@@ -103,6 +101,7 @@ on_ready(struct worker_process *process, const union copied *record)
 	if (process->state != PROCESS_LOADING)
 		return error_set(ERR_INVALID_ARGUMENT, "ready twice");
 	process->state = PROCESS_READY;
+	process->was_ready = true;
 	worker_process_count_busy(process);
 	return 0;
 }
@@ -144,6 +143,16 @@ on_batch(struct worker_process *process, const union copied *record)
 	return 0;
 }
 
+static void
+refuse_reply(struct worker_request *request, size_t bytes)
+{
+	const struct worker_script *script = request->script;
+	error_set(ERR_RESOURCE_EXHAUSTED,
+		  "function \"%s\": the reply has %zu bytes, its limit is %llu", script->name,
+		  bytes, (unsigned long long)script->limits.reply_bytes);
+	worker_request_violate(request, WORKER_OVER_REPLY);
+}
+
 static int
 on_reply(struct worker_process *process, const union copied *record)
 {
@@ -156,6 +165,8 @@ on_reply(struct worker_process *process, const union copied *record)
 		return -1;
 	if (request->batch_out && request->state != REQUEST_DROPPED)
 		return error_set(ERR_INVALID_ARGUMENT, "a reply while a batch is out");
+	if (request->state != REQUEST_DROPPED && bytes > request->script->limits.reply_bytes)
+		refuse_reply(request, bytes);
 	if (request->state != REQUEST_DROPPED)
 		options->events.reply(options->context, request->owner, data, bytes);
 	trim_scratch(process->host);
@@ -211,6 +222,7 @@ on_failed(struct worker_process *process, const union copied *record)
 	if ((record->header.flags & RECORD_SPENT) != 0 && process->state == PROCESS_READY) {
 		process->state = PROCESS_DRAINING;
 		process->script->crashed++;
+		worker_script_violated(process->script, WORKER_OVER_MEMORY);
 	}
 	if (request->state != REQUEST_DROPPED) {
 		const struct worker_options *options = &process->host->options;
@@ -222,16 +234,45 @@ on_failed(struct worker_process *process, const union copied *record)
 	return 0;
 }
 
+/* Count what a request, or the script outside of any, has logged: false when that is over the limit. */
+static bool
+count_log(struct worker_process *process, struct worker_request *request, size_t bytes)
+{
+	const struct worker_script *script = process->script;
+	uint64_t *logged = request != NULL ? &request->logged : &process->logged;
+	bool was_over = *logged > script->limits.log_bytes;
+	*logged += bytes + 1;
+	if (*logged <= script->limits.log_bytes || was_over)
+		return !was_over;
+	error_set(ERR_RESOURCE_EXHAUSTED,
+		  "function \"%s\": logged more than its limit of %llu bytes", script->name,
+		  (unsigned long long)script->limits.log_bytes);
+	if (request != NULL) {
+		worker_request_violate(request, WORKER_OVER_LOG);
+	} else {
+		worker_script_violated(process->script, WORKER_OVER_LOG);
+		worker_process_kill(process, error_last());
+	}
+	return false;
+}
+
 static int
 on_log(struct worker_process *process, const union copied *record)
 {
 	const struct worker_options *options = &process->host->options;
+	struct worker_request *request = NULL;
 	const void *data = NULL;
 	size_t bytes;
+	if (record->header.request != 0 &&
+	    (request = find_request(process, record->header.request)) == NULL)
+		return -1;
 	if (payload_of(process, &record->text, &data, &bytes) != 0)
 		return -1;
-	if (options->events.log != NULL)
-		options->events.log(options->context, process->script, data, bytes);
+	if (request != NULL && request->state == REQUEST_DROPPED)
+		return 0;
+	if (count_log(process, request, bytes) && options->events.log != NULL &&
+	    process->script->owner != NULL)
+		options->events.log(options->context, process->script->owner, data, bytes);
 	return 0;
 }
 
@@ -270,6 +311,7 @@ static void
 breach(struct worker_process *process)
 {
 	struct error why = *error_last();
+	worker_script_violated(process->script, WORKER_BROKE_PROTOCOL);
 	error_set(ERR_UNAVAILABLE,
 		  "function \"%s\": its worker broke the protocol and was ended: %s",
 		  process->script->name, why.message);

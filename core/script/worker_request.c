@@ -9,6 +9,7 @@ enum {
 	/* Requests kept for reuse, and the most calls that one of them keeps room for. */
 	SPARE_MAX = 256,
 	SPARE_CALLS_MAX = 16,
+	NS_PER_MS = 1000000,
 };
 
 /* --- making and freeing --------------------------------------------------------------------------------------------- */
@@ -35,7 +36,6 @@ worker_request_delete(struct worker_request *request)
 {
 	worker_batch_drop_queued(request);
 	arena_destroy(&request->arena);
-	free(request->payload);
 	free(request->calls);
 	free(request->sent);
 	free(request->live);
@@ -54,7 +54,6 @@ wipe(struct worker_request *request)
 					.live = request->live,
 					.live_room = request->live_room };
 	worker_batch_drop_queued(request);
-	free(request->payload);
 	*request = clean;
 	if (request->arena.used > 0)
 		arena_reset(&request->arena);
@@ -78,203 +77,7 @@ worker_request_free(struct worker_request *request)
 	worker_script_unref(script);
 }
 
-/* --- into a worker -------------------------------------------------------------------------------------------------- */
-
-/* Put the payload where the record says: behind it, or into the heap. -1 with RESOURCE_EXHAUSTED. */
-static int
-place_payload(struct worker_process *process, const void *payload, size_t bytes,
-	      struct record_payload *place)
-{
-	size_t offset;
-	*place = (struct record_payload){ RECORD_HERE, bytes };
-	if (bytes <= WORKER_INLINE_MAX)
-		return 0;
-	if (pages_alloc(&process->heap, bytes, &offset) != 0)
-		return -1;
-	memcpy(process->shared + process->layout.core_heap + offset, payload, bytes);
-	place->offset = offset;
-	return 0;
-}
-
-static uint32_t
-free_slot(const struct worker_process *process)
-{
-	uint32_t slot = 0;
-	while (process->slots[slot] != NULL)
-		slot++;
-	return slot;
-}
-
-/* Make it one of the process's requests. */
-static void
-settle_in(struct worker_request *request, struct worker_process *process)
-{
-	uint32_t slot = free_slot(process);
-	process->generation = (process->generation + 1) & 0xffffff;
-	request->number = process->generation << 8 | (slot + 1);
-	request->process = process;
-	request->state = REQUEST_RUNNING;
-	request->expires_at = clock_now() + process->script->timeout_ns;
-	process->slots[slot] = request;
-	process->request_count++;
-	process->script->running_count++;
-	list_push_back(&process->requests, &request->link);
-	worker_process_count_busy(process);
-}
-
-/* Give a request that is in no list to a worker with a place. -1 with the error set: its payload does not fit now. */
-static int
-give(struct worker_request *request, struct worker_process *process, const void *payload,
-     size_t bytes)
-{
-	struct record_payload place;
-	if (place_payload(process, payload, bytes, &place) != 0)
-		return -1;
-	bool here = place.offset == RECORD_HERE;
-	settle_in(request, process);
-	struct record_invoke *invoke = worker_process_reserve(
-		process, RECORD_INVOKE, request->number, sizeof(*invoke) + (here ? bytes : 0));
-	/* Without room the worker was killed, and the request shares its fate. */
-	if (invoke == NULL)
-		return 0;
-	invoke->deadline = request->deadline;
-	invoke->payload = place;
-	if (here)
-		memcpy(invoke + 1, payload, bytes);
-	worker_process_send(process);
-	return 0;
-}
-
-/* It takes requests: it is not about to be killed for a handler that does not stop. */
-static bool
-takes_requests(const struct worker_process *process)
-{
-	return process->state <= PROCESS_READY && process->kill_at == 0;
-}
-
-/* A worker of the script with a place for one more; NULL: none. */
-static struct worker_process *
-find_place(struct worker_script *script)
-{
-	list_each(link, &script->processes) {
-		struct worker_process *process =
-			list_entry(link, struct worker_process, script_link);
-		if (takes_requests(process) && process->request_count < script->concurrency)
-			return process;
-	}
-	return NULL;
-}
-
-/* Workers that take requests or will. */
-static bool
-has_worker(const struct worker_script *script)
-{
-	list_each(link, &script->processes)
-		if (takes_requests(list_entry(link, struct worker_process, script_link)))
-			return true;
-	return false;
-}
-
-/* --- the queue ------------------------------------------------------------------------------------------------------ */
-
-static int
-enqueue(struct worker_request *request, const void *payload, size_t bytes)
-{
-	struct worker_script *script = request->script;
-	if (script->queue_count >= WORKER_QUEUE_MAX)
-		return error_set(ERR_RESOURCE_EXHAUSTED,
-				 "function \"%s\": %u requests are waiting for its worker",
-				 script->name, script->queue_count);
-	request->payload = malloc(bytes + 1);
-	if (request->payload == NULL)
-		return error_set(ERR_RESOURCE_EXHAUSTED, "no memory for a request of %zu bytes",
-				 bytes);
-	memcpy(request->payload, payload, bytes);
-	request->payload_bytes = bytes;
-	request->state = REQUEST_QUEUED;
-	list_push_back(&script->queue, &request->link);
-	script->queue_count++;
-	return 0;
-}
-
-static void
-leave_queue(struct worker_request *request)
-{
-	list_remove(&request->link);
-	request->script->queue_count--;
-}
-
-void
-worker_queue_fail(struct worker_script *script, const struct error *error)
-{
-	while (!list_is_empty(&script->queue)) {
-		struct worker_request *request =
-			list_entry(script->queue.next, struct worker_request, link);
-		worker_request_fail(request, error);
-		worker_request_end(request);
-	}
-}
-
-/* A worker with a place, started if the script has none. NULL: all are full; or with *failed set, none can be had. */
-static struct worker_process *
-obtain_place(struct worker_script *script, bool *failed)
-{
-	struct worker_process *process = find_place(script);
-	if (process == NULL && !has_worker(script)) {
-		process = worker_process_start(script);
-		*failed = process == NULL;
-	}
-	return process;
-}
-
-void
-worker_queue_run(struct worker_script *script)
-{
-	bool failed = false;
-	while (!list_is_empty(&script->queue) && !script->host->deleted) {
-		struct worker_process *process = obtain_place(script, &failed);
-		struct worker_request *request =
-			list_entry(script->queue.next, struct worker_request, link);
-		if (failed) {
-			struct error error = *error_last();
-			worker_queue_fail(script, &error);
-			return;
-		}
-		if (process == NULL)
-			return;
-		leave_queue(request);
-		if (give(request, process, request->payload, request->payload_bytes) == 0)
-			continue;
-		/* Whoever holds the heap will give it back; when nobody does, it never fits. */
-		list_push_front(&script->queue, &request->link);
-		script->queue_count++;
-		if (process->request_count > 0)
-			return;
-		struct error error = *error_last();
-		worker_request_fail(request, &error);
-		worker_request_end(request);
-	}
-}
-
 /* --- from the path -------------------------------------------------------------------------------------------------- */
-
-/* Into a worker, or into the queue. */
-static int
-admit(struct worker_request *request, const void *payload, size_t bytes)
-{
-	struct worker_script *script = request->script;
-	bool failed = false;
-	if (!list_is_empty(&script->queue))
-		return enqueue(request, payload, bytes);
-	struct worker_process *process = obtain_place(script, &failed);
-	if (failed)
-		return -1;
-	if (process == NULL)
-		return enqueue(request, payload, bytes);
-	if (give(request, process, payload, bytes) == 0)
-		return 0;
-	return process->request_count > 0 ? enqueue(request, payload, bytes) : -1;
-}
 
 struct worker_request *
 worker_invoke(struct worker_script *script, const void *payload, size_t bytes, uint64_t deadline,
@@ -289,7 +92,9 @@ worker_invoke(struct worker_script *script, const void *payload, size_t bytes, u
 	request->script = worker_script_ref(script);
 	request->owner = owner;
 	request->deadline = deadline;
-	if (admit(request, payload, bytes) == 0)
+	request->payload = payload;
+	request->payload_bytes = bytes;
+	if (worker_queue_admit(request) == 0)
 		return request;
 	worker_request_free(request);
 	return NULL;
@@ -307,16 +112,32 @@ send_cancel(struct worker_request *request)
 		worker_process_send(process);
 }
 
+/* A handler that was told to end has a while to do so, whatever time it had left. */
+static void
+shorten(struct worker_request *request)
+{
+	uint64_t until = clock_now() + (uint64_t)WORKER_CANCEL_MS * NS_PER_MS;
+	if (request->expires_at > until)
+		request->expires_at = until;
+}
+
 void
 worker_cancel(struct worker_request *request)
 {
+	struct worker_script *script = worker_script_ref(request->script);
 	assert(request->state == REQUEST_QUEUED || request->state == REQUEST_RUNNING);
-	bool queued = request->state == REQUEST_QUEUED;
-	request->state = queued ? REQUEST_QUEUED : REQUEST_DROPPED;
-	if (queued)
+	if (request->state == REQUEST_QUEUED) {
 		worker_request_end(request);
-	else
+	} else if (worker_request_reclaim(request)) {
+		request->state = REQUEST_DROPPED;
+		worker_request_end(request);
+		worker_queue_run(script);
+	} else {
+		request->state = REQUEST_DROPPED;
+		shorten(request);
 		send_cancel(request);
+	}
+	worker_script_unref(script);
 }
 
 /* --- its end -------------------------------------------------------------------------------------------------------- */
@@ -329,7 +150,7 @@ worker_request_fail(struct worker_request *request, const struct error *error)
 	if (request->state == REQUEST_DROPPED || host->deleted)
 		return;
 	if (queued)
-		leave_queue(request);
+		worker_queue_leave(request);
 	request->state = REQUEST_DROPPED;
 	if (!queued && request->process->state < PROCESS_KILLED)
 		send_cancel(request);
@@ -341,21 +162,55 @@ static void
 move_out(struct worker_request *request)
 {
 	struct worker_process *process = request->process;
-	process->slots[(request->number & 0xff) - 1] = NULL;
+	process->slots[record_place(request->number) - 1] = NULL;
 	process->request_count--;
 	request->script->running_count--;
 	list_remove(&request->link);
 	worker_process_count_busy(process);
 }
 
+bool
+worker_request_reclaim(struct worker_request *request)
+{
+	struct worker_process *process = request->process;
+	struct record_controls *controls = (struct record_controls *)process->shared;
+	if (request->state != REQUEST_RUNNING || request->begun ||
+	    !record_claim(controls, request->number))
+		return false;
+	move_out(request);
+	request->process = NULL;
+	request->state = REQUEST_QUEUED;
+	return true;
+}
+
+void
+worker_request_violate(struct worker_request *request, enum worker_violation violation)
+{
+	struct worker_process *process = request->process;
+	struct error why = *error_last();
+	uint64_t now = clock_now();
+	bool waits = worker_batch_is_awaited(request);
+	worker_script_violated(request->script, violation);
+	worker_request_fail(request, &why);
+	if (waits)
+		return;
+	if (process->state == PROCESS_READY)
+		process->state = PROCESS_DRAINING;
+	request->expires_at = now;
+	if (process->kill_at == 0)
+		process->kill_at = now + (uint64_t)WORKER_GRACE_MS * NS_PER_MS;
+}
+
 void
 worker_request_end(struct worker_request *request)
 {
 	struct worker_script *script = worker_script_ref(request->script);
-	if (request->state == REQUEST_QUEUED)
-		leave_queue(request);
-	else if (request->process != NULL)
+	if (request->process != NULL) {
+		request->process->load.finished++;
 		move_out(request);
+	} else if (request->state == REQUEST_QUEUED) {
+		worker_queue_leave(request);
+	}
 	request->state = REQUEST_ENDED;
 	if (!request->batch_out)
 		worker_request_free(request);

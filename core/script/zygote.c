@@ -2,51 +2,74 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <sched.h>
+#include <fcntl.h>
 #include <signal.h>
-#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
-#include "script/child.h"
 
-/* The one zygote of this process. */
+/* The one zygote of this process, and its keeper. */
 static struct {
-	pid_t pid;
+	pid_t keeper_pid;
+	int keeper;
+	/* -1: none was started. */
 	int socket;
+	/* Its hello has come. */
+	bool is_ready;
 	char isolation[ZYGOTE_TEXT_BYTES];
-} zygote = { .socket = -1 };
+} zygote = { .keeper = -1, .socket = -1 };
 
 /* --- forking it ----------------------------------------------------------------------------------------------------- */
 
-/* Sets of namespaces to try, the best first. The zygote is in them, and its workers with it. */
-static const struct {
-	unsigned long flags;
-	const char *text;
-} namespaces[] = {
-	{ CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS,
-	  "pid mount net ipc" },
-	{ CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS,
-	  "user pid mount net ipc" },
-	{ CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC, "user net ipc" },
-};
-
-/* Fork into the best set that the kernel grants; *isolation names it. fork() itself has no flags, hence the bare call. */
-static pid_t
-fork_isolated(const char **isolation)
+static int
+start_keeper(void)
 {
-	for (size_t i = 0; CHILD_IS_CONFINED && i < sizeof(namespaces) / sizeof(*namespaces); i++) {
-		*isolation = namespaces[i].text;
-		long pid = syscall(SYS_clone, namespaces[i].flags | SIGCHLD, 0, 0, 0, 0);
-		if (pid >= 0)
-			return (pid_t)pid;
+	int pair[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+		return error_set_errno("the zygote's keeper");
+	pid_t pid = fork();
+	if (pid == 0)
+		zygote_keep(pair[1]);
+	close(pair[1]);
+	if (pid < 0) {
+		error_set_errno("fork of the zygote's keeper");
+		close(pair[0]);
+		return -1;
 	}
-	*isolation = "";
-	return fork();
+	zygote.keeper_pid = pid;
+	zygote.keeper = pair[0];
+	return 0;
+}
+
+/* Have a zygote forked; our end of its socket, or -1 with the error set. */
+static int
+order_zygote(void)
+{
+	static const char order = 'z';
+	int pair[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+		return error_set_errno("the zygote's socket");
+	int status = zygote_send_message(zygote.keeper, &order, sizeof(order), &pair[1], 1);
+	close(pair[1]);
+	if (status == 0)
+		return pair[0];
+	close(pair[0]);
+	return error_set(ERR_UNAVAILABLE, "the zygote's keeper has gone: %s", strerror(errno));
+}
+
+static int
+take_hello(struct zygote_hello *hello)
+{
+	hello->text[sizeof(hello->text) - 1] = '\0';
+	if (hello->status != 0)
+		return error_set(ERR_UNAVAILABLE, "the zygote: %s", hello->text);
+	memcpy(zygote.isolation, hello->text, sizeof(zygote.isolation));
+	zygote.is_ready = true;
+	return 0;
 }
 
 static int
@@ -59,52 +82,52 @@ wait_hello(void)
 	while (got < 0 && errno == EINTR);
 	if (got != sizeof(hello))
 		return error_set(ERR_UNAVAILABLE, "the zygote ended before it was ready");
-	hello.text[sizeof(hello.text) - 1] = '\0';
-	if (hello.status != 0)
-		return error_set(ERR_UNAVAILABLE, "the zygote: %s", hello.text);
-	memcpy(zygote.isolation, hello.text, sizeof(zygote.isolation));
-	return 0;
+	return take_hello(&hello);
 }
 
 int
 zygote_start(void)
 {
-	int pair[2];
-	const char *isolation;
 	assert(zygote.socket < 0);
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+	if (start_keeper() != 0)
+		return -1;
+	zygote.socket = order_zygote();
+	if (zygote.socket < 0 || wait_hello() != 0) {
+		zygote_stop();
+		return -1;
+	}
+	return 0;
+}
+
+int
+zygote_restart(void)
+{
+	int socket = order_zygote();
+	if (socket < 0)
+		return -1;
+	int status = dup3(socket, zygote.socket, O_CLOEXEC);
+	close(socket);
+	if (status < 0)
 		return error_set_errno("the zygote's socket");
-	pid_t pid = fork_isolated(&isolation);
-	if (pid == 0)
-		zygote_main(pair[1], isolation);
-	close(pair[1]);
-	zygote.pid = pid;
-	zygote.socket = pair[0];
-	if (pid < 0) {
-		error_set_errno("fork of the zygote");
-		zygote_stop();
-		return -1;
-	}
-	if (wait_hello() != 0) {
-		zygote_stop();
-		return -1;
-	}
+	zygote.is_ready = false;
 	return 0;
 }
 
 void
 zygote_stop(void)
 {
-	if (zygote.socket < 0)
-		return;
-	close(zygote.socket);
-	zygote.socket = -1;
-	if (zygote.pid > 0) {
-		kill(zygote.pid, SIGKILL);
-		while (waitpid(zygote.pid, NULL, 0) < 0 && errno == EINTR)
+	if (zygote.socket >= 0)
+		close(zygote.socket);
+	if (zygote.keeper >= 0)
+		close(zygote.keeper);
+	zygote.socket = zygote.keeper = -1;
+	if (zygote.keeper_pid > 0) {
+		kill(zygote.keeper_pid, SIGKILL);
+		while (waitpid(zygote.keeper_pid, NULL, 0) < 0 && errno == EINTR)
 			continue;
 	}
-	zygote.pid = 0;
+	zygote.keeper_pid = 0;
+	zygote.is_ready = false;
 }
 
 const char *
@@ -124,26 +147,9 @@ zygote_fd(void)
 static int
 send_command(const struct zygote_command *command, const int *fds, size_t fd_count)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(ZYGOTE_FDS * sizeof(int))];
-	struct iovec piece = { (void *)command, sizeof(*command) };
-	struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
 	if (zygote.socket < 0)
 		return error_set(ERR_UNAVAILABLE, "no zygote runs");
-	if (fd_count > 0) {
-		memset(control, 0, sizeof(control));
-		message.msg_control = control;
-		message.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
-		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-		header->cmsg_level = SOL_SOCKET;
-		header->cmsg_type = SCM_RIGHTS;
-		header->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
-		memcpy(CMSG_DATA(header), fds, fd_count * sizeof(int));
-	}
-	ssize_t sent;
-	do
-		sent = sendmsg(zygote.socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (sent < 0 && errno == EINTR);
-	if (sent == sizeof(*command))
+	if (zygote_send_message(zygote.socket, command, sizeof(*command), fds, fd_count) == 0)
 		return 0;
 	if (errno == EAGAIN)
 		return error_set(ERR_RESOURCE_EXHAUSTED, "the zygote is behind with its work");
@@ -166,13 +172,51 @@ zygote_kill(uint32_t id)
 }
 
 int
-zygote_receive(struct zygote_exit *report)
+zygote_demote(uint32_t id, bool demoted)
 {
+	struct zygote_command command = { .verb = demoted ? ZYGOTE_DEMOTE : ZYGOTE_RESTORE,
+					  .id = id };
+	return send_command(&command, NULL, 0);
+}
+
+/* The number here of the process that the file stands for; 0 where it cannot be known. */
+static int32_t
+pid_of(int pidfd)
+{
+	char path[64], line[128];
+	int pid = 0;
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	FILE *info = fopen(path, "re");
+	while (info != NULL && fgets(line, sizeof(line), info) != NULL)
+		if (sscanf(line, "Pid: %d", &pid) == 1)
+			break;
+	if (info != NULL)
+		fclose(info);
+	return pid > 0 ? pid : 0;
+}
+
+int
+zygote_receive(struct zygote_report *report)
+{
+	union {
+		struct zygote_hello hello;
+		struct zygote_report report;
+	} message;
+	int fds[ZYGOTE_FDS];
 	if (zygote.socket < 0)
 		return error_set(ERR_UNAVAILABLE, "no zygote runs");
-	ssize_t got = recv(zygote.socket, report, sizeof(*report), MSG_DONTWAIT);
-	if (got == sizeof(*report))
+	ssize_t got;
+	do
+		got = zygote_receive_message(zygote.socket, &message, sizeof(message), fds);
+	while (got == sizeof(message.hello) && !zygote.is_ready && take_hello(&message.hello) == 0);
+	if (got == sizeof(message.report)) {
+		*report = message.report;
+		if (fds[0] >= 0) {
+			report->pid = pid_of(fds[0]);
+			close(fds[0]);
+		}
 		return 1;
+	}
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	return error_set(ERR_UNAVAILABLE, "the zygote has gone");

@@ -2,18 +2,29 @@
  * The zygote: the small process that workers are forked from. It holds a Lua state with the worker library loaded, never maps
  * model memory, and obeys the core through a socket. This is the core's side, and what the two say to each other.
  *
+ * Between the core and the zygote stands the keeper: forked before the core has threads or models, it does nothing but fork
+ * a zygote when it is told to, so that one that has died can be replaced.
+ *
  * Started once a process, before threads; afterwards used from the main loop's thread. Nothing here blocks but
  * zygote_start.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
-/* Fork it and wait for its word that it is ready. -1 with the error set, its own when it has one. */
+/* Fork keeper and zygote and wait for the zygote's word that it is ready. -1 with the error set, its own when it has one. */
 int
 zygote_start(void);
-/* Ends it, and with it all workers. */
+/*
+ * The zygote has gone: have the keeper fork another, which takes orders at once and says later whether it is ready. Its
+ * socket has the old one's number (zygote_fd), which must not be polled meanwhile. -1 with UNAVAILABLE: the keeper is gone.
+ */
+int
+zygote_restart(void);
+/* Ends both, and with them all workers. */
 void
 zygote_stop(void);
 
@@ -44,22 +55,35 @@ zygote_spawn(const struct zygote_spawn *spawn, int memory, int wake_worker, int 
 int
 zygote_kill(uint32_t id);
 
-/* That worker has ended. */
-struct zygote_exit {
+/* From now on that worker runs only where nobody else wants the processor, or (false) as everybody. */
+int
+zygote_demote(uint32_t id, bool demoted);
+
+enum zygote_event {
+	/* A worker was forked; pid is its number here, 0 where it cannot be known. */
+	ZYGOTE_FORKED = 1,
+	/* It has ended; status as waitpid gives it, -1: it could not be forked. */
+	ZYGOTE_ENDED = 2,
+};
+
+struct zygote_report {
 	uint32_t id;
-	/* As waitpid gives it; -1: it could not be forked. */
+	uint32_t event;
 	int32_t status;
+	int32_t pid;
 };
 
 /* The next report: 1, 0 when there is none now, -1 with UNAVAILABLE when the zygote has gone. */
 int
-zygote_receive(struct zygote_exit *report) __attribute__((warn_unused_result));
+zygote_receive(struct zygote_report *report) __attribute__((warn_unused_result));
 
 /* --- between the two sides ------------------------------------------------------------------------------------------ */
 
 enum zygote_verb {
 	ZYGOTE_SPAWN = 1,
 	ZYGOTE_KILL = 2,
+	ZYGOTE_DEMOTE = 3,
+	ZYGOTE_RESTORE = 4,
 };
 
 enum { ZYGOTE_FDS = 3, ZYGOTE_TEXT_BYTES = 256 };
@@ -70,12 +94,23 @@ struct zygote_command {
 	struct zygote_spawn spawn;
 };
 
-/* The first thing the zygote says. */
+/* The first thing the zygote says; longer than a report. */
 struct zygote_hello {
 	/* 0: ready, text is its isolation; -1: text is why not. */
 	int32_t status;
 	char text[ZYGOTE_TEXT_BYTES];
 };
+
+/* One message with up to ZYGOTE_FDS files, which stay the sender's. -1 with errno set. */
+int
+zygote_send_message(int socket, const void *message, size_t bytes, const int *fds, size_t fd_count);
+/* Up to `bytes` of one message, without waiting; files that came with it go to fds, -1 where none did. As recvmsg. */
+ssize_t
+zygote_receive_message(int socket, void *message, size_t bytes, int *fds);
+
+/* The keeper's process, on its end of the socket; does not return. */
+_Noreturn void
+zygote_keep(int socket);
 
 /* The zygote's process, on its end of the socket; does not return. isolation: namespaces that it is in. */
 _Noreturn void

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,8 +71,6 @@ take_signals(void)
 	sigprocmask(SIG_SETMASK, &set, NULL);
 	self.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	/* A terminal's ^C is for the node, which then ends us. */
-	setsid();
 }
 
 /* An empty read-only root, where a mount namespace of our own allows it. */
@@ -91,13 +90,34 @@ empty_root(void)
 
 /* --- workers -------------------------------------------------------------------------------------------------------- */
 
+/* Waits for the core to read, should it be behind. */
 static void
-report(uint32_t id, int status)
+report(const struct zygote_report *report, const int *fd, size_t fd_count)
 {
-	struct zygote_exit exit = { .id = id, .status = status };
-	while (send(self.socket, &exit, sizeof(exit), MSG_NOSIGNAL) < 0)
-		if (errno != EINTR)
+	while (zygote_send_message(self.socket, report, sizeof(*report), fd, fd_count) != 0) {
+		struct pollfd room = { .fd = self.socket, .events = POLLOUT };
+		if (errno != EAGAIN)
 			_exit(0);
+		poll(&room, 1, -1);
+	}
+}
+
+static void
+report_end(uint32_t id, int status)
+{
+	struct zygote_report ended = { .id = id, .event = ZYGOTE_ENDED, .status = status };
+	report(&ended, NULL, 0);
+}
+
+/* The core's number of the worker, which is not ours in a namespace of our own, is found through a file that stands for it. */
+static void
+report_fork(uint32_t id, pid_t pid)
+{
+	struct zygote_report forked = { .id = id, .event = ZYGOTE_FORKED };
+	int file = (int)syscall(SYS_pidfd_open, pid, 0);
+	report(&forked, &file, file >= 0);
+	if (file >= 0)
+		close(file);
 }
 
 static bool
@@ -120,20 +140,42 @@ spawn(const struct zygote_spawn *order, const int *fds)
 	pid_t pid = make_room() ? fork() : -1;
 	if (pid == 0)
 		child_main(order, fds);
-	if (pid < 0)
-		report(order->id, -1);
-	else
-		self.workers[self.count++] = (struct offspring){ order->id, pid };
 	for (int i = 0; i < ZYGOTE_FDS; i++)
 		close(fds[i]);
+	if (pid < 0) {
+		report_end(order->id, -1);
+		return;
+	}
+	self.workers[self.count++] = (struct offspring){ order->id, pid };
+	report_fork(order->id, pid);
+}
+
+/* 0 when there is none. */
+static pid_t
+pid_of(uint32_t id)
+{
+	for (size_t i = 0; i < self.count; i++)
+		if (self.workers[i].id == id)
+			return self.workers[i].pid;
+	return 0;
 }
 
 static void
 kill_worker(uint32_t id)
 {
-	for (size_t i = 0; i < self.count; i++)
-		if (self.workers[i].id == id)
-			kill(self.workers[i].pid, SIGKILL);
+	pid_t pid = pid_of(id);
+	if (pid > 0)
+		kill(pid, SIGKILL);
+}
+
+/* A node without root cannot take it back: the core replaces such a worker when it is done. */
+static void
+set_demoted(uint32_t id, bool demoted)
+{
+	struct sched_param none = { 0 };
+	pid_t pid = pid_of(id);
+	if (pid > 0)
+		sched_setscheduler(pid, demoted ? SCHED_IDLE : SCHED_OTHER, &none);
 }
 
 /* Not reaped before it is looked up, so the number cannot stand for another process. */
@@ -143,7 +185,7 @@ forget(pid_t pid, int status)
 	for (size_t i = 0; i < self.count; i++) {
 		if (self.workers[i].pid != pid)
 			continue;
-		report(self.workers[i].id, status);
+		report_end(self.workers[i].id, status);
 		self.workers[i] = self.workers[--self.count];
 		return;
 	}
@@ -170,29 +212,21 @@ obey(const struct zygote_command *command, const int *fds)
 		spawn(&command->spawn, fds);
 	else if (command->verb == ZYGOTE_KILL)
 		kill_worker(command->id);
+	else
+		set_demoted(command->id, command->verb == ZYGOTE_DEMOTE);
 }
 
 /* One command; ends the zygote when the core has gone. */
 static void
 receive(void)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(ZYGOTE_FDS * sizeof(int))];
 	struct zygote_command command;
-	int fds[ZYGOTE_FDS] = { -1, -1, -1 };
-	struct iovec piece = { &command, sizeof(command) };
-	struct msghdr message = { .msg_iov = &piece,
-				  .msg_iovlen = 1,
-				  .msg_control = control,
-				  .msg_controllen = sizeof(control) };
-	ssize_t got = recvmsg(self.socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	int fds[ZYGOTE_FDS];
+	ssize_t got = zygote_receive_message(self.socket, &command, sizeof(command), fds);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (got != sizeof(command))
 		_exit(0);
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-	if (header != NULL && header->cmsg_type == SCM_RIGHTS &&
-	    header->cmsg_len == CMSG_LEN(sizeof(fds)))
-		memcpy(fds, CMSG_DATA(header), sizeof(fds));
 	obey(&command, fds);
 }
 

@@ -7,7 +7,7 @@ local HANDLERS = {
   echo = "return { handler = function(_, req) return req end }",
   fail = "return { handler = function() error 'this is wrong' end }",
   spin = "return { limits = { timeout_ms = 300 }, handler = function() while true do end end }",
-  hang = "return { handler = function() while true do end end }",
+  hang = "return { handler = function() print 'hangs' while true do end end }",
   net = [[
     local tide = require "tidepool"
     return {
@@ -134,12 +134,12 @@ describe("a function with a handler", function()
     local runs
     for _ = 1, 100 do
       os.execute "sleep 0.01"
-      for _, f in ipairs(c:call "function.list") do runs = runs or (f.name == "hang" and f.workers > 0) end
+      runs = c:call("function.logs", "hang")[1]
       if runs then break end
     end
-    assert.is_true(runs)
-    -- The node's child is the zygote, and the newest of its children is this worker.
-    os.execute(("pkill -9 -n -P $(pgrep -P %d)"):format(running.pid))
+    assert.equal("hangs", runs)
+    -- Of the node's child, the zygote's keeper, the child is the zygote, and the newest of its children is this worker.
+    os.execute(("pkill -9 -n -P $(pgrep -P $(pgrep -P %d))"):format(running.pid))
     local result, message, code = pending:wait()
     assert.is_nil(result)
     assert.equal("UNAVAILABLE", code)

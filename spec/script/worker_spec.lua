@@ -20,18 +20,22 @@ local function pids_of(name)
   return found
 end
 
+local function parent_of(pid)
+  local status = io.open("/proc/" .. pid .. "/status")
+  local parent = status and tonumber(status:read("*a"):match "PPid:%s+(%d+)")
+  if status then status:close() end
+  return parent
+end
+
 -- Workers of this process's zygote alone: other nodes may run on the machine.
 local function worker_pids()
   local own = {}
   for _, pid in ipairs(pids_of "tidepool-worker") do
-    local status = io.open("/proc/" .. pid .. "/status")
-    local parent = status and tonumber(status:read("*a"):match "PPid:%s+(%d+)")
-    if status then status:close() end
-    local parent_status = parent and io.open("/proc/" .. parent .. "/status")
-    local grandparent = parent_status and tonumber(parent_status:read("*a"):match "PPid:%s+(%d+)")
-    if parent_status then parent_status:close() end
+    local parent = parent_of(pid)
+    -- Between us and the zygote there is its keeper.
+    local keeper = parent and parent_of(parent)
     local me = tonumber(io.open("/proc/self/stat"):read "*n")
-    if grandparent == me then own[#own + 1] = pid end
+    if keeper and parent_of(keeper) == me then own[#own + 1] = pid end
   end
   return own
 end
@@ -556,7 +560,8 @@ describe("worker", function()
       assert.equal("labels.json", ffi.string(manifest.file_sources[0]))
       assert.same({ 98, 12.5 }, { manifest.slo_percentile, manifest.slo_ms })
       assert.same({ 2000, 64 * 2 ^ 20, 8 },
-        { tonumber(manifest.timeout_ms), tonumber(manifest.memory_bytes), manifest.concurrency })
+        { tonumber(manifest.limits.timeout_ms), tonumber(manifest.limits.memory_bytes),
+          tonumber(manifest.limits.concurrency) })
     end)
 
     it("a model alone is enough", function()

@@ -37,7 +37,7 @@ function Rig:script(source, fields)
     file_names[#file_names + 1], file_data[#file_data + 1], file_bytes[#file_bytes + 1] = name, text, #text
   end
   options.name, options.chunk = fields.name or "f", fields.chunk or "f.lua"
-  options.generation = 1
+  options.generation, options.owner = 1, self.rig
   options.source, options.source_bytes = source, #source
   local names = ffi.new("const char *[?]", #model_names + 1, model_names)
   local outputs = ffi.new("uint32_t[?]", #model_outputs + 1, model_outputs)
@@ -46,7 +46,10 @@ function Rig:script(source, fields)
   for i, text in ipairs(file_data) do data[i - 1] = ffi.cast("const char *", text) end
   options.model_count, options.models, options.model_outputs = #model_names, names, outputs
   options.file_count, options.file_names, options.file_data, options.file_bytes = #file_names, files, data, bytes
-  for _, name in ipairs { "timeout_ms", "memory_bytes", "concurrency" } do options[name] = fields[name] or 0 end
+  for i = 0, C.LIMITS_COUNT - 1 do
+    local name = ffi.string(C.limits_table[i].name)
+    options.limits[name] = fields[name] or 0
+  end
   local script = C.worker_script_new(C.rig_host(self.rig), options)
   if script == nil then return nil, last_error() end
   return script

@@ -36,6 +36,7 @@ struct entry {
 	struct value *values;
 	const struct call_batch *held;
 	bool bench;
+	void *payload;
 };
 
 struct rig {
@@ -219,7 +220,7 @@ on_failed(void *context, void *owner, const struct error *error)
 }
 
 static void
-on_log(void *context, const struct worker_script *script, const char *text, size_t length)
+on_log(void *context, void *owner, const char *text, size_t length)
 {
 	struct rig *rig = context;
 	char line[8192];
@@ -269,6 +270,7 @@ rig_new(const struct rig_options *options)
 		.context = rig,
 		.tracebacks = options->tracebacks,
 		.idle_ms = options->idle_ms,
+		.processes = options->processes,
 	};
 	rig->host = worker_host_new(&host);
 	if (rig->host == NULL)
@@ -292,6 +294,7 @@ rig_delete(struct rig *rig)
 	for (uint32_t i = 0; i < rig->count; i++) {
 		free_values(rig->entries[i]);
 		free(rig->entries[i]->reply);
+		free(rig->entries[i]->payload);
 		free(rig->entries[i]);
 	}
 	free(rig->entries);
@@ -321,7 +324,9 @@ rig_invoke(struct rig *rig, struct worker_script *script, const void *payload, s
 {
 	struct entry *entry = add_entry(rig);
 	entry->started_at = clock_now();
-	entry->request = worker_invoke(script, payload, bytes, 0, entry);
+	entry->payload = malloc(bytes + 1);
+	memcpy(entry->payload, payload, bytes);
+	entry->request = worker_invoke(script, entry->payload, bytes, 0, entry);
 	return entry->request == NULL ? -1 : (int)rig->count - 1;
 }
 
@@ -445,6 +450,25 @@ uint32_t
 rig_number(struct rig *rig, int request)
 {
 	return rig->entries[request]->request->number;
+}
+
+static int
+only_child(int pid)
+{
+	char path[64];
+	int child = 0;
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	FILE *file = fopen(path, "r");
+	if (file == NULL || fscanf(file, "%d", &child) != 1)
+		abort();
+	fclose(file);
+	return child;
+}
+
+int
+rig_zygote_pid(void)
+{
+	return only_child(only_child(getpid()));
 }
 
 size_t

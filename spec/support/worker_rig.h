@@ -15,6 +15,8 @@ struct rig;
 struct rig_options {
 	uint64_t idle_ms;
 	bool tracebacks;
+	/* Most workers; 0: as the host has it. */
+	uint32_t processes;
 	/* Batches wait for rig_release_batches. */
 	bool hold_batches;
 	/* Batches fail with INVALID_ARGUMENT "batch refused". */
@@ -77,6 +79,9 @@ rig_forge_position(struct rig *rig, struct worker_script *script, uint32_t ahead
 /* Number that records name that request by. */
 uint32_t
 rig_number(struct rig *rig, int request);
+/* The zygote's process: the child of this process's child, its keeper. */
+int
+rig_zygote_pid(void);
 /* Bytes of the core's heap that are given out in the script's first worker. */
 size_t
 rig_heap_used(struct rig *rig, struct worker_script *script);

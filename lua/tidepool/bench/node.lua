@@ -82,11 +82,13 @@ local function private_bytes(pid)
   return bytes
 end
 
---- Private memory of each worker, in bytes: the children of the node's child, which is the zygote.
+--- Private memory of each worker, in bytes: the node's child is the zygote's keeper, its child the zygote.
 function Node:worker_memory()
   local memory = {}
-  for _, zygote in ipairs(children(self.pid)) do
-    for _, worker in ipairs(children(zygote)) do memory[#memory + 1] = private_bytes(worker) end
+  for _, keeper in ipairs(children(self.pid)) do
+    for _, zygote in ipairs(children(keeper)) do
+      for _, worker in ipairs(children(zygote)) do memory[#memory + 1] = private_bytes(worker) end
+    end
   end
   return memory
 end

@@ -25,13 +25,25 @@ local function path(hops)
   return output.rows({ "STAGE", "COUNT", "MEAN", "P50", "P99" }, rows)
 end
 
+-- "3 running, 17 started; violations: 2 timeout, 1 memory"
+local function workers(figures)
+  local broken = {}
+  for kind, count in pairs(figures.violations) do
+    if count > 0 then broken[#broken + 1] = ("%d %s"):format(count, kind) end
+  end
+  table.sort(broken)
+  return ("workers: %d running, %d started; violations: %s"):format(figures.running, figures.started,
+    #broken > 0 and table.concat(broken, ", ") or "none")
+end
+
 local function to_text(status)
   return table.concat({
     ("tidepool %s, process %d, up %s, policy %s"):format(status.version, status.pid,
       output.duration(status.uptime_ms * 1000), status.policy),
     ("%d functions, %d models, %d connections; %d requests, %d errors, %d under way"):format(status.functions,
       status.models, status.connections, status.requests, status.errors, status.requests_under_way),
-    "workers: " .. tostring(status.isolation),
+    workers(status.workers),
+    "isolation: " .. tostring(status.isolation),
     "",
     devices(status.devices),
     "",

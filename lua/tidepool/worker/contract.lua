@@ -53,21 +53,33 @@ local function check_slo(chunk, slo)
   end
 end
 
-local limit_names = { timeout_ms = true, memory_mb = true, concurrency = true }
+-- The limits that a script may set (core/script/limits.c has their ranges): least, most where the node does not decide,
+-- whether whole; as the core calls them, and how many of its units are one of ours.
+local limit_rows = {
+  timeout_ms = { least = 1, core = "timeout_ms", unit = 1 },
+  cpu_ms = { least = 10, core = "cpu_ms", unit = 1 },
+  memory_mb = { least = 8, core = "memory_bytes", unit = 2 ^ 20 },
+  reply_kb = { least = 1, core = "reply_bytes", unit = 2 ^ 10 },
+  log_kb = { least = 1, core = "log_bytes", unit = 2 ^ 10 },
+  concurrency = { least = 1, most = 100, whole = true, core = "concurrency", unit = 1 },
+  queue = { least = 1, whole = true, core = "queue", unit = 1 },
+  workers_min = { least = 1, whole = true, core = "workers_min", unit = 1 },
+  workers_max = { least = 1, whole = true, core = "workers_max", unit = 1 },
+}
+
+local function check_limit(chunk, field, row, value)
+  if not is_positive(value) then wrong(chunk, field, "a positive number", value) end
+  if row.whole and (value ~= math.floor(value) or value > (row.most or 2 ^ 31)) then
+    wrong(chunk, field, row.most and ("a whole number from 1 to %d"):format(row.most) or "a whole number", value)
+  end
+  if value < row.least then wrong(chunk, field, "at least " .. row.least, value) end
+end
 
 local function check_limits(chunk, limits)
   if type(limits) ~= "table" then wrong(chunk, "limits", "a table", limits) end
-  check_fields(chunk, "limits.", limits, limit_names)
-  for name in pairs(limit_names) do
-    local value = limits[name]
-    if value ~= nil and not is_positive(value) then wrong(chunk, "limits." .. name, "a positive number", value) end
-  end
-  local concurrency = limits.concurrency
-  if concurrency and (concurrency ~= math.floor(concurrency) or concurrency > 100) then
-    wrong(chunk, "limits.concurrency", "a whole number from 1 to 100", concurrency)
-  end
-  if limits.memory_mb and limits.memory_mb < 8 then
-    wrong(chunk, "limits.memory_mb", "at least 8", limits.memory_mb)
+  check_fields(chunk, "limits.", limits, limit_rows)
+  for name, row in pairs(limit_rows) do
+    if limits[name] ~= nil then check_limit(chunk, "limits." .. name, row, limits[name]) end
   end
 end
 
@@ -140,8 +152,8 @@ local function sorted_pairs(map)
 end
 
 function M.manifest(declared)
-  local slo, limits = declared.slo or {}, declared.limits or {}
-  return {
+  local slo = declared.slo or {}
+  local manifest = {
     name = declared.name,
     handler = declared.handler ~= nil,
     tests = declared.test and msgpack.array(declared.test),
@@ -149,10 +161,11 @@ function M.manifest(declared)
     files = sorted_pairs(declared.files),
     percentile = slo.percentile,
     ms = slo.ms,
-    timeout_ms = limits.timeout_ms and math.ceil(limits.timeout_ms),
-    memory_bytes = limits.memory_mb and math.floor(limits.memory_mb * 2 ^ 20),
-    concurrency = limits.concurrency,
   }
+  for name, value in pairs(declared.limits or {}) do
+    manifest[limit_rows[name].core] = math.ceil(value * limit_rows[name].unit)
+  end
+  return manifest
 end
 
 return M
