@@ -117,6 +117,10 @@ int
 simulation_policy(struct simulation *simulation, const char *name, const char *source,
 		  uint64_t bytes, const char *config);
 
+/* Count anew from here on: what was counted of functions, devices and spans is forgotten. What the devices hold stays. */
+void
+simulation_forget(struct simulation *simulation);
+
 void
 simulation_counts(const struct simulation *simulation, uint32_t function,
 		  struct simulation_counts *counts);

@@ -142,18 +142,31 @@ describe("simulation", function()
     for _ = 1, 30 do add(simulation, model) end
     local list, total = {}, 0
     for i = 0, 99 do list[i + 1] = { 0, i % 30 } end
-    for _, name in ipairs { "edf", "fifo", "edf" } do
+    for _, name in ipairs { "edf", "torpor", "tide", "keepalive", "random", "edf" } do
       run(simulation, list, 50 + total)
       for i = 1, #list do list[i][1] = 50 + total end
-      simulation:policy(name, read("policies/" .. name .. ".lua"))
+      simulation:policy(name, read("policies/" .. name .. ".lua"), "{ admission = false }")
       total = total + 50
     end
     simulation:settle(1e12)
     local requests = 0
     for i = 0, 29 do requests = requests + simulation:counts(i).requests end
-    assert.equal(300, requests)
-    assert.equal(300, simulation:device(0, 0).jobs + simulation:device(0, 1).jobs)
+    assert.equal(600, requests)
+    assert.equal(600, simulation:device(0, 0).jobs + simulation:device(0, 1).jobs)
     assert.equal(0, (simulation:faults()))
+  end)
+
+  it("counts anew when told to, with what the devices hold left there", function()
+    simulation = new()
+    add(simulation, simulation:add_model { name = "m", bytes = 100e6, run_ns = 5 * MS })
+    run(simulation, { { 0, 0 } }, 100)
+    assert.equal(1, simulation:device(0, 0).loads)
+    simulation:forget()
+    assert.same({ 0, 0 }, { simulation:counts(0).requests, simulation:device(0, 0).busy_ns })
+    assert.equal(0, (simulation:spans()))
+    run(simulation, { { 200, 0 } }, 300)
+    assert.same({ 1, 5 * MS }, { simulation:counts(0).requests, simulation:counts(0).mean_ns })
+    assert.same({ jobs = 1, loads = 0, busy_ns = 5 * MS }, simulation:device(0, 0))
   end)
 
   it("refuses requests that are out of order, and functions that are not there", function()

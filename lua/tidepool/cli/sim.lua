@@ -72,7 +72,7 @@ local function simulate(options, profile, policy, count)
   local run = require "tidepool.sim.run"
   local ok, result, functions, spans = pcall(run.simulate, {
     profile = profile, policy = policy, rows = make_rows(options, count), arrivals = options.arrivals,
-    seed = options.seed, nodes = options.nodes, devices = options.gpus, models = options.models,
+    seed = options.seed, cold = options.cold, nodes = options.nodes, devices = options.gpus, models = options.models,
     spans = options.plot and 20000 or 0,
     group_bytes = options.group, native = options.native, memory = options.native and profile.native_memory or nil,
   })
@@ -120,6 +120,7 @@ return {
     parser:option("--seed", "Another number, other arrivals."):default "1":convert(tonumber)
     parser:option("--group", "Bytes of a group of a model's image."):convert(positive "--group")
     parser:option("--plot", "Write plots to this HTML file.")
+    parser:flag("--cold", "Begin with nothing on the devices, not with warm functions.")
     parser:flag("--native", "Functions are processes of their own: run times and memory accordingly.")
   end,
   run = function(options)

@@ -16,9 +16,11 @@ arrivals.__index = arrivals
 
 arrivals.kinds = { "poisson", "smooth" }
 
---- rows: rates by function and minute.
-function arrivals.new(kind, rows, seed)
-  return setmetatable({ kind = kind, rows = rows, source = random.new(seed, 3), last = 0, room = 0 }, arrivals)
+--- rows: rates by function and minute. start: when the first minute begins, ns; 0 when nil.
+function arrivals.new(kind, rows, seed, start)
+  start = start or 0
+  return setmetatable({ kind = kind, rows = rows, source = random.new(seed, 3), start = start, last = start, room = 0 },
+    arrivals)
 end
 
 local function make_room(self, count)
@@ -57,11 +59,11 @@ end
 -- The processes of all functions together are one of the sum of their rates, each event of which is a function's with
 -- the probability of its share.
 local function poisson(self, minute)
-  local rate, count, time = add_up(self, minute), 0, (minute - 1) * MINUTE_NS
+  local rate, count, time = add_up(self, minute), 0, self.start + (minute - 1) * MINUTE_NS
   if rate == 0 then return 0 end
   while true do
     time = time + self.source:exponential(MINUTE_NS / rate)
-    if time >= minute * MINUTE_NS then return count end
+    if time >= self.start + minute * MINUTE_NS then return count end
     make_room(self, count + 1)
     self.times[count] = math.floor(time)
     self.functions[count] = find(self, self.source:uniform() * rate)
@@ -81,7 +83,7 @@ local function smooth(self, minute)
   end
   if count == 0 then return 0 end
   self.source:shuffle(self.functions, count, 0)
-  local time, gap_ms = math.max(self.last, (minute - 1) * MINUTE_NS), MINUTE_NS / MS / count
+  local time, gap_ms = math.max(self.last, self.start + (minute - 1) * MINUTE_NS), MINUTE_NS / MS / count
   for i = 0, count - 1 do
     time = time + self.source:poisson(gap_ms) * MS
     self.times[i] = time

@@ -61,6 +61,12 @@ function core:settle(until_ns)
   return ffi.C.simulation_settle(self.handle, until_ns)
 end
 
+--- Count anew from here on.
+function core:forget()
+  ffi.C.simulation_forget(self.handle)
+end
+
+--- Replace the policy on all nodes, jobs and all.
 function core:policy(name, source, config)
   if ffi.C.simulation_policy(self.handle, name, source, #source, config) ~= 0 then failure() end
 end

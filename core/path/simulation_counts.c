@@ -1,0 +1,82 @@
+/* What became of a simulation's requests, and how busy its devices were. */
+#include <string.h>
+
+#include "path/simulation_parts.h"
+
+void
+simulation_counts(const struct simulation *simulation, uint32_t function,
+		  struct simulation_counts *counts)
+{
+	const struct engine_function *entry = simulation->functions[function].entry;
+	*counts = (struct simulation_counts){ .requests = entry->view.requests,
+					      .in_time = entry->view.in_time,
+					      .refused = (double)entry->refused,
+					      .errors = (double)entry->errors,
+					      .mean_ns = entry->view.mean_ns,
+					      .max_ns = (double)entry->latency.max };
+}
+
+double
+simulation_quantile(const struct simulation *simulation, uint32_t function, double q)
+{
+	return (double)histogram_quantile(&simulation->functions[function].entry->latency, q);
+}
+
+double
+simulation_quantile_of_all(const struct simulation *simulation, double q)
+{
+	static struct histogram all;
+	memset(&all, 0, sizeof(all));
+	for (uint32_t i = 0; i < simulation->function_count; i++) {
+		const struct histogram *one = &simulation->functions[i].entry->latency;
+		all.count += one->count;
+		all.max = one->max > all.max ? one->max : all.max;
+		for (uint32_t k = 0; k < HISTOGRAM_BUCKETS; k++)
+			all.buckets[k] += one->buckets[k];
+	}
+	return (double)histogram_quantile(&all, q);
+}
+
+void
+simulation_device(const struct simulation *simulation, uint32_t node, uint32_t device,
+		  struct simulation_device *counts)
+{
+	const struct engine_device *from = &simulation->nodes[node].engine.devices[device];
+	*counts = simulation->nodes[node].counts[device];
+	counts->busy_ns = (double)from->busy_ns;
+	counts->jobs = (double)from->jobs;
+}
+
+uint64_t
+simulation_faults(const struct simulation *simulation, const char **why)
+{
+	*why = simulation->faults > 0 ? simulation->fault : NULL;
+	return simulation->faults;
+}
+
+static void
+forget_function(struct engine_function *entry)
+{
+	entry->view.requests = entry->view.in_time = entry->view.mean_ns = 0;
+	entry->refused = entry->errors = 0;
+	memset(&entry->latency, 0, sizeof(entry->latency));
+}
+
+static void
+forget_devices(struct simulation_node *node)
+{
+	for (uint32_t i = 0; i < node->engine.device_count; i++) {
+		node->engine.devices[i].busy_ns = node->engine.devices[i].jobs = 0;
+		node->counts[i] = (struct simulation_device){ 0 };
+	}
+}
+
+void
+simulation_forget(struct simulation *simulation)
+{
+	for (uint32_t i = 0; i < simulation->function_count; i++)
+		forget_function(simulation->functions[i].entry);
+	for (uint32_t i = 0; i < simulation->node_count; i++)
+		forget_devices(&simulation->nodes[i]);
+	simulation->span_count = 0;
+}
