@@ -4,32 +4,13 @@ local client = require "tidepool.client"
 local failure = require "tidepool.cli.failure"
 local load = require "tidepool.bench.load"
 local node = require "tidepool.bench.node"
+local onnx = require "tidepool.bench.onnx"
 local output = require "tidepool.cli.output"
 local summary = require "tidepool.bench.summary"
 local yardstick = require "tidepool.bench.yardstick"
 
 local EMPTY = "return { handler = function() end }"
 local TINY = "return { models = { net = 'sum.onnx' } }"
-
--- A field of a protocol buffer: a string (or message) of under 128 bytes, or a number of under 128.
-local function field(number, value)
-  if type(value) == "number" then return string.char(number * 8, value) end
-  return string.char(number * 8 + 2, #value) .. value
-end
-
--- An ONNX value of type FP32 and shape [1]; field numbers here and below are those of onnx.proto.
-local function tensor_info(name)
-  local shape = field(1, field(1, 1))
-  return field(1, name) .. field(2, field(1, field(1, 1) .. field(2, shape)))
-end
-
--- The ONNX file of y = a + b.
-local function sum_model()
-  local add = field(1, "a") .. field(1, "b") .. field(2, "y") .. field(4, "Add")
-  local graph = field(1, add) .. field(2, "sum") .. field(11, tensor_info "a") .. field(11, tensor_info "b")
-    .. field(12, tensor_info "y")
-  return field(1, 8) .. field(7, graph) .. field(8, field(2, 13))
-end
 
 local function deploy(connection, name, source, models)
   local _, message = connection:call("function.deploy", {
@@ -40,7 +21,7 @@ end
 
 local function deploy_all(connection)
   deploy(connection, "empty", EMPTY)
-  deploy(connection, "tiny", TINY, { net = { data = client.bin(sum_model()) } })
+  deploy(connection, "tiny", TINY, { net = { data = client.bin(onnx.sum()) } })
   local one = client.tensor("FP32", { 1 }, { 1 })
   local result, message = connection:invoke("tiny", { a = one, b = one })
   if message then failure.raise("tiny: %s", message) end
