@@ -335,6 +335,27 @@ place_values(struct compiler *compiler, const struct node *const *nodes)
 	}
 }
 
+/* All parameters are known now: cut them into groups, and say in which ones the steps find them. */
+static int
+cut_parameters(struct compiler *compiler)
+{
+	struct program *program = compiler->program;
+	if (compiler->pack->closed)
+		return 0;
+	if (pack_cut(compiler->pack) != 0)
+		return -1;
+	for (uint32_t i = 0; i < program->info.step_count; i++) {
+		struct step *step = &program->steps[i];
+		for (uint32_t k = 0; k < step->input_count; k++)
+			if (step->inputs[k].place == PLACE_GROUP)
+				pack_find_group(compiler->pack, step->inputs[k].offset,
+						&step->inputs[k].index, &step->inputs[k].offset);
+		step->groups = 0;
+		count_groups(program, step);
+	}
+	return 0;
+}
+
 /* --- the whole ---------------------------------------------------------------------------------------------------- */
 
 static int
@@ -402,7 +423,7 @@ lower(struct compiler *compiler, const struct tensor_type *inputs)
 	place_values(compiler, nodes);
 	if (place_literals(compiler) != 0)
 		return -1;
-	if (report_ports(compiler, inputs) != 0)
+	if (cut_parameters(compiler) != 0 || report_ports(compiler, inputs) != 0)
 		return -1;
 	return program_finish(compiler->program);
 }

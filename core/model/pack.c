@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "device/pool.h"
+#include "model/cut.h"
 
 enum { FIRST_ROOM = 64 };
 
@@ -71,53 +71,6 @@ round_up(size_t bytes)
 	return (bytes + PACK_ALIGNMENT - 1) / PACK_ALIGNMENT * PACK_ALIGNMENT;
 }
 
-static uint64_t
-units(uint64_t bytes)
-{
-	return (bytes + POOL_UNIT - 1) / POOL_UNIT;
-}
-
-/*
- * Whether a parameter of so many bytes belongs to that group. A group takes whole units of a device's pool, so one that
- * must be larger than group_bytes, for a large parameter, is filled up to the end of its last unit, and two groups become
- * one where that saves a unit.
- */
-static bool
-belongs_to(const struct pack *pack, const struct image_group *group, size_t bytes)
-{
-	uint64_t together = group->bytes + bytes;
-	if (together <= pack->group_bytes)
-		return true;
-	if (pack->group_bytes < POOL_UNIT)
-		return false;
-	if (units(together) == units(group->bytes))
-		return true;
-	return units(together) < units(group->bytes) + units(bytes) &&
-	       units(together) <= 2 * units(pack->group_bytes);
-}
-
-/* The group that the next parameter goes to: the last one, or a new one. */
-static struct image_group *
-group_for(struct pack *pack, size_t bytes)
-{
-	struct image_group *last =
-		pack->group_count != 0 ? &pack->groups[pack->group_count - 1] : NULL;
-	if (last != NULL && belongs_to(pack, last, bytes))
-		return last;
-	if (pack->group_count == pack->group_room) {
-		uint32_t room = pack->group_room == 0 ? FIRST_ROOM : 2 * pack->group_room;
-		struct image_group *groups = realloc(pack->groups, room * sizeof(groups[0]));
-		if (groups == NULL) {
-			error_set(ERR_RESOURCE_EXHAUSTED, "no memory for %u groups", room);
-			return NULL;
-		}
-		pack->groups = groups;
-		pack->group_room = room;
-	}
-	pack->groups[pack->group_count] = (struct image_group){ .offset = pack_bytes(pack) };
-	return &pack->groups[pack->group_count++];
-}
-
 const struct pack_entry *
 pack_add(struct pack *pack, const struct constant *constant, const char *key,
 	 const void *descriptor, size_t descriptor_bytes, size_t bytes, void **buffer)
@@ -133,26 +86,83 @@ pack_add(struct pack *pack, const struct constant *constant, const char *key,
 		error_set(ERR_RESOURCE_EXHAUSTED, "no memory for a parameter of %zu bytes", bytes);
 		return NULL;
 	}
-	struct image_group *group = group_for(pack, rounded);
-	if (group == NULL) {
-		free(memory);
-		return NULL;
-	}
 	memset((char *)memory + bytes, 0, rounded - bytes);
 	struct pack_entry *entry = &pack->entries[pack->count];
 	memset(entry, 0, sizeof(*entry));
 	entry->value = (uint32_t)value;
-	entry->group = pack->group_count - 1;
-	entry->offset = group->bytes;
+	entry->offset = pack->bytes;
 	entry->bytes = bytes;
 	entry->descriptor_bytes = (uint32_t)descriptor_bytes;
 	memcpy(entry->key, key, strlen(key));
 	if (descriptor_bytes != 0)
 		memcpy(entry->descriptor, descriptor, descriptor_bytes);
-	group->bytes += rounded;
+	pack->bytes += rounded;
 	pack->buffers[pack->count++] = memory;
 	*buffer = memory;
 	return entry;
+}
+
+/* The entry's bytes in the image while nothing is cut. */
+static uint64_t
+entry_bytes(const struct pack *pack, uint32_t entry)
+{
+	uint64_t end = entry + 1 < pack->count ? pack->entries[entry + 1].offset : pack->bytes;
+	return end - pack->entries[entry].offset;
+}
+
+/* Entries first … end-1 become group g. */
+static void
+make_group(struct pack *pack, uint32_t g, uint32_t first, uint32_t end)
+{
+	uint64_t from = pack->entries[first].offset;
+	uint64_t to = end < pack->count ? pack->entries[end].offset : pack->bytes;
+	pack->groups[g] = (struct image_group){ .offset = from, .bytes = to - from };
+	for (uint32_t i = first; i < end; i++)
+		pack->entries[i].group = g;
+}
+
+int
+pack_cut(struct pack *pack)
+{
+	uint64_t *bytes = malloc((pack->count + 1) * sizeof(bytes[0]));
+	uint32_t *ends = malloc((pack->count + 1) * sizeof(ends[0]));
+	uint32_t count = 0, first = 0;
+	assert(!pack->closed && pack->groups == NULL);
+	if (bytes != NULL && ends != NULL) {
+		for (uint32_t i = 0; i < pack->count; i++)
+			bytes[i] = entry_bytes(pack, i);
+		count = cut_groups(bytes, pack->count, pack->group_bytes, ends);
+		pack->groups = calloc(count + 1, sizeof(pack->groups[0]));
+	}
+	if (pack->groups == NULL || (count == 0 && pack->count != 0)) {
+		free(bytes);
+		free(ends);
+		return error_set(ERR_RESOURCE_EXHAUSTED,
+				 "no memory for the groups of %u parameters", pack->count);
+	}
+	for (uint32_t g = 0; g < count; first = ends[g++])
+		make_group(pack, g, first, ends[g]);
+	for (uint32_t i = 0; i < pack->count; i++)
+		pack->entries[i].offset -= pack->groups[pack->entries[i].group].offset;
+	pack->group_count = count;
+	free(bytes);
+	free(ends);
+	return 0;
+}
+
+void
+pack_find_group(const struct pack *pack, uint64_t place, uint32_t *group, uint64_t *offset)
+{
+	uint32_t low = 0, high = pack->group_count;
+	while (high - low > 1) {
+		uint32_t middle = low + (high - low) / 2;
+		if (pack->groups[middle].offset <= place)
+			low = middle;
+		else
+			high = middle;
+	}
+	*group = low;
+	*offset = place - pack->groups[low].offset;
 }
 
 uint64_t

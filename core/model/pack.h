@@ -1,7 +1,7 @@
 /*
  * Packing: a model's parameters in the forms that its kernels want, in order of first use, cut into groups. The entries say
  * which constant lies where and how; they are stored with the image, so that a program compiled later finds and uses the
- * same forms. While open, entries are added; once closed (the image exists) it is read only, and any thread may look.
+ * same forms. While open, entries are added, all of them in group 0 until they are cut; once closed (the image exists) it is read only, and any thread may look.
  */
 #pragma once
 
@@ -25,7 +25,7 @@ struct pack_entry {
 	/* Index of the constant's value in the model's graph. */
 	uint32_t value;
 	uint32_t group;
-	/* From the start of the group. */
+	/* From the start of the group; of the image while nothing is cut. */
 	uint64_t offset;
 	uint64_t bytes;
 	/* Kind of form: an operator's key, "" for as it is. */
@@ -45,8 +45,9 @@ struct pack {
 	struct pack_entry *entries;
 	/* While open: the parameters' bytes, one allocation an entry. */
 	void **buffers;
+	/* Of all entries so far, before they are cut. */
+	uint64_t bytes;
 	uint32_t group_count;
-	uint32_t group_room;
 	struct image_group *groups;
 };
 
@@ -71,6 +72,14 @@ pack_value(const struct pack *pack, const struct constant *constant);
 const struct pack_entry *
 pack_add(struct pack *pack, const struct constant *constant, const char *key,
 	 const void *descriptor, size_t descriptor_bytes, size_t bytes, void **buffer);
+
+/* Cut what was added into groups of about group_bytes; nothing is added after that. RESOURCE_EXHAUSTED. */
+int
+pack_cut(struct pack *pack);
+
+/* Where bytes that lie at `place` in the whole image are after the cut. */
+void
+pack_find_group(const struct pack *pack, uint64_t place, uint32_t *group, uint64_t *offset);
 
 /* Bytes from the start of the image to the end of the last group. */
 uint64_t

@@ -16,12 +16,14 @@
 #include "path/handle.h"
 #include "path/job.h"
 #include "path/loop.h"
+#include "path/methods.h"
 #include "path/methods_policy.h"
 #include "path/models.h"
 #include "path/request.h"
 #include "path/schedule.h"
 #include "path/state.h"
 #include "path/submit.h"
+#include "path/tracing.h"
 #include "path/view.h"
 
 enum {
@@ -101,6 +103,7 @@ open_device(struct engine *engine, uint32_t id)
 	    (properties->peer_rate > 0 && device->copy_peer == NULL) || submit_start(device) != 0)
 		return error_wrap("devices[%u]", id + 1);
 	device->is_running = true;
+	tracing_device(device);
 	view_device_memory(device);
 	view_device_busy(device, NULL);
 	log_info("device %u: %s %s, %llu MiB, %u threads", id, device_kind_name(properties->kind),
@@ -278,6 +281,7 @@ open_loop(struct engine *engine)
 	if (uv_loop_init(&engine->loop) != 0)
 		return error_set(ERR_RESOURCE_EXHAUSTED, "node: cannot make an event loop");
 	uv_timer_init(&engine->loop, &engine->tick);
+	uv_timer_init(&engine->loop, &engine->trace.timer);
 	uv_check_init(&engine->loop, &engine->check);
 	uv_signal_init(&engine->loop, &engine->sigint);
 	uv_signal_init(&engine->loop, &engine->sigterm);
@@ -288,6 +292,7 @@ open_loop(struct engine *engine)
 	uv_signal_start(&engine->sigint, on_signal, SIGINT);
 	uv_signal_start(&engine->sigterm, on_signal, SIGTERM);
 	signal(SIGPIPE, SIG_IGN);
+	tracing_open();
 	return submit_open(engine);
 }
 
@@ -423,6 +428,7 @@ engine_close(struct engine *engine)
 		folder_close(engine->folder);
 	engine->folder = NULL;
 	deploy_stop(engine);
+	methods_trace_close(engine);
 	if (engine->policy_watch != NULL)
 		watch_delete(engine->policy_watch);
 	if (engine->server != NULL)

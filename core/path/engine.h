@@ -26,6 +26,7 @@
 #include "script/worker.h"
 
 struct job;
+struct pending;
 
 enum {
 	ENGINE_NAME_BYTES = 128,
@@ -86,6 +87,15 @@ struct engine_device {
 	/* Models that were brought to it, in whole or in part, and those of them that no job had asked for yet. */
 	uint64_t loads_begun;
 	uint64_t prefetches;
+	/* Times that groups of a model were taken from it. */
+	uint64_t evictions;
+	/* Its rows in traces (tracing.h). */
+	struct {
+		uint32_t jobs;
+		uint32_t loads;
+		uint32_t loads_ahead;
+		uint32_t memory;
+	} rows;
 };
 
 /* A model that functions use, by name. Counted: the registry's own reference, and one a generation. */
@@ -211,6 +221,13 @@ struct engine {
 	uint32_t idle_job_count;
 	uint32_t request_count;
 	uint64_t next_job_id;
+
+	/* The trace that is being made; pending NULL: none. */
+	struct {
+		struct pending *pending;
+		uint64_t started_at;
+		uv_timer_t timer;
+	} trace;
 
 	struct route_stats stats;
 	uint64_t requests;

@@ -17,6 +17,7 @@
 #include "path/schedule.h"
 #include "path/submit.h"
 #include "path/swap.h"
+#include "path/tracing.h"
 #include "path/view.h"
 
 enum {
@@ -278,6 +279,13 @@ measure(struct job *job, uint64_t now)
 	}
 }
 
+static uint64_t
+brought_bytes(const struct job *job, uint32_t m)
+{
+	const struct image *image = model_image(job->models[m]->model);
+	return image_bytes_of(image, image->group_count - job->brought[m], image->group_count);
+}
+
 void
 execute_loaded(struct job *job)
 {
@@ -290,10 +298,10 @@ execute_loaded(struct job *job)
 	for (uint32_t m = 0; m < job->model_count; m++) {
 		if (job->loads[m] == NULL)
 			continue;
-		const struct image *image = model_image(job->models[m]->model);
+		uint64_t brought = brought_bytes(job, m);
 		from_disk |= job->from_disk[m];
-		bytes += image_bytes_of(image, image->group_count - job->brought[m],
-					image->group_count);
+		tracing_load(job->device, job->models[m], job->started_at, brought, false);
+		bytes += brought;
 		swap_finish_load(job, m, error);
 	}
 	if (error == NULL && job->copies_alone && job->peer == NULL && !from_disk)
@@ -358,7 +366,9 @@ static bool
 leave_device(struct job *job)
 {
 	struct engine_device *device = job->device;
-	measure(job, clock_now());
+	uint64_t now = clock_now();
+	measure(job, now);
+	tracing_job(job, now);
 	/* A run beside a copy that failed computed with what was not there. */
 	if (job->outcome.code == ERR_OK && job->load_outcome.code != ERR_OK)
 		job->outcome = job->load_outcome;

@@ -7,7 +7,7 @@
 
 static const struct method *const tables[] = {
 	methods_of_node,   methods_of_functions, methods_of_models,
-	methods_of_policy, methods_of_devices,
+	methods_of_policy, methods_of_devices,   methods_of_trace,
 };
 
 enum { TABLES = sizeof(tables) / sizeof(tables[0]) };

@@ -29,6 +29,11 @@ extern const struct method methods_of_functions[];
 extern const struct method methods_of_models[];
 extern const struct method methods_of_policy[];
 extern const struct method methods_of_devices[];
+extern const struct method methods_of_trace[];
+
+/* The node ends: end the trace that is being made, if any. */
+void
+methods_trace_close(struct engine *engine);
 
 /* True for methods that an unauthenticated client may call. */
 bool

@@ -179,7 +179,7 @@ write_device(struct writer *writer, const struct engine_device *device)
 	const struct device_properties *properties = device_properties(device->device);
 	struct pool_stats stats;
 	pool_stats(device->pool, &stats);
-	writer_map(writer, 14);
+	writer_map(writer, 15);
 	write_uint(writer, "id", device->view.id);
 	writer_string(writer, "kind");
 	writer_string(writer, device_kind_name(properties->kind));
@@ -195,6 +195,7 @@ write_device(struct writer *writer, const struct engine_device *device)
 	write_uint(writer, "busy_us", device->busy_ns / 1000);
 	write_uint(writer, "loads", device->loads_begun);
 	write_uint(writer, "prefetches", device->prefetches);
+	write_uint(writer, "evictions", device->evictions);
 	write_uint(writer, "load_rate", (uint64_t)device->load_rate);
 	writer_string(writer, "switch");
 	writer_int(writer, properties->switch_id);

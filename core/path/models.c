@@ -10,6 +10,7 @@
 #include "path/generations.h"
 #include "path/schedule.h"
 #include "path/state.h"
+#include "path/tracing.h"
 #include "path/view.h"
 
 static int
@@ -193,6 +194,8 @@ models_trim(struct engine *engine, uint32_t id, struct engine_device *device, ui
 	if (model == NULL || model->residency[device->view.id] == NULL)
 		return 0;
 	uint64_t freed = residency_trim(model->residency[device->view.id], keep);
+	device->evictions += freed > 0;
+	tracing_evict(device, model, freed);
 	view_residency_changed(model, device);
 	return freed;
 }

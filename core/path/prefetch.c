@@ -7,6 +7,7 @@
 #include "path/models.h"
 #include "path/schedule.h"
 #include "path/swap.h"
+#include "path/tracing.h"
 #include "path/view.h"
 
 void
@@ -35,6 +36,7 @@ finish(void *owner)
 			 prefetch->outcome.message);
 	else if (prefetch->began_at != 0 && !prefetch->from_disk)
 		view_load_measured(device, prefetch->bytes, clock_now() - prefetch->began_at);
+	tracing_load(device, model, prefetch->issued_at, prefetch->bytes, true);
 	swap_end_load(device, model, prefetch->load, failed ? &prefetch->outcome : NULL);
 	prefetch->model = NULL;
 	device->view.prefetching = -1;
@@ -107,7 +109,8 @@ begin(struct engine_device *device, struct engine_model *model)
 		prefetch->model = models_ref(model);
 		prefetch->load = load;
 		prefetch->bytes = image_bytes_of(image, had, residency_groups(residency));
-		prefetch->began_at = alone ? clock_now() : 0;
+		prefetch->issued_at = clock_now();
+		prefetch->began_at = alone ? prefetch->issued_at : 0;
 		prefetch->errand.run = issue;
 		device->view.prefetching = (int32_t)model->view.id;
 		device->prefetches++;

@@ -29,6 +29,7 @@ struct prefetch {
 	uint32_t label;
 	/* When it was begun, ns of clock_now; 0 when other copies were under way then, so that its time says nothing. */
 	uint64_t began_at;
+	uint64_t issued_at;
 	/* Of the copy stream; code ERR_OK when all went well. */
 	struct error outcome;
 };

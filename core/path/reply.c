@@ -6,6 +6,7 @@
 #include "path/functions.h"
 #include "path/job.h"
 #include "path/request.h"
+#include "path/tracing.h"
 
 /* `{retry_after_ms=…}` for clients that were turned away. */
 static void
@@ -67,6 +68,7 @@ int
 path_reply(struct request *request)
 {
 	request->engine->errors += request->error != NULL;
+	tracing_request(request);
 	if (request->generation != NULL && request->ended == NULL)
 		count(request);
 	if (request->client != NULL && request->wants_reply)

@@ -7,6 +7,7 @@
 #include "path/job.h"
 #include "path/request.h"
 #include "path/submit.h"
+#include "path/tracing.h"
 
 static const struct hop {
 	const char *name;
@@ -29,9 +30,11 @@ static void
 stamp(struct request *request, enum route_stage stage)
 {
 	uint64_t now = clock_now();
-	if (request->stamps[ROUTE_accept] != 0)
-		histogram_add(&request->engine->stats.hops[request->stage],
-			      now - request->stamps[request->stage]);
+	if (request->stamps[ROUTE_accept] != 0) {
+		uint64_t since = request->stamps[request->stage];
+		histogram_add(&request->engine->stats.hops[request->stage], now - since);
+		tracing_stage(request, request->stage, since, now);
+	}
 	request->stamps[stage] = now;
 	request->stage = stage;
 }

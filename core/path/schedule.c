@@ -7,6 +7,7 @@
 #include "path/engine.h"
 #include "path/job.h"
 #include "path/request.h"
+#include "path/tracing.h"
 #include "path/view.h"
 
 /* A compilation on a pool thread. */
@@ -231,7 +232,9 @@ schedule_dispatch(struct engine *engine)
 	engine->in_dispatch = true;
 	engine->wants_dispatch = false;
 	struct policy_verdict verdict;
-	engine->view.now = (double)clock_now();
+	uint64_t from = clock_now();
+	uint32_t count = 0;
+	engine->view.now = (double)from;
 	while (policy_dispatch(engine->policy, &verdict) == 1) {
 		struct job *job = job_of_view(verdict.job);
 		job->device = &engine->devices[verdict.device];
@@ -240,10 +243,12 @@ schedule_dispatch(struct engine *engine)
 		job->peer = has_peer ? &engine->devices[verdict.peer] : NULL;
 		job->shares_sources = verdict.source == VIEW_SOURCE_BOTH;
 		job->state = JOB_PLACED;
+		count++;
 		route_resume(job->request);
 		engine->view.now = (double)clock_now();
 	}
 	prefetch_look_ahead(engine);
+	tracing_dispatch(from, count);
 	engine->in_dispatch = false;
 }
 

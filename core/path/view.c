@@ -7,6 +7,7 @@
 #include "path/job.h"
 #include "path/request.h"
 #include "path/tensors.h"
+#include "path/tracing.h"
 
 enum {
 	FIRST_ROOM = 64,
@@ -194,6 +195,7 @@ view_device_memory(struct engine_device *device)
 	pool_stats(device->pool, &stats);
 	device->view.capacity = (double)stats.capacity;
 	device->view.free_bytes = (double)(stats.capacity - stats.used);
+	tracing_memory(device, stats.used);
 }
 
 /* How long the job will be on the device, as far as its first model tells. 0: not known. */

@@ -14,7 +14,7 @@ local cli = {}
 
 local names = {
   "serve", "deploy", "rollback", "remove", "invoke", "functions", "logs", "models", "devices", "policy", "status",
-  "import", "bench", "sim", "paper", "fetch", "version",
+  "trace", "import", "bench", "sim", "paper", "fetch", "version",
 }
 
 local function add_command(parser, name)
