@@ -62,10 +62,12 @@ normal_row(float *out, const float *in, int64_t n, float mean, float inverse, co
 	   const float *bias)
 {
 	if (bias == NULL) {
+		IN_PLACE_LOOP
 		for (int64_t i = 0; i < n; i++)
 			out[i] = (in[i] - mean) * inverse * scale[i];
 		return;
 	}
+	IN_PLACE_LOOP
 	for (int64_t i = 0; i < n; i++)
 		out[i] = (in[i] - mean) * inverse * scale[i] + bias[i];
 }

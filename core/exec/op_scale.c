@@ -32,6 +32,7 @@ struct scale_run {
 TARGET_CLONES static void
 scale_plain(float *out, const float *in, int64_t n, float factor, float summand)
 {
+	IN_PLACE_LOOP
 	for (int64_t i = 0; i < n; i++)
 		out[i] = in[i] * factor + summand;
 }

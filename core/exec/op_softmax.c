@@ -41,9 +41,19 @@ struct softmax_run {
 #define SOFTMAX_LOOPS(N, type, clones)                                                             \
 	clones static type max_##N(const type *in, int64_t n)                                      \
 	{                                                                                          \
-		type max = in[0];                                                                  \
-		for (int64_t i = 1; i < n; i++)                                                    \
+		enum { LANES = 16 };                                                               \
+		type lanes[LANES], max = in[0];                                                    \
+		int64_t i = 0;                                                                     \
+		for (int64_t k = 0; k < LANES; k++)                                                \
+			lanes[k] = in[0];                                                          \
+		for (; i + LANES <= n; i += LANES) {                                               \
+			for (int64_t k = 0; k < LANES; k++)                                        \
+				lanes[k] = in[i + k] > lanes[k] ? in[i + k] : lanes[k];            \
+		}                                                                                  \
+		for (; i < n; i++)                                                                 \
 			max = in[i] > max ? in[i] : max;                                           \
+		for (int64_t k = 0; k < LANES; k++)                                                \
+			max = lanes[k] > max ? lanes[k] : max;                                     \
 		return max;                                                                        \
 	}                                                                                          \
 	clones static type sum_##N(const type *in, int64_t n)                                      \
@@ -63,20 +73,32 @@ struct softmax_run {
 	}                                                                                          \
 	clones static void shift_##N(type *out, const type *in, int64_t n, type by)                \
 	{                                                                                          \
+		IN_PLACE_LOOP                                                                      \
 		for (int64_t i = 0; i < n; i++)                                                    \
 			out[i] = in[i] - by;                                                       \
 	}                                                                                          \
 	clones static void scale_##N(type *out, int64_t n, type by)                                \
 	{                                                                                          \
+		IN_PLACE_LOOP                                                                      \
 		for (int64_t i = 0; i < n; i++)                                                    \
 			out[i] *= by;                                                              \
+	}                                                                                          \
+	/* Of what is left of in when max is taken off; the float row does that too. */            \
+	static void exponentials_##N(const struct softmax *softmax, type *out, const type *in,     \
+				     int64_t n, type max)                                          \
+	{                                                                                          \
+		if (sizeof(type) == sizeof(float)) {                                               \
+			softmax->exp(out, in, n, (float)max, 0);                                   \
+		} else {                                                                           \
+			shift_##N(out, in, n, max);                                                \
+			softmax->exp(out, out, n, 0, 0);                                           \
+		}                                                                                  \
 	}                                                                                          \
 	static void row_##N(const struct softmax *softmax, const type *in, type *out)              \
 	{                                                                                          \
 		int64_t n = softmax->axis.dim;                                                     \
 		type max = max_##N(in, n);                                                         \
-		shift_##N(out, in, n, max);                                                        \
-		softmax->exp(out, out, n, 0, 0);                                                   \
+		exponentials_##N(softmax, out, in, n, max);                                        \
 		type sum = sum_##N(out, n);                                                        \
 		if (softmax->kind == LOG_SOFTMAX)                                                  \
 			shift_##N(out, in, n, max + (type)log(sum));                               \
@@ -85,22 +107,26 @@ struct softmax_run {
 	}                                                                                          \
 	clones static void max_columns_##N(type *max, const type *in, int64_t count)               \
 	{                                                                                          \
+		IN_PLACE_LOOP                                                                      \
 		for (int64_t i = 0; i < count; i++)                                                \
 			max[i] = in[i] > max[i] ? in[i] : max[i];                                  \
 	}                                                                                          \
 	clones static void add_columns_##N(type *sum, const type *in, int64_t count)               \
 	{                                                                                          \
+		IN_PLACE_LOOP                                                                      \
 		for (int64_t i = 0; i < count; i++)                                                \
 			sum[i] += in[i];                                                           \
 	}                                                                                          \
 	clones static void shift_columns_##N(type *out, const type *in, const type *by,            \
 					     int64_t count)                                        \
 	{                                                                                          \
+		IN_PLACE_LOOP                                                                      \
 		for (int64_t i = 0; i < count; i++)                                                \
 			out[i] = in[i] - by[i];                                                    \
 	}                                                                                          \
 	clones static void divide_columns_##N(type *out, const type *by, int64_t count)            \
 	{                                                                                          \
+		IN_PLACE_LOOP                                                                      \
 		for (int64_t i = 0; i < count; i++)                                                \
 			out[i] /= by[i];                                                           \
 	}                                                                                          \
@@ -214,7 +240,7 @@ prepare_softmax(struct operator_call *call)
 			: strcmp(type, "LogSoftmax") == 0 ? LOG_SOFTMAX
 							  : HARDMAX;
 	softmax->data_type = data_type;
-	softmax->exp = row_unary(ROW_EXP, data_type);
+	softmax->exp = row_unary(data_type == DATA_TYPE_FLOAT ? ROW_SOFT_EXP : ROW_EXP, data_type);
 	softmax->log = row_unary(ROW_LOG, data_type);
 	softmax->threads = call->threads;
 	call->kernel->run = run_softmax;

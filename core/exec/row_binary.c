@@ -40,18 +40,21 @@
 		result *to = out;                                                                  \
 		const type *as = a, *bs = b;                                                       \
 		if (step_a != 0 && step_b != 0) {                                                  \
+			IN_PLACE_LOOP                                                              \
 			for (int64_t i = 0; i < n; i++) {                                          \
 				type x = as[i], y = bs[i];                                         \
 				to[i] = (result)(expression);                                      \
 			}                                                                          \
 		} else if (step_a != 0) {                                                          \
 			type y = bs[0];                                                            \
+			IN_PLACE_LOOP                                                              \
 			for (int64_t i = 0; i < n; i++) {                                          \
 				type x = as[i];                                                    \
 				to[i] = (result)(expression);                                      \
 			}                                                                          \
 		} else {                                                                           \
 			type x = as[0];                                                            \
+			IN_PLACE_LOOP                                                              \
 			for (int64_t i = 0; i < n; i++) {                                          \
 				type y = bs[i * step_b];                                           \
 				to[i] = (result)(expression);                                      \

@@ -68,6 +68,8 @@ enum row_unary {
 	ROW_THRESHOLD,
 	ROW_MISH,
 	ROW_EXP,
+	/* exp(x - alpha) of what is not above alpha; 0 where that is no normal number. */
+	ROW_SOFT_EXP,
 	ROW_LOG,
 	ROW_SQRT,
 	ROW_RECIPROCAL,

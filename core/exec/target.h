@@ -11,3 +11,13 @@
 #else
 #define TARGET_CLONES
 #endif
+
+/*
+ * Before a loop whose turns do not depend on each other, though it may write over what it reads, element by element: without
+ * it the compiler's vectorised code is for results elsewhere only.
+ */
+#if defined(__clang__)
+#define IN_PLACE_LOOP _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define IN_PLACE_LOOP _Pragma("GCC ivdep")
+#endif
