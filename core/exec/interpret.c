@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "exec/call.h"
+#include "exec/list.h"
 
 static int
 resolve_bodies(const struct node *node)
@@ -69,6 +70,8 @@ create_call(const struct interpreter *interpreter, const struct node *node,
 	struct tensor_type *types = (struct tensor_type *)call->inputs;
 	for (uint32_t i = 0; i < node->input_count; i++) {
 		constants[i] = interpret_input(interpreter, node, i);
+		if (constants[i] != NULL && list_is(constants[i]))
+			return operator_error(call, "input %u is a sequence", i);
 		if (constants[i] != NULL)
 			types[i] = constants[i]->type;
 		else if (node->inputs[i] >= 0)

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "exec/interpret.h"
+#include "exec/list.h"
 #include "exec/operator.h"
 
 enum {
@@ -260,6 +261,8 @@ give_outputs(const struct interpret *interpret, const struct interpreter *interp
 		const struct constant *value = &interpreter->values[interpret->graph->outputs[i]];
 		if (value->type.data_type == DATA_TYPE_NONE)
 			return error_set(ERR_INTERNAL, "output %" PRIu32 " was not computed", i);
+		if (list_is(value))
+			return error_set(ERR_UNIMPLEMENTED, "output %" PRIu32 " is a sequence", i);
 		size_t bytes = tensor_bytes(&value->type);
 		if (bytes > interpret->room[i])
 			return error_set(ERR_RESOURCE_EXHAUSTED,

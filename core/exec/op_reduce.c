@@ -168,8 +168,9 @@ struct reduce_run {
 	const struct reduce *reduce;
 	const char *in;
 	char *out;
-	/* LOG_SUM_EXP: the largest element of each output. */
-	const float *largest;
+	/* LOG_SUM_EXP: the largest element of each output, and what adds exp(x - largest) of rows. */
+	const void *largest;
+	void (*sum_exp)(const struct reduce_run *run, int64_t begin, int64_t end);
 };
 
 /* Output element that input row `row` begins at. */
@@ -200,20 +201,23 @@ reduce_rows(const struct reduce_run *run, int64_t begin, int64_t end)
 }
 
 /* As reduce_rows: adds exp(x - largest). */
-static void
-sum_exp_rows(const struct reduce_run *run, int64_t begin, int64_t end)
-{
-	const struct reduce *reduce = run->reduce;
-	int64_t length = reduce->dims[reduce->rank - 1];
-	int64_t step = reduce->steps[reduce->rank - 1];
-	for (int64_t row = begin; row < end; row++) {
-		int64_t to = output_of_row(reduce, row);
-		const float *in = (const float *)run->in + row * length;
-		for (int64_t i = 0; i < length; i++)
-			((float *)run->out)[to + i * step] +=
-				expf(in[i] - run->largest[to + i * step]);
+#define SUM_EXP_ROWS(N, type, exponential)                                                         \
+	static void sum_exp_rows_##N(const struct reduce_run *run, int64_t begin, int64_t end)     \
+	{                                                                                          \
+		const struct reduce *reduce = run->reduce;                                         \
+		int64_t length = reduce->dims[reduce->rank - 1];                                   \
+		int64_t step = reduce->steps[reduce->rank - 1];                                    \
+		for (int64_t row = begin; row < end; row++) {                                      \
+			int64_t to = output_of_row(reduce, row);                                   \
+			const type *in = (const type *)run->in + row * length;                     \
+			const type *largest = (const type *)run->largest + to;                     \
+			for (int64_t i = 0; i < length; i++)                                       \
+				((type *)run->out)[to + i * step] +=                               \
+					exponential(in[i] - largest[i * step]);                    \
+		}                                                                                  \
 	}
-}
+SUM_EXP_ROWS(FLOAT, float, expf)
+SUM_EXP_ROWS(DOUBLE, double, exp)
 
 /* Indices begin … end-1 of the outermost dimension, which is kept: threads write different outputs. */
 static void
@@ -221,7 +225,7 @@ reduce_part(void *context, int64_t begin, int64_t end)
 {
 	const struct reduce_run *run = context;
 	int64_t each = run->reduce->rows / run->reduce->dims[0];
-	(run->largest != NULL ? sum_exp_rows : reduce_rows)(run, begin * each, end * each);
+	(run->largest != NULL ? run->sum_exp : reduce_rows)(run, begin * each, end * each);
 }
 
 /* All rows, split among threads when that can be. */
@@ -231,7 +235,7 @@ reduce_all(const struct reduce_run *run)
 	const struct reduce *reduce = run->reduce;
 	bool splits = reduce->rank > 1 && reduce->steps[0] != 0 && reduce->rows != 0;
 	if (!splits) {
-		(run->largest != NULL ? sum_exp_rows : reduce_rows)(run, 0, reduce->rows);
+		(run->largest != NULL ? run->sum_exp : reduce_rows)(run, 0, reduce->rows);
 		return;
 	}
 	int64_t each = reduce->rows / reduce->dims[0] * reduce->dims[reduce->rank - 1];
@@ -275,32 +279,56 @@ static int
 run_reduce(const void *state, const struct operands *operands)
 {
 	const struct reduce *reduce = state;
-	struct reduce_run run = { reduce, operands->inputs[0], operands->outputs[0], NULL };
+	struct reduce_run run = { reduce, operands->inputs[0], operands->outputs[0], NULL, NULL };
 	reduce->loops->fill(run.out, reduce->outputs);
 	reduce_all(&run);
 	finish_all(reduce, run.out);
 	return 0;
 }
 
-static int
-run_log_sum_exp(const void *state, const struct operands *operands)
+/* An infinite maximum would give NaN differences. */
+#define RUN_LOG_SUM_EXP(N, type, logarithm)                                                        \
+	static int run_log_sum_exp_##N(const void *state, const struct operands *operands)         \
+	{                                                                                          \
+		const struct reduce *reduce = state;                                               \
+		type *largest = operands->scratch, *out = operands->outputs[0];                    \
+		struct reduce_run run = { reduce, operands->inputs[0], (char *)largest, NULL,      \
+					  sum_exp_rows_##N };                                      \
+		reduce->loops->fill(largest, reduce->outputs);                                     \
+		reduce_all(&run);                                                                  \
+		for (int64_t i = 0; i < reduce->outputs; i++)                                      \
+			largest[i] = isinf(largest[i]) ? 0 : largest[i];                           \
+		memset(out, 0, (size_t)reduce->outputs * sizeof(*out));                            \
+		run.out = (char *)out;                                                             \
+		run.largest = largest;                                                             \
+		reduce_all(&run);                                                                  \
+		for (int64_t i = 0; i < reduce->outputs; i++)                                      \
+			out[i] = logarithm(out[i]) + largest[i];                                   \
+		return 0;                                                                          \
+	}
+RUN_LOG_SUM_EXP(FLOAT, float, logf)
+RUN_LOG_SUM_EXP(DOUBLE, double, log)
+
+/* The loops for that type; those without are NULL. Booleans are bytes of 0 and 1: only the larger and smaller make sense. */
+static const struct loops *
+loops_of(enum data_type data_type, enum combination combination)
 {
-	const struct reduce *reduce = state;
-	float *largest = operands->scratch;
-	float *out = operands->outputs[0];
-	struct reduce_run run = { reduce, operands->inputs[0], (char *)largest, NULL };
-	reduce->loops->fill(largest, reduce->outputs);
-	reduce_all(&run);
-	/* An infinite maximum would give NaN differences. */
-	for (int64_t i = 0; i < reduce->outputs; i++)
-		largest[i] = isinf(largest[i]) ? 0 : largest[i];
-	memset(out, 0, (size_t)reduce->outputs * sizeof(*out));
-	run.out = (char *)out;
-	run.largest = largest;
-	reduce_all(&run);
-	for (int64_t i = 0; i < reduce->outputs; i++)
-		out[i] = logf(out[i]) + largest[i];
-	return 0;
+	bool is_order = combination == COMBINE_MAX || combination == COMBINE_MIN;
+	bool is_byte = data_type == DATA_TYPE_BOOL && is_order;
+	return &all_loops[is_byte ? DATA_TYPE_UINT8 : data_type][combination];
+}
+
+/* What runs an entry for that type; NULL: nothing does. */
+static kernel_run_f *
+run_of(const struct reduce_entry *entry, enum data_type data_type)
+{
+	if (loops_of(data_type, entry->combination)->fold == NULL)
+		return NULL;
+	if (entry->finish != FINISH_LOG_SUM_EXP)
+		return run_reduce;
+	return data_type == DATA_TYPE_FLOAT    ? run_log_sum_exp_FLOAT
+	       : data_type == DATA_TYPE_DOUBLE ? run_log_sum_exp_DOUBLE
+					       : NULL;
 }
 
 /* Bits of the reduced axes; all when none is named, unless the operator says that then nothing is reduced. */
@@ -392,7 +420,7 @@ prepare_reduce(struct operator_call *call)
 		entry++;
 	enum data_type data_type = call->inputs[0].data_type;
 	*reduce = (struct reduce){
-		.loops = &all_loops[data_type][entry->combination],
+		.loops = loops_of(data_type, entry->combination),
 		.finish = entry->finish,
 		.data_type = data_type,
 		.element_bytes = data_type_bytes(data_type),
@@ -400,14 +428,13 @@ prepare_reduce(struct operator_call *call)
 		.count = 1,
 		.threads = call->threads,
 	};
-	bool log_sum_exp = entry->finish == FINISH_LOG_SUM_EXP;
-	if (reduce->loops->fold == NULL || (log_sum_exp && data_type != DATA_TYPE_FLOAT))
+	call->kernel->run = run_of(entry, data_type);
+	if (call->kernel->run == NULL)
 		return operator_unimplemented(call, "element type %s is not supported",
 					      data_type_name(data_type));
 	merge_dims(reduce, &call->inputs[0], bits);
-	call->kernel->run = log_sum_exp ? run_log_sum_exp : run_reduce;
-	if (log_sum_exp)
-		call->kernel->scratch_bytes = (size_t)reduce->outputs * sizeof(float);
+	if (entry->finish == FINISH_LOG_SUM_EXP)
+		call->kernel->scratch_bytes = (size_t)reduce->outputs * reduce->element_bytes;
 	call->kernel->flops = (uint64_t)tensor_elements(&call->inputs[0]);
 	return 0;
 }

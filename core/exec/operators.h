@@ -19,6 +19,7 @@
 	X(gather) \
 	X(generate) \
 	X(integer) \
+	X(list) \
 	X(lookup) \
 	X(loss) \
 	X(matmul) \
@@ -34,13 +35,16 @@
 	X(resize) \
 	X(sample) \
 	X(scale) \
+	X(scan) \
 	X(scatter) \
 	X(select) \
 	X(sequence) \
 	X(shape) \
+	X(signal) \
 	X(softmax) \
 	X(sort) \
 	X(unary) \
+	X(weighting) \
 	X(where)
 /* clang-format on */
 

@@ -62,10 +62,11 @@ declare(struct onnx_import *import, struct onnx_scope *scope, const char *name, 
 
 /* --- types ---------------------------------------------------------------------------------------------------------- */
 
+/* Sequences are values within a graph, and so of its bodies; what goes into a model and comes out is tensors. */
 static int
-check_kind(const Onnx__Type *message)
+check_kind(const Onnx__Type *message, bool is_body)
 {
-	if (message->has_sequence_type)
+	if (message->has_sequence_type && !is_body)
 		return error_set(ERR_UNIMPLEMENTED, "type: sequences are not supported");
 	if (message->has_map_type)
 		return error_set(ERR_UNIMPLEMENTED, "type: maps are not supported");
@@ -100,7 +101,7 @@ static int
 read_type(const Onnx__ValueInfo *message, struct value *value, bool is_body)
 {
 	const Onnx__Type *type = message->type;
-	if (type != NULL && check_kind(type) != 0)
+	if (type != NULL && check_kind(type, is_body) != 0)
 		return -1;
 	const Onnx__TensorType *tensor = type != NULL ? type->tensor_type : NULL;
 	if (tensor == NULL || tensor->elem_type == 0)

@@ -56,6 +56,12 @@ describe("conformance", function()
     run("Debian's ONNX tests", cases)
   end)
 
+  it("with the node tests of PyPI's onnx", function()
+    local cases = suite.pypi()
+    if #cases == 0 then return pending "build/venv has no onnx package" end
+    run("PyPI's ONNX node tests up to opset 24", cases)
+  end)
+
   it("with ONNX's light models", function()
     local cases = suite.light()
     if #cases == 0 then return pending "build/venv has no onnx package" end

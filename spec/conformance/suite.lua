@@ -1,5 +1,10 @@
--- Finds ONNX's own test cases: Debian's libonnx-testdata, and the light models in PyPI's onnx package (build/venv).
+-- Finds ONNX's own test cases: Debian's libonnx-testdata, and the node tests and light models of PyPI's onnx package
+-- (build/venv).
 local suite = {}
+
+-- The newest opset that the importer reads.
+local NEWEST_OPSET = 24
+local PYTHON = "build/venv/bin/python"
 
 local DEBIAN = "/usr/share/libonnx-testdata/data"
 
@@ -24,6 +29,25 @@ function suite.debian()
     table.insert(sets[folder], set)
   end
   for _, test in ipairs(cases) do test.sets = sets[test.folder] or {} end
+  return cases
+end
+
+-- PyPI's node tests ("pypi/test_abs"), made of the package's code once for each version; an empty list without it.
+function suite.pypi()
+  local version = lines(PYTHON .. " -c 'import onnx; print(onnx.__version__)'")[1]
+  if not version then return {} end
+  local folder = ("build/conformance/onnx-%s-%d"):format(version, NEWEST_OPSET)
+  if os.execute(("test -d %s"):format(folder)) ~= 0 then
+    local made = ("rm -rf %s.part && mkdir -p %s.part && %s spec/conformance/generate.py %s.part %d"
+      .. " && mv %s.part %s"):format(
+      folder, folder, PYTHON, folder, NEWEST_OPSET, folder, folder)
+    assert(os.execute(made) == 0, "spec/conformance/generate.py failed")
+  end
+  local cases = {}
+  for _, name in ipairs(lines("LC_ALL=C ls " .. folder)) do
+    local case = folder .. "/" .. name
+    cases[#cases + 1] = { name = "pypi/" .. name, model = case .. "/model.onnx", sets = { case .. "/test_data_set_0" } }
+  end
   return cases
 end
 

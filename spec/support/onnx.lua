@@ -49,6 +49,11 @@ end
 
 -- AttributeProtos.
 function M.attribute_int(name, number) return M.bytes(1, name) .. M.int(3, number) .. M.int(20, 2) end
+function M.attribute_ints(name, numbers)
+  local parts = {}
+  for i, number in ipairs(numbers) do parts[i] = M.int(8, number) end
+  return M.bytes(1, name) .. table.concat(parts) .. M.int(20, 7)
+end
 function M.attribute_graph(name, graph) return M.bytes(1, name) .. M.bytes(6, graph) .. M.int(20, 5) end
 function M.attribute_tensor(name, tensor) return M.bytes(1, name) .. M.bytes(5, tensor) .. M.int(20, 4) end
 function M.attribute_reference(name, to, kind)
