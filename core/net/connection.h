@@ -44,6 +44,8 @@ struct connection {
 	/* The opened event was called, so the closed one will be. */
 	bool announced;
 	bool loopback;
+	/* Somebody waits for the output to drain. */
+	bool tells_drained;
 	char peer[64];
 	void *user;
 	/* Bytes that came in and are not delivered: input->data[begin … end). input is NULL when there are none. */

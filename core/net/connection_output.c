@@ -101,6 +101,26 @@ send_output(struct connection *connection)
 	return 0;
 }
 
+bool
+connection_is_full(struct connection *connection)
+{
+	bool is_full = connection_unsent(connection) >= connection->server->limits.unsent_bytes;
+	connection->tells_drained |= is_full;
+	return is_full;
+}
+
+static void
+tell_drained(struct connection *connection)
+{
+	const struct server *server = connection->server;
+	if (!connection->tells_drained ||
+	    connection_unsent(connection) >= server->limits.unsent_bytes)
+		return;
+	connection->tells_drained = false;
+	if (server->events.drained != NULL)
+		server->events.drained(server->context, connection);
+}
+
 void
 connection_send(struct connection *connection)
 {
@@ -114,6 +134,7 @@ connection_send(struct connection *connection)
 		}
 	}
 	connection_resume_later(connection);
+	tell_drained(connection);
 	if (connection->state == CONNECTION_DRAINING && connection_unsent(connection) == 0)
 		linger(connection);
 }

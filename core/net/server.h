@@ -30,13 +30,15 @@ struct server_limits {
 	uint64_t idle_ms;
 };
 
-/* What the server tells the path; all of them are needed. They may write, flush and close; not delete the server. */
+/* What the server tells the path; all but drained are needed. They may write, flush and close; not delete the server. */
 struct server_events {
 	void (*opened)(void *context, struct connection *connection);
 	/* One whole frame. It stays in place while the callee holds connection_hold_frame; else it is gone on return. */
 	void (*frame)(void *context, struct connection *connection, struct slice frame);
 	/* All frames of this read were delivered: time to act on what was gathered. */
 	void (*batch_end)(void *context);
+	/* Since connection_is_full said so, the peer has taken enough; may be NULL. */
+	void (*drained)(void *context, struct connection *connection);
 	/*
 	 * The connection has ended, whoever ended it: its requests may be cancelled. connection_user can be freed; the
 	 * connection itself lives until its last reference goes.
@@ -119,6 +121,9 @@ struct writer *
 connection_output(struct connection *connection);
 void
 connection_flush(struct connection *connection);
+/* More than limits.unsent_bytes wait to be sent; once that is over, the drained event says so. */
+bool
+connection_is_full(struct connection *connection);
 /* Deliver no more frames, send what is unsent, then close; the closed event comes later, from the loop. */
 void
 connection_close(struct connection *connection);

@@ -10,6 +10,7 @@
 #include "path/engine.h"
 #include "path/request.h"
 #include "path/schedule.h"
+#include "path/stream.h"
 
 static void
 on_opened(void *context, struct connection *connection)
@@ -26,6 +27,7 @@ on_opened(void *context, struct connection *connection)
 	client->authenticated =
 		engine->config->token == NULL || strcmp(connection_peer(connection), "unix") == 0;
 	list_create(&client->requests);
+	list_create(&client->stalled);
 	list_push_back(&engine->clients, &client->of_engine);
 	connection_set_user(connection, client);
 }
@@ -42,6 +44,7 @@ on_closed(void *context, struct connection *connection)
 		struct request *request =
 			list_entry(client->requests.next, struct request, of_client);
 		list_remove(&request->of_client);
+		list_remove(&request->of_stalled);
 		request->client = NULL;
 		request_cancel(request, ERR_CANCELLED, "the client has gone");
 	}
@@ -67,6 +70,15 @@ on_frame(void *context, struct connection *connection, struct slice frame)
 }
 
 static void
+on_drained(void *context, struct connection *connection)
+{
+	(void)context;
+	struct client *client = connection_user(connection);
+	if (client != NULL)
+		stream_drained(client);
+}
+
+static void
 on_batch_end(void *context)
 {
 	struct engine *engine = context;
@@ -78,6 +90,7 @@ const struct server_events accept_events = {
 	.opened = on_opened,
 	.frame = on_frame,
 	.batch_end = on_batch_end,
+	.drained = on_drained,
 	.closed = on_closed,
 };
 

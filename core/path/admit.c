@@ -1,6 +1,8 @@
 /*
  * Stage admit: who may ask, what for, and whether the node takes it on now. Management methods are answered from here.
  */
+#include "path/admit.h"
+
 #include "base/clock.h"
 #include "path/decode.h"
 #include "path/engine.h"
@@ -8,15 +10,10 @@
 #include "path/methods.h"
 #include "path/request.h"
 
-static int
-admit_invoke(struct request *request)
+int
+admit_function(struct request *request, struct slice name)
 {
 	struct engine *engine = request->engine;
-	struct reader reader;
-	struct slice name;
-	reader_create(&reader, request->message.params[0]);
-	if (reader_string(&reader, "invoke: function", &name) != 0)
-		return -1;
 	struct engine_function *function = functions_find(engine, name);
 	if (function == NULL)
 		return error_set(ERR_NOT_FOUND, "function '%.*s': not deployed", (int)name.bytes,
@@ -27,6 +24,18 @@ admit_invoke(struct request *request)
 		return error_set(ERR_RESOURCE_EXHAUSTED, "node: %u requests are under way already",
 				 engine->request_count - 1);
 	}
+	return 0;
+}
+
+static int
+admit_invoke(struct request *request)
+{
+	struct reader reader;
+	struct slice name;
+	reader_create(&reader, request->message.params[0]);
+	if (reader_string(&reader, "invoke: function", &name) != 0 ||
+	    admit_function(request, name) != 0)
+		return -1;
 	if (request->deadline == 0 && request->generation->timeout_ns != 0)
 		request_set_deadline(request, clock_now() + request->generation->timeout_ns);
 	return ROUTE_NEXT;

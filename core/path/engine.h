@@ -47,6 +47,8 @@ struct client {
 	struct list requests;
 	/* In engine->clients. */
 	struct list of_engine;
+	/* Requests whose streams it does not take fast enough, by of_stalled. */
+	struct list stalled;
 	bool authenticated;
 	/* Gets `event` notifications. */
 	bool watches;

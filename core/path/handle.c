@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #include "path/batch.h"
+#include "path/call.h"
 #include "path/direct.h"
 #include "path/engine.h"
 #include "path/functions.h"
@@ -12,12 +13,17 @@
 #include "path/job.h"
 #include "path/request.h"
 #include "path/schedule.h"
+#include "path/stream.h"
 
 static int
 start_handler(struct request *request)
 {
-	request->worker = worker_invoke(request->generation->script, request->value.data,
-					request->value.bytes, request->deadline, request);
+	struct worker_job job = { .payload = request->value.data,
+				  .bytes = request->value.bytes,
+				  .deadline = request->deadline,
+				  .owner = request,
+				  .streams = request->client != NULL && request->wants_reply };
+	request->worker = worker_invoke(request->generation->script, &job);
 	if (request->worker == NULL)
 		return -1;
 	request->handle = HANDLE_RUNNING;
@@ -87,6 +93,22 @@ on_batch(void *context, void *owner, const struct call_batch *batch)
 }
 
 static void
+on_ask(void *context, void *owner, uint32_t call, const void *payload, size_t bytes)
+{
+	struct engine *engine = context;
+	engine->activity++;
+	call_begin(owner, call, payload, bytes);
+}
+
+static void
+on_part(void *context, void *owner, const void *payload, size_t bytes)
+{
+	struct engine *engine = context;
+	engine->activity++;
+	stream_part(owner, payload, bytes);
+}
+
+static void
 on_reply(void *context, void *owner, const void *payload, size_t bytes)
 {
 	struct engine *engine = context;
@@ -130,6 +152,8 @@ on_violated(void *context, void *owner, enum worker_violation violation)
 
 const struct worker_events handle_events = {
 	.batch = on_batch,
+	.ask = on_ask,
+	.part = on_part,
 	.reply = on_reply,
 	.failed = on_failed,
 	.log = on_log,

@@ -2,6 +2,7 @@
  * Stage reply: the result or the error goes to the client, the books are closed, and the request ends.
  */
 #include "base/clock.h"
+#include "path/call.h"
 #include "path/engine.h"
 #include "path/functions.h"
 #include "path/job.h"
@@ -69,7 +70,8 @@ path_reply(struct request *request)
 {
 	request->engine->errors += request->error != NULL;
 	tracing_request(request);
-	if (request->generation != NULL && request->ended == NULL)
+	call_abandon(request);
+	if (request->generation != NULL && (request->ended == NULL || request->depth > 0))
 		count(request);
 	if (request->client != NULL && request->wants_reply)
 		send_reply(request);

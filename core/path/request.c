@@ -47,6 +47,9 @@ create(struct engine *engine)
 	*request = (struct request){ .engine = engine, .arena = arena, .device = -1 };
 	list_create(&request->of_client);
 	list_create(&request->of_deadlines);
+	list_create(&request->of_caller);
+	list_create(&request->callees);
+	list_create(&request->of_stalled);
 	engine->request_count++;
 	return request;
 }
@@ -98,6 +101,7 @@ request_delete(struct request *request)
 	assert(request->job == NULL);
 	list_remove(&request->of_client);
 	list_remove(&request->of_deadlines);
+	list_remove(&request->of_stalled);
 	if (request->batch != NULL) {
 		error_set(ERR_CANCELLED, "the request is over");
 		worker_batch_done(request->batch, NULL, 0, error_last());
@@ -114,6 +118,7 @@ request_delete(struct request *request)
 		free(request->result);
 	}
 	free(request->error);
+	free(request->owned);
 	engine->request_count--;
 	free_or_keep(request);
 }

@@ -84,6 +84,21 @@ struct request {
 	void (*ended)(void *context, struct request *request);
 	void *ended_context;
 
+	/* A call of another function (call.h): the request whose handler called, NULL once it is gone, and its number of the call. */
+	struct request *caller;
+	uint32_t call;
+	/* In caller->callees; requests for functions that this one's handler called; callers above this one. */
+	struct list of_caller;
+	struct list callees;
+	uint32_t depth;
+	/* It counts among its device's parked holders while it waits for callees. */
+	bool holds_waiting;
+	/* The value, where it is not in the frame; freed with the request. */
+	void *owned;
+	/* Bytes of its stream that the client has not taken; in client->stalled then. */
+	size_t stalled_bytes;
+	struct list of_stalled;
+
 	/* The reply: one MessagePack value in a writer of its own, or the error. */
 	struct writer *result;
 	struct error *error;

@@ -24,7 +24,8 @@ enum {
 	RESULTS_MAX = CALL_BATCH_MAX,
 };
 
-_Static_assert(CHILD_INLINE == (int)RECORD_TENSOR_MAX, "the runtime knows what goes into records");
+_Static_assert(CHILD_INLINE == (int)RECORD_TENSOR_MAX && CHILD_WINDOW == (int)RECORD_WINDOW,
+	       "the runtime knows what goes into records");
 
 /* A payload in the heap, to be freed when the core has read the ring up to `position`. */
 struct lent {
@@ -221,6 +222,22 @@ child_failed(uint32_t request, uint32_t code, const char *text, size_t bytes, bo
 	send_text(RECORD_FAILED, request, code, text, bytes, spent ? RECORD_SPENT : 0);
 }
 
+bool
+child_ask(uint32_t request, uint32_t call, const void *data, size_t bytes)
+{
+	bool sent = send_text(RECORD_ASK, request, call, data, bytes, 0);
+	publish_and_wake();
+	return sent;
+}
+
+bool
+child_part(uint32_t request, const void *data, size_t bytes)
+{
+	bool sent = send_text(RECORD_PART, request, 0, data, bytes, 0);
+	publish_and_wake();
+	return sent;
+}
+
 void
 child_log(const char *text, size_t bytes)
 {
@@ -268,7 +285,8 @@ on_invoke(const struct record_invoke *invoke)
 		drop_payload(&invoke->payload);
 		return;
 	}
-	child_lua_invoke(invoke->record.request, invoke->deadline, data, invoke->payload.bytes);
+	child_lua_invoke(invoke->record.request, invoke->deadline, invoke->record.flags, data,
+			 invoke->payload.bytes);
 	drop_payload(&invoke->payload);
 }
 
@@ -316,6 +334,15 @@ on_result(const struct record_result *result)
 }
 
 static void
+on_answer(const struct record_answer *answer)
+{
+	const void *data = payload_data(&answer->payload, answer + 1);
+	child_lua_answer(answer->record.request, answer->call, answer->code, data,
+			 answer->payload.bytes);
+	drop_payload(&answer->payload);
+}
+
+static void
 handle(const void *record)
 {
 	const struct ring_record *header = record;
@@ -328,6 +355,12 @@ handle(const void *record)
 		break;
 	case RECORD_CANCEL:
 		child_lua_cancel(header->request);
+		break;
+	case RECORD_ANSWER:
+		on_answer(record);
+		break;
+	case RECORD_CREDIT:
+		child_lua_credit(header->request, ((const struct record_credit *)record)->bytes);
 		break;
 	default:
 		_exit(CHILD_EXIT_RING);

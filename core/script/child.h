@@ -69,9 +69,18 @@ child_lua_limit(size_t bytes);
 void
 child_lua_start(const void *block, size_t bytes);
 
-/* Run a request until it waits or ends; the payload is decoded on return. */
+/* Run a request until it waits or ends; flags of its record; the payload is decoded on return. */
 void
-child_lua_invoke(uint32_t request, uint64_t deadline, const void *payload, size_t bytes);
+child_lua_invoke(uint32_t request, uint64_t deadline, uint16_t flags, const void *payload,
+		 size_t bytes);
+
+/* Call `call` of the request came back: one MessagePack value, or (code) an error's text. It is decoded on return. */
+void
+child_lua_answer(uint32_t request, uint32_t call, uint32_t code, const void *payload, size_t bytes);
+
+/* So many bytes of its parts were taken. */
+void
+child_lua_credit(uint32_t request, uint64_t bytes);
 
 /* The batch of a request has come back with `count` tensors (struct child_tensor), or failed with a code and text. */
 void

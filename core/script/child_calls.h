@@ -37,7 +37,11 @@ child_release(const void *data);
  * One more call of that request's batch. Data of a CALL_TENSOR that is larger than CHILD_INLINE bytes must be from
  * child_alloc and stay until the batch has come back. False: the call does not fit a record.
  */
-enum { CHILD_INLINE = 1024 };
+enum {
+	CHILD_INLINE = 1024,
+	/* Bytes of parts that a request may send before credit comes. */
+	CHILD_WINDOW = 262144,
+};
 bool
 child_call(uint32_t request, const struct call *call);
 
@@ -64,6 +68,14 @@ child_manifest(const void *data, size_t bytes);
 /* The request has failed, or, as request 0, the script could not be loaded. spent: this worker should be replaced. */
 void
 child_failed(uint32_t request, uint32_t code, const char *text, size_t bytes, bool spent);
+
+/* Call another function: data is MessagePack of [name, value, ms or nil]. False: it is too long, and nothing was sent. */
+bool
+child_ask(uint32_t request, uint32_t call, const void *data, size_t bytes);
+
+/* A part of the request's stream, one MessagePack value. False: it is too long, and nothing was sent. */
+bool
+child_part(uint32_t request, const void *data, size_t bytes);
 
 void
 child_log(const char *text, size_t bytes);

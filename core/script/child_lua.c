@@ -13,6 +13,7 @@
 #include "script/child_calls.h"
 #include "script/heap.h"
 #include "script/json.h"
+#include "script/record.h"
 
 /* The runtime's entry points (lua/tidepool/worker/init.lua), in the order of `entries`. */
 enum entry {
@@ -21,11 +22,13 @@ enum entry {
 	ENTRY_RESULT,
 	ENTRY_ERROR,
 	ENTRY_CANCEL,
+	ENTRY_ANSWER,
+	ENTRY_CREDIT,
 	ENTRY_COUNT,
 };
 
-static const char *const entries[ENTRY_COUNT] = { "start", "invoke", "result", "failure",
-						  "cancel" };
+static const char *const entries[ENTRY_COUNT] = { "start",  "invoke", "result", "failure",
+						  "cancel", "answer", "credit" };
 
 static struct {
 	lua_State *L;
@@ -158,13 +161,35 @@ child_lua_start(const void *block, size_t bytes)
 }
 
 void
-child_lua_invoke(uint32_t request, uint64_t deadline, const void *payload, size_t bytes)
+child_lua_invoke(uint32_t request, uint64_t deadline, uint16_t flags, const void *payload,
+		 size_t bytes)
 {
 	lua_pushnumber(lua.L, request);
 	lua_pushnumber(lua.L, (lua_Number)deadline);
 	push_address(payload);
 	lua_pushnumber(lua.L, (lua_Number)bytes);
-	call(ENTRY_INVOKE, 4);
+	lua_pushboolean(lua.L, (flags & RECORD_STREAMS) != 0);
+	call(ENTRY_INVOKE, 5);
+}
+
+void
+child_lua_answer(uint32_t request, uint32_t number, uint32_t code, const void *payload,
+		 size_t bytes)
+{
+	lua_pushnumber(lua.L, request);
+	lua_pushnumber(lua.L, number);
+	lua_pushnumber(lua.L, code);
+	push_address(payload);
+	lua_pushnumber(lua.L, (lua_Number)bytes);
+	call(ENTRY_ANSWER, 5);
+}
+
+void
+child_lua_credit(uint32_t request, uint64_t bytes)
+{
+	lua_pushnumber(lua.L, request);
+	lua_pushnumber(lua.L, (lua_Number)bytes);
+	call(ENTRY_CREDIT, 2);
 }
 
 void

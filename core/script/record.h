@@ -20,6 +20,8 @@ enum record_kind {
 	RECORD_INVOKE = 1,
 	RECORD_RESULT = 2,
 	RECORD_CANCEL = 3,
+	RECORD_ANSWER = 4,
+	RECORD_CREDIT = 5,
 	/* To the core. */
 	RECORD_READY = 16,
 	RECORD_MANIFEST = 17,
@@ -29,6 +31,8 @@ enum record_kind {
 	RECORD_FAILED = 21,
 	RECORD_LOG = 22,
 	RECORD_RELEASE = 23,
+	RECORD_ASK = 24,
+	RECORD_PART = 25,
 };
 
 enum {
@@ -36,6 +40,12 @@ enum {
 	RECORD_SPENT = 1,
 	/* Flag of RECORD_BATCH: the handler goes on; the batch is answered only through the next one without the flag. */
 	RECORD_EARLY = 1,
+	/* Flag of RECORD_INVOKE: whoever asked takes parts of a stream. */
+	RECORD_STREAMS = 1,
+	/* Bytes of parts that may be on their way to the client; the part that crosses the line is the last. */
+	RECORD_WINDOW = 256 << 10,
+	/* Most calls of other functions that a request has under way. */
+	RECORD_ASKS_MAX = 256,
 	/* Longest payload that lies in the record itself. */
 	RECORD_INLINE_MAX = 4096,
 	/* Longest tensor that lies in a record. */
@@ -71,6 +81,20 @@ struct record_result {
 	struct record_payload payload;
 };
 
+/* RECORD_ANSWER: call `call` of the request came back. code 0: payload is one MessagePack value, else the error's text. */
+struct record_answer {
+	struct ring_record record;
+	uint32_t call;
+	uint32_t code;
+	struct record_payload payload;
+};
+
+/* RECORD_CREDIT: so many bytes of parts have been taken. */
+struct record_credit {
+	struct ring_record record;
+	uint64_t bytes;
+};
+
 /* A tensor that came back. */
 struct record_tensor {
 	uint32_t handle;
@@ -79,7 +103,10 @@ struct record_tensor {
 	struct record_payload data;
 };
 
-/* RECORD_REPLY and RECORD_MANIFEST (one MessagePack value), RECORD_FAILED (code and text), RECORD_LOG (text). */
+/*
+ * RECORD_REPLY, RECORD_PART and RECORD_MANIFEST (one MessagePack value), RECORD_FAILED (code and text), RECORD_LOG (text),
+ * RECORD_ASK (MessagePack of [function, value, ms that it may take or nil], and as code the call's number, from 1).
+ */
 struct record_text {
 	struct ring_record record;
 	uint32_t code;

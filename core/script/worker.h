@@ -66,6 +66,13 @@ worker_violation_name(enum worker_violation violation);
 struct worker_events {
 	/* Calls to run; answer with worker_batch_done. Batches of one request come one after the other. */
 	void (*batch)(void *context, void *owner, const struct call_batch *batch);
+	/*
+	 * The handler calls another function: payload is [name, value, ms or nil], valid during the call. Answer with
+	 * worker_answer, unless the request is gone by then.
+	 */
+	void (*ask)(void *context, void *owner, uint32_t call, const void *payload, size_t bytes);
+	/* A part of the handler's stream: one MessagePack value, valid during the call. worker_credit once it has gone out. */
+	void (*part)(void *context, void *owner, const void *payload, size_t bytes);
 	/* The handler returned: payload is one MessagePack value, valid during the call. The request is gone after it. */
 	void (*reply)(void *context, void *owner, const void *payload, size_t bytes);
 	/* The handler failed, was killed, or broke a limit. The request is gone after it. */
@@ -183,14 +190,37 @@ worker_script_new(struct worker_host *host, const struct worker_script_options *
 void
 worker_script_retire(struct worker_script *script);
 
+/* What is asked of a script. */
+struct worker_job {
+	/*
+	 * One MessagePack value, which stays until the request's last event or worker_cancel: a request whose worker ends
+	 * before it began is given to another.
+	 */
+	const void *payload;
+	size_t bytes;
+	/* ns of clock_now; 0: none. */
+	uint64_t deadline;
+	/* For the events. */
+	void *owner;
+	/* Parts of a stream are taken. */
+	bool streams;
+};
+
 /*
- * Give the script a request: payload is one MessagePack value, which stays until the request's last event or worker_cancel,
- * since a request whose worker ends before it began is given to another. deadline in ns of clock_now, 0 for none.
+ * Give the script a request.
  * NULL with RESOURCE_EXHAUSTED when its queue is full; nothing is called back then.
  */
 struct worker_request *
-worker_invoke(struct worker_script *script, const void *payload, size_t bytes, uint64_t deadline,
-	      void *owner);
+worker_invoke(struct worker_script *script, const struct worker_job *job);
+
+/* The answer to a call of a function: one MessagePack value, copied, or the error. */
+void
+worker_answer(struct worker_request *request, uint32_t call, const void *value, size_t bytes,
+	      const struct error *error);
+
+/* So many bytes of its parts have gone out: it may send as many more. */
+void
+worker_credit(struct worker_request *request, size_t bytes);
 
 /*
  * The client has gone or the deadline has passed: no more events for it; the handler is told, then its result dropped. A

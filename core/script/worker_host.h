@@ -224,6 +224,13 @@ struct worker_request {
 	uint32_t attempts;
 	/* The worker has said something about it, so it has begun. */
 	bool begun;
+	/* Its calls of other functions so far, and those of them that are not answered. */
+	uint32_t asked;
+	uint32_t unanswered;
+	/* Its client takes parts; bytes of those that are under way to it, and credit not yet sent. */
+	bool streams;
+	size_t streamed;
+	size_t credit;
 	/* CPU time charged to it, ns; bytes that it logged. */
 	uint64_t cpu_ns;
 	uint64_t logged;
@@ -318,6 +325,25 @@ worker_queue_run(struct worker_script *script);
 /* Fail all that wait. */
 void
 worker_queue_fail(struct worker_script *script, const struct error *error);
+
+/* --- worker_outbox.c ------------------------------------------------------------------------------------------------ */
+
+/* Send a record of that many bytes (kind, request, flags and what follows the header are looked at), now or later. */
+void
+worker_outbox_send(struct worker_process *process, const struct ring_record *record, size_t bytes);
+/* Send what there is room for. */
+void
+worker_outbox_flush(struct worker_process *process);
+void
+worker_outbox_drop(struct worker_process *process);
+
+/* --- worker_call.c -------------------------------------------------------------------------------------------------- */
+
+/* A RECORD_ASK, a RECORD_PART of that request: data is one MessagePack value. -1 with the error set: a breach. */
+int
+worker_call_ask(struct worker_request *request, uint32_t number, const void *data, size_t bytes);
+int
+worker_call_part(struct worker_request *request, const void *data, size_t bytes);
 
 /* --- worker_sweep.c ------------------------------------------------------------------------------------------------- */
 

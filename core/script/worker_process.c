@@ -103,6 +103,7 @@ set_up(struct worker_process *process)
 static void
 tear_down(struct worker_process *process)
 {
+	worker_outbox_drop(process);
 	free(process->slots);
 	pages_destroy(&process->heap);
 	if (process->shared != NULL)
@@ -142,6 +143,7 @@ on_wake(uv_poll_t *poll, int status, int events)
 	if (!ring_has_record(&process->reader))
 		count_wake(process);
 	bool more = worker_records_read(process);
+	worker_outbox_flush(process);
 	if (process->state >= PROCESS_KILLED)
 		return;
 	if (more || ring_ask_wake(&process->reader)) {

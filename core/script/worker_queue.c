@@ -84,6 +84,7 @@ write_invoke(struct worker_request *request, struct record_invoke *invoke,
 	struct record_controls *controls = (struct record_controls *)request->process->shared;
 	invoke->deadline = request->deadline == 0 ? request->expires_at
 						  : least(request->deadline, request->expires_at);
+	invoke->record.flags = request->streams ? RECORD_STREAMS : 0;
 	invoke->payload = *place;
 	if (place->offset == RECORD_HERE)
 		memcpy(invoke + 1, request->payload, request->payload_bytes);

@@ -234,6 +234,50 @@ on_failed(struct worker_process *process, const union copied *record)
 	return 0;
 }
 
+/* The request of a record, and its payload, which is one well-formed value. */
+static int
+value_of(struct worker_process *process, const union copied *record,
+	 struct worker_request **request, const void **data, size_t *bytes)
+{
+	*request = find_request(process, record->header.request);
+	if (*request == NULL || payload_of(process, &record->text, data, bytes) != 0)
+		return -1;
+	return value_check(*data, *bytes);
+}
+
+static int
+on_ask(struct worker_process *process, const union copied *record)
+{
+	struct worker_request *request;
+	const void *data = NULL;
+	size_t bytes;
+	if (value_of(process, record, &request, &data, &bytes) != 0)
+		return -1;
+	/* Nobody will answer: the handler was told to end. */
+	if (request->state == REQUEST_DROPPED)
+		return 0;
+	int status = worker_call_ask(request, record->text.code, data, bytes);
+	trim_scratch(process->host);
+	if (!list_is_empty(&process->script->queue))
+		worker_queue_run(process->script);
+	return status;
+}
+
+static int
+on_part(struct worker_process *process, const union copied *record)
+{
+	struct worker_request *request;
+	const void *data = NULL;
+	size_t bytes;
+	if (value_of(process, record, &request, &data, &bytes) != 0)
+		return -1;
+	if (request->state == REQUEST_DROPPED)
+		return 0;
+	int status = worker_call_part(request, data, bytes);
+	trim_scratch(process->host);
+	return status;
+}
+
 /* Count what a request, or the script outside of any, has logged: false when that is over the limit. */
 static bool
 count_log(struct worker_process *process, struct worker_request *request, size_t bytes)
@@ -292,9 +336,10 @@ on_release(struct worker_process *process, const union copied *record)
 }
 
 static record_f *const handlers[] = {
-	[RECORD_READY] = on_ready, [RECORD_MANIFEST] = on_manifest, [RECORD_CALL] = on_call,
-	[RECORD_BATCH] = on_batch, [RECORD_REPLY] = on_reply,       [RECORD_FAILED] = on_failed,
-	[RECORD_LOG] = on_log,     [RECORD_RELEASE] = on_release,
+	[RECORD_READY] = on_ready,     [RECORD_MANIFEST] = on_manifest, [RECORD_CALL] = on_call,
+	[RECORD_BATCH] = on_batch,     [RECORD_REPLY] = on_reply,       [RECORD_FAILED] = on_failed,
+	[RECORD_ASK] = on_ask,         [RECORD_PART] = on_part,         [RECORD_LOG] = on_log,
+	[RECORD_RELEASE] = on_release,
 };
 
 static int

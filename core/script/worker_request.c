@@ -80,8 +80,7 @@ worker_request_free(struct worker_request *request)
 /* --- from the path -------------------------------------------------------------------------------------------------- */
 
 struct worker_request *
-worker_invoke(struct worker_script *script, const void *payload, size_t bytes, uint64_t deadline,
-	      void *owner)
+worker_invoke(struct worker_script *script, const struct worker_job *job)
 {
 	assert(!script->retired);
 	struct worker_request *request = new_request(script->host);
@@ -90,10 +89,11 @@ worker_invoke(struct worker_script *script, const void *payload, size_t bytes, u
 		return NULL;
 	}
 	request->script = worker_script_ref(script);
-	request->owner = owner;
-	request->deadline = deadline;
-	request->payload = payload;
-	request->payload_bytes = bytes;
+	request->owner = job->owner;
+	request->deadline = job->deadline;
+	request->payload = job->payload;
+	request->payload_bytes = job->bytes;
+	request->streams = job->streams;
 	if (worker_queue_admit(request) == 0)
 		return request;
 	worker_request_free(request);
@@ -104,12 +104,8 @@ worker_invoke(struct worker_script *script, const void *payload, size_t bytes, u
 static void
 send_cancel(struct worker_request *request)
 {
-	struct worker_process *process = request->process;
-	if (process->state >= PROCESS_KILLED)
-		return;
-	if (worker_process_reserve(process, RECORD_CANCEL, request->number,
-				   sizeof(struct ring_record)) != NULL)
-		worker_process_send(process);
+	struct ring_record cancel = { .kind = RECORD_CANCEL, .request = request->number };
+	worker_outbox_send(request->process, &cancel, sizeof(cancel));
 }
 
 /* A handler that was told to end has a while to do so, whatever time it had left. */
@@ -164,6 +160,7 @@ move_out(struct worker_request *request)
 	struct worker_process *process = request->process;
 	process->slots[record_place(request->number) - 1] = NULL;
 	process->request_count--;
+	process->waiting_count -= request->unanswered > 0;
 	request->script->running_count--;
 	list_remove(&request->link);
 	worker_process_count_busy(process);
@@ -189,7 +186,7 @@ worker_request_violate(struct worker_request *request, enum worker_violation vio
 	struct worker_process *process = request->process;
 	struct error why = *error_last();
 	uint64_t now = clock_now();
-	bool waits = worker_batch_is_awaited(request);
+	bool waits = worker_batch_is_awaited(request) || request->unanswered > 0;
 	worker_script_violated(request->script, violation);
 	worker_request_fail(request, &why);
 	if (waits)

@@ -61,6 +61,7 @@ expire_requests(struct worker_process *process, uint64_t now)
 static void
 sweep_process(struct worker_process *process, uint64_t now)
 {
+	worker_outbox_flush(process);
 	expire_requests(process, now);
 	worker_queue_run(process->script);
 	if (process->state == PROCESS_LOADING &&

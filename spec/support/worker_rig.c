@@ -326,7 +326,10 @@ rig_invoke(struct rig *rig, struct worker_script *script, const void *payload, s
 	entry->started_at = clock_now();
 	entry->payload = malloc(bytes + 1);
 	memcpy(entry->payload, payload, bytes);
-	entry->request = worker_invoke(script, entry->payload, bytes, 0, entry);
+	struct worker_job job = {
+		.payload = entry->payload, .bytes = bytes, .owner = entry, .streams = true
+	};
+	entry->request = worker_invoke(script, &job);
 	return entry->request == NULL ? -1 : (int)rig->count - 1;
 }
 
@@ -489,7 +492,10 @@ bench_next(struct rig *rig, struct entry *entry)
 	}
 	rig->bench_left--;
 	entry->started_at = clock_now();
-	entry->request = worker_invoke(rig->script, rig->payload, rig->payload_bytes, 0, entry);
+	struct worker_job job = { .payload = rig->payload,
+				  .bytes = rig->payload_bytes,
+				  .owner = entry };
+	entry->request = worker_invoke(rig->script, &job);
 	assert(entry->request != NULL);
 }
 

@@ -40,6 +40,10 @@ Client.__index = Client
 local Pending = {}
 Pending.__index = Pending
 
+-- An answer that comes in parts: what stream() gives.
+local Stream = {}
+Stream.__index = Stream
+
 local function new_client(connected, options)
   local self = setmetatable({
     socket = connected,
@@ -159,6 +163,15 @@ local function settle(pending, failure, result)
   end
 end
 
+-- A part of the answer to request `id`. Parts for which nobody waits are dropped, as late answers are.
+local function take_part(self, id, value)
+  local pending = self.pending[id]
+  if not pending or not pending.parts then return end
+  local parts = pending.parts
+  parts.last = parts.last + 1
+  parts[parts.last] = value
+end
+
 -- One decoded message.
 local function take(self, message)
   if type(message) ~= "table" then return end
@@ -174,6 +187,7 @@ local function take(self, message)
       return fail(self, stray.message, stray.name)
     end
   elseif message[1] == NOTIFICATION and type(message[3]) == "table" then
+    if message[2] == "stream" then take_part(self, message[3][1], message[3][2]) end
     local handler = self.handlers[message[2]]
     if handler then handler(unpack(message[3])) end
   end
@@ -252,6 +266,53 @@ function Client:invoke(name, value, options)
   if options then return self:call("invoke", name, value, options) end
   return self:call("invoke", name, value)
 end
+
+-- Run the function `name`, which answers in parts (ctx:send):
+--
+--   local stream = c:stream("generate", prompt)
+--   for part in stream do io.write(part) end
+--   local result, message = stream:result()
+--
+-- A part that is nil comes as null. Parts are taken from the socket as the loop asks for them, so a slow loop makes the
+-- function wait. options: as of invoke.
+function Client:stream(name, value, options)
+  local pending
+  if options then
+    pending = self:send("invoke", name, value, options)
+  else
+    pending = self:send("invoke", name, value)
+  end
+  pending.parts = { first = 1, last = 0 }
+  return setmetatable({ pending = pending }, Stream)
+end
+
+-- The next part; nil after the last one, or when none came within the connection's timeout.
+function Stream:__call()
+  local pending = self.pending
+  local parts = pending.parts
+  local deadline = now() + pending.client.timeout
+  while parts.first > parts.last do
+    if pending.done then return nil end
+    local count, message, name = pending.client:receive(deadline)
+    if not count and not pending.done then
+      self.failure = { message, name }
+      return nil
+    end
+  end
+  local value = parts[parts.first]
+  parts[parts.first] = nil
+  parts.first = parts.first + 1
+  return value
+end
+
+-- What the handler returned after its parts; or nil and why there is none. Parts that were not asked for are lost.
+function Stream:result(timeout)
+  if self.failure then return nil, self.failure[1], self.failure[2] end
+  return self.pending:wait(timeout)
+end
+
+-- Ask the node to give it up.
+function Stream:cancel() return self.pending:cancel() end
 
 -- Call f(params…) for notifications of that method that come while the client waits or polls; nil: no more.
 function Client:on(method, f) self.handlers[method] = f end

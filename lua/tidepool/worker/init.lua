@@ -3,6 +3,7 @@
 -- it.
 local ffi = require "ffi"
 local C = require "tidepool.worker.native"
+local call = require "tidepool.worker.call"
 local contract = require "tidepool.worker.contract"
 local failure = require "tidepool.worker.failure"
 local msgpack = require "tidepool.msgpack"
@@ -21,6 +22,9 @@ tide.msgpack = { encode = msgpack.encode, decode = msgpack.decode }
 -- Raise an error with a code that the client gets: tide.error("NOT_FOUND", "no such label").
 function tide.error(code, message) error(failure.new(code, message), 0) end
 
+-- Seconds on a clock that never goes back; ctx.deadline is on it.
+function tide.now() return tonumber(C.clock_now()) / 1e9 end
+
 sandbox.offer("tidepool", tide)
 
 -- The function's script, once it is loaded: what it declares, and what its handler is given as ctx.
@@ -29,12 +33,15 @@ local context_prototype = {}
 local context_meta = { __index = context_prototype }
 local with_tracebacks = false
 
--- Requests under way by number: { id, co, deadline, and what tidepool.tensor keeps there }.
+-- Requests under way by number: { id, co, deadline, and what tidepool.tensor and call keep there }. `waits` says for
+-- what a request waits: "batch", "credit", or what call.lua pauses it for.
 local requests = {}
 tensor.seal(requests)
 -- Coroutines that wait for their next request.
 local idle = {}
 local current
+-- The calls of a request that has made none.
+local NONE = {}
 
 --- errors -------------------------------------------------------------------------------------------------------------
 
@@ -52,11 +59,21 @@ end
 
 --- waiting ------------------------------------------------------------------------------------------------------------
 
+-- Wait until something resumes the request that it says it waits for. A cancelled one waits no more: it ends.
+local function pause(request, what)
+  if request.cancelled then error(request.cancelled, 0) end
+  request.waits = what
+  coroutine_yield(WAIT)
+  request.waits = nil
+  if request.cancelled then error(request.cancelled, 0) end
+end
+
 -- Send the batch, and wait for it; used by tidepool.tensor.
 local function wait(request)
+  if request.cancelled then error(request.cancelled, 0) end
   tensor.sending(request)
   C.child_batch(request.id)
-  coroutine_yield(WAIT)
+  pause(request, "batch")
   local problem = request.problem
   if problem then
     request.problem = nil
@@ -76,48 +93,64 @@ local function wire_form(value)
   error("the reply holds " .. tostring(value) .. ", which has no MessagePack form", 0)
 end
 
--- Device tensors of a reply, however deep, so that one wait brings all of them.
-local function find_tensors(value, found, depth)
+-- Device tensors of a reply, however deep, so that one wait brings all of them; and calls of other functions.
+local function find_unsettled(value, tensors, calls, depth)
   if tensor.is_device(value) then
-    found[#found + 1] = value
+    tensors[#tensors + 1] = value
+  elseif call.is(value) then
+    calls[#calls + 1] = value
   elseif type(value) == "table" and depth < 64 then
-    for _, inner in pairs(value) do find_tensors(inner, found, depth + 1) end
+    for _, inner in pairs(value) do find_unsettled(inner, tensors, calls, depth + 1) end
   end
-  return found
 end
 
--- The reply with host tensors in the place of device tensors; the handler's own tables stay as they are.
-local function replace_tensors(value, hosts, depth)
-  if tensor.is_device(value) then return hosts[value] end
+-- The reply with what came back in the place of what it came back for; the handler's own tables stay as they are.
+local function replace(value, settled, depth)
+  if type(value) == "cdata" and settled[value] ~= nil then return settled[value] end
   if type(value) ~= "table" or depth >= 64 then return value end
   local copied = setmetatable({}, getmetatable(value))
-  for key, inner in pairs(value) do copied[key] = replace_tensors(inner, hosts, depth + 1) end
+  for key, inner in pairs(value) do copied[key] = replace(inner, settled, depth + 1) end
   return copied
 end
 
 local function bring_back(result)
-  local found = find_tensors(result, {}, 0)
-  local list, hosts = { tensor.get(unpack(found)) }, {}
-  for i = 1, #found do hosts[found[i]] = list[i] end
-  return replace_tensors(result, hosts, 0)
+  local tensors, calls, settled = {}, {}, {}
+  find_unsettled(result, tensors, calls, 0)
+  for i = 1, #calls do
+    local value = calls[i]:get()
+    settled[calls[i]] = value == nil and tide.null or value
+  end
+  local list = { tensor.get(unpack(tensors)) }
+  for i = 1, #tensors do settled[tensors[i]] = list[i] end
+  return replace(result, settled, 0)
 end
 
-local has_device_tensor
+local has_unsettled
 local function notice(value)
-  if not tensor.is_device(value) then return wire_form(value) end
-  has_device_tensor = true
+  if not tensor.is_device(value) and not call.is(value) then return wire_form(value) end
+  has_unsettled = true
   return nil
 end
 
+-- MessagePack of a value, and its length: there until something else is encoded. Third: it had to be waited for.
+local function encode(value)
+  has_unsettled = false
+  local data, bytes = msgpack.encode_raw(value, notice)
+  if not has_unsettled then return data, bytes, false end
+  data, bytes = msgpack.encode_raw(bring_back(value), wire_form)
+  return data, bytes, true
+end
+
 local function reply(request, result)
-  has_device_tensor = false
-  local data, bytes = msgpack.encode_raw(result, notice)
-  if has_device_tensor then
-    data, bytes = msgpack.encode_raw(bring_back(result), wire_form)
-  elseif request.calls > 0 or request.early then
+  local data, bytes, waited = encode(result)
+  if not waited and (request.calls > 0 or request.early) then
     -- Calls that nobody waited for run all the same, and their errors are the request's.
     wait(request)
     data, bytes = msgpack.encode_raw(result, wire_form)
+  end
+  if request.unanswered > 0 then
+    call.settle(request)
+    data, bytes = encode(result)
   end
   if not C.child_reply(request.id, data, bytes) then
     local problem = ("the reply of %d bytes is too large for the worker's memory"):format(bytes)
@@ -149,12 +182,12 @@ end
 -- Run a request's coroutine until it waits or is done.
 local function step(request, ...)
   local co = request.co
-  current, sandbox.outermost = request, co
+  current, sandbox.outermost, call.current = request, co, request
   tensor.enter(request)
   C.child_running(request.id)
   local ok, signal = coroutine_resume(co, ...)
   C.child_running(0)
-  current = nil
+  current, call.current = nil, nil
   tensor.leave()
   if signal == DONE then
     idle[#idle + 1] = co
@@ -167,7 +200,7 @@ end
 
 local M = {}
 
-function M.invoke(id, deadline, payload, bytes)
+function M.invoke(id, deadline, payload, bytes, streams)
   local count = #idle
   local co = idle[count]
   if co then
@@ -175,11 +208,15 @@ function M.invoke(id, deadline, payload, bytes)
   else
     co = coroutine.create(serve)
   end
-  local request = { id = id, co = co, deadline = deadline, wait = wait }
+  local request = {
+    id = id, co = co, deadline = deadline, wait = wait, pause = pause, streams = streams, credit = C.CHILD_WINDOW,
+    asked = 0, unanswered = 0, asks = NONE,
+  }
   requests[id] = request
   step(request, request, payload, bytes)
 end
 
+-- A batch has come back.
 local function resume(request)
   tensor.returned(request)
   step(request)
@@ -204,11 +241,23 @@ function M.failure(id, code, message)
   resume(request)
 end
 
--- A request that waits is told at once; one that runs has been interrupted by nobody, so there is nothing to tell.
+function M.answer(id, number, code, payload, bytes)
+  local request = requests[id]
+  if request and call.answer(request, number, code, payload, bytes) then step(request) end
+end
+
+function M.credit(id, bytes)
+  local request = requests[id]
+  if not request then return end
+  request.credit = request.credit + bytes
+  if request.waits == "credit" then step(request) end
+end
+
+-- Every request waits when this is called: it is told at once, and again wherever it would wait after that.
 function M.cancel(id)
   local request = requests[id]
   if not request then return end
-  request.problem = failure.new("CANCELLED", "the request was cancelled")
+  request.cancelled = failure.new("CANCELLED", "the request was cancelled")
   -- The core reads the batch no more, or copies first: what was lent may go.
   resume(request)
 end
@@ -244,10 +293,38 @@ local function make_files(list)
   })
 end
 
--- Milliseconds until the client's deadline; nil when it has none.
+-- Milliseconds that the handler has left: until the client's deadline, or its own limit of time.
 function context_prototype.remaining()
-  if current.deadline == 0 then return nil end
   return (current.deadline - tonumber(C.clock_now())) / 1e6
+end
+
+-- ctx.deadline: that moment, in seconds of tide.now().
+setmetatable(context_prototype, {
+  __index = function(_, key)
+    if key == "deadline" and current then return current.deadline / 1e9 end
+  end,
+})
+
+-- Call another function; the answer is waited for with get(), or by being part of the reply.
+function context_prototype.call(name, value, options)
+  if current.asks == NONE then current.asks = {} end
+  return call.ask(name, value, options, encode)
+end
+
+-- Send a part of the answer now. Waits while the client has much to read.
+function context_prototype.send(_, value)
+  local request = current
+  if not request.streams then
+    error(failure.new("FAILED_PRECONDITION", "ctx:send: whoever called takes no stream"), 0)
+  end
+  while request.credit <= 0 do pause(request, "credit") end
+  if request.cancelled then error(request.cancelled, 0) end
+  local data, bytes = encode(value)
+  request.credit = request.credit - bytes
+  if not C.child_part(request.id, data, bytes) then
+    local text = ("ctx:send: %d bytes are too many for the worker's memory"):format(bytes)
+    error(failure.new("RESOURCE_EXHAUSTED", text), 0)
+  end
 end
 
 local function run_script(block)
