@@ -1,23 +1,32 @@
-# The cuda device is a module of its own, loaded at run time, so that one binary serves machines with and without a GPU.
-# Its files stand in core/device beside those of the library; they are taken out of the library here.
+# The cuda device is a module of its own, loaded at run time, so that one binary serves machines with and without a GPU. Its
+# files stand in core/device beside those of the library, from which they are taken out here, and in core/exec/cuda.
 get_target_property(device_sources device SOURCES)
 set(cuda_sources ${device_sources})
 list(FILTER device_sources EXCLUDE REGEX "/cuda(_[a-z]+)?\\.c$")
 list(FILTER cuda_sources INCLUDE REGEX "/cuda(_[a-z]+)?\\.c$")
 set_target_properties(device PROPERTIES SOURCES "${device_sources}")
+file(GLOB cuda_operators CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/core/exec/cuda/*.c)
+file(GLOB cuda_kernels CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/core/exec/cuda/*.cu)
+list(APPEND cuda_sources ${cuda_operators} ${cuda_kernels})
 
 if(TIDEPOOL_CUDA)
-  set(CMAKE_CUDA_ARCHITECTURES 80 90 CACHE STRING "Compute capabilities that kernels are compiled for")
+  # 7.5 is the oldest that CUDA 13 compiles for. What is newer than 9.0 runs its code, compiled by the driver.
+  set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 90 CACHE STRING "Compute capabilities that kernels are compiled for")
+  set(CMAKE_CUDA_STANDARD 17)
   enable_language(CUDA)
   find_package(CUDAToolkit REQUIRED)
+  find_library(CUDNN_LIBRARY cudnn REQUIRED HINTS ${CUDAToolkit_LIBRARY_DIR} ${CUDAToolkit_LIBRARY_ROOT}/lib)
+  find_path(CUDNN_INCLUDE cudnn.h REQUIRED HINTS ${CUDAToolkit_INCLUDE_DIRS})
   add_library(tidepool-cuda MODULE ${cuda_sources})
   set_target_properties(tidepool-cuda PROPERTIES
     PREFIX ""
     LINKER_LANGUAGE CUDA
     LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
-  target_include_directories(tidepool-cuda PRIVATE core)
+  target_include_directories(tidepool-cuda PRIVATE core ${CUDNN_INCLUDE})
+  target_compile_options(tidepool-cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Wall,-Werror>")
   # The runtime inside: the module then loads, and can say what is missing, where there is no CUDA at all. What it calls
   # of core/ it finds in the executable.
-  target_link_libraries(tidepool-cuda PRIVATE CUDA::cudart_static Threads::Threads)
-  add_dependencies(tidepool-cuda arrows_device)
+  target_link_libraries(tidepool-cuda PRIVATE CUDA::cudart_static CUDA::cublasLt ${CUDNN_LIBRARY} OpenMP::OpenMP_C
+    Threads::Threads)
+  add_dependencies(tidepool-cuda arrows_device arrows_exec)
 endif()

@@ -414,6 +414,16 @@ start(struct cuda_device *device, const struct device_options *options)
 			  "cudaEventCreateWithFlags");
 }
 
+/* Of the GPU that was opened first, plus 1. */
+static atomic_int first_index;
+
+int
+cuda_first_index(void)
+{
+	int index = atomic_load(&first_index);
+	return index > 0 ? index - 1 : 0;
+}
+
 /* What the module exports. */
 struct device *
 tidepool_module_open(const struct device_options *options);
@@ -441,5 +451,7 @@ tidepool_module_open(const struct device_options *options)
 		free_device(device);
 		return NULL;
 	}
+	int none = 0;
+	atomic_compare_exchange_strong(&first_index, &none, options->index + 1);
 	return &device->base;
 }

@@ -57,6 +57,10 @@ cuda_enter(struct cuda_device *device);
 void
 cuda_fail_notifies(struct cuda_device *device);
 
+/* Index of the GPU that was opened first; 0 before any was. Any thread. */
+int
+cuda_first_index(void);
+
 /* Let device reach peer's memory, once. */
 int
 cuda_connect(struct cuda_device *device, const struct cuda_device *peer);

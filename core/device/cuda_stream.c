@@ -1,11 +1,14 @@
 #include <stdlib.h>
 
 #include "device/cuda.h"
+#include "device/cuda_compute.h"
 
 struct cuda_stream {
 	struct device_stream base;
 	struct cuda_device *device;
 	cudaStream_t native;
+	/* A compute stream's; NULL for copies. */
+	struct cuda_compute *compute;
 	/* The putting thread's: what a launch's run has met since the last notify. What the GPU itself meets loses the
 	 * device. */
 	bool failed;
@@ -27,6 +30,8 @@ struct cuda_notify {
 	/* In the device's notifies or spare_notifies. */
 	struct list link;
 	struct cuda_device *device;
+	/* Of the stream that it was put on; NULL for copies. */
+	struct cuda_compute *compute;
 	stream_done_f *done;
 	void *context;
 	/* Set by whoever calls done: the GPU and the loss of it may race. */
@@ -186,7 +191,11 @@ static void
 deliver(void *context)
 {
 	struct cuda_notify *notify = context;
-	finish(notify, notify->failed ? &notify->error : NULL);
+	struct error error;
+	bool failed = notify->compute != NULL && cuda_compute_take_error(notify->compute, &error);
+	if (failed && !notify->failed)
+		notify->error = error;
+	finish(notify, failed || notify->failed ? &notify->error : NULL);
 }
 
 /* A lost device takes no new notifies, so none of these is used again behind the back of a late deliver. */
@@ -217,6 +226,18 @@ priority_of(struct cuda_device *device, enum stream_kind kind, int *priority)
 	return 0;
 }
 
+static int
+create_compute(struct cuda_stream *stream)
+{
+	stream->compute = calloc(1, sizeof(*stream->compute));
+	if (stream->compute == NULL)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "no memory for a stream");
+	if (cuda_compute_create(stream->compute, stream->device, stream->native) == 0)
+		return 0;
+	free(stream->compute);
+	return -1;
+}
+
 struct device_stream *
 cuda_stream_new(struct device *base, enum stream_kind kind)
 {
@@ -234,11 +255,16 @@ cuda_stream_new(struct device *base, enum stream_kind kind)
 	if (cuda_check(
 		    device,
 		    cudaStreamCreateWithPriority(&stream->native, cudaStreamNonBlocking, priority),
-		    "cudaStreamCreateWithPriority") != 0) {
-		free(stream);
-		return NULL;
-	}
+		    "cudaStreamCreateWithPriority") != 0)
+		goto free_stream;
+	if (kind == STREAM_COMPUTE && create_compute(stream) != 0)
+		goto destroy_stream;
 	return &stream->base;
+destroy_stream:
+	cuda_check(device, cudaStreamDestroy(stream->native), "cudaStreamDestroy");
+free_stream:
+	free(stream);
+	return NULL;
 }
 
 static void
@@ -249,6 +275,9 @@ cuda_stream_delete(struct device_stream *base)
 	if (cuda_enter(device) == 0 &&
 	    cuda_check(device, cudaStreamSynchronize(stream->native), "cudaStreamSynchronize") == 0)
 		cuda_check(device, cudaStreamDestroy(stream->native), "cudaStreamDestroy");
+	if (stream->compute != NULL)
+		cuda_compute_destroy(stream->compute);
+	free(stream->compute);
 	free(stream);
 }
 
@@ -353,7 +382,10 @@ cuda_launch(struct device_stream *base, const struct device_launch *launch)
 	int before = before_work(stream);
 	if (before != 0)
 		return before < 0 ? -1 : 0;
-	if (launch->run(launch, stream->native) != 0)
+	if (stream->compute == NULL)
+		return error_set(ERR_FAILED_PRECONDITION, "%s: a copy stream runs no operators",
+				 stream->device->base.properties.name);
+	if (cuda_compute_launch(stream->compute, launch) != 0)
 		keep_error(stream);
 	return 0;
 }
@@ -365,6 +397,7 @@ new_notify(struct cuda_stream *stream, stream_done_f *done, void *context)
 	if (notify == NULL)
 		return NULL;
 	notify->device = stream->device;
+	notify->compute = stream->compute;
 	notify->done = done;
 	notify->context = context;
 	notify->failed = stream->failed;

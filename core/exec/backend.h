@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "device/device.h"
+#include "exec/tensor.h"
 
 struct operator_call;
 
@@ -21,6 +22,9 @@ struct backend {
 	uint64_t (*platform)(void);
 	/* Put a copy of host memory, which stays as it is, on a queue; NULL: kernels read host memory. */
 	int (*copy_in)(void *queue, void *to, const void *from, size_t bytes);
+	/* Put a conversion as exec/cast.h's on a queue. */
+	int (*cast)(void *queue, enum data_type to, void *out, enum data_type from, const void *in,
+		    int64_t elements);
 };
 
 /* The backend of that kind of device; NULL with the error set: UNAVAILABLE when its module cannot be loaded. Any thread. */

@@ -83,7 +83,7 @@ prepare_old(struct operator_call *call)
 	struct operator_call modern;
 	if (adapt(call, &modern, call->arena) != 0)
 		return -1;
-	return modern.op->prepare(&modern);
+	return operator_prepare_as(&modern);
 }
 
 /* --- Pow ---------------------------------------------------------------------------------------------------------- */
@@ -120,7 +120,7 @@ prepare_pow(struct operator_call *call)
 /* clang-format off */
 #define OLD(NAME, MOST)                                                                            \
 	{ .type = NAME, .since = 1, .inputs = { 2, MOST }, .outputs = { 1, 1 },                    \
-	  .infer = infer_old, .prepare = prepare_old }
+	  .flags = OPERATOR_ADAPTER, .infer = infer_old, .prepare = prepare_old }
 /* clang-format on */
 
 static const struct op adapt_operators[] = {

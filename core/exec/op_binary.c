@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "exec/broadcast.h"
+#include "exec/op_binary.h"
 #include "exec/operator.h"
 #include "exec/parallel.h"
 #include "exec/rows.h"
@@ -199,8 +200,8 @@ use_binary(struct operator_call *call, enum row_binary function)
 	return create_binary(call, binary, function, &out, &a, &b);
 }
 
-static enum row_binary
-binary_row_of(const struct operator_call *call)
+enum row_binary
+op_binary_row(const struct operator_call *call)
 {
 	const struct binary_entry *entry = binary_entries;
 	while (strcmp(entry->type, call->node->op_type) != 0)
@@ -211,7 +212,7 @@ binary_row_of(const struct operator_call *call)
 static int
 prepare_binary(struct operator_call *call)
 {
-	return use_binary(call, binary_row_of(call));
+	return use_binary(call, op_binary_row(call));
 }
 
 static int
@@ -225,7 +226,7 @@ prepare_mod(struct operator_call *call)
 static bool
 binary_blocks(const struct operator_call *call)
 {
-	enum row_binary row = binary_row_of(call);
+	enum row_binary row = op_binary_row(call);
 	if (call->outputs[0].dims[1] % 16 == 0)
 		return true;
 	return (row == ROW_ADD || row == ROW_SUB || row == ROW_MUL) &&
@@ -323,7 +324,7 @@ prepare_variadic(struct operator_call *call)
 {
 	if (call->input_count == 2)
 		return prepare_binary(call);
-	return use_variadic(call, binary_row_of(call), 1);
+	return use_variadic(call, op_binary_row(call), 1);
 }
 
 static int

@@ -4,8 +4,7 @@
 
 #include "base/error.h"
 #include "exec/onednn.h"
-#include "exec/operator.h"
-#include "exec/window.h"
+#include "exec/op_conv.h"
 
 enum {
 	/* Fewest outputs in each direction for which Winograd's transforms pay. */
@@ -27,15 +26,8 @@ static const struct method direct = { dnnl_convolution_direct, "conv" };
 /* F(2x2, 3x3) of Lavin and Gray, 2015: 16 products instead of 36; weights take 16/9 of the room. */
 static const struct method winograd = { dnnl_convolution_winograd, "winograd" };
 
-struct conv {
-	struct window window;
-	int64_t groups;
-	int64_t in_channels;
-	int64_t out_channels;
-};
-
-static int
-read_conv(const struct operator_call *call, struct conv *conv)
+int
+op_conv_read(const struct operator_call *call, struct conv *conv)
 {
 	const struct tensor_type *in = &call->inputs[0];
 	const struct tensor_type *weights = &call->inputs[1];
@@ -61,7 +53,7 @@ static int
 infer_conv(struct operator_call *call)
 {
 	struct conv conv;
-	if (read_conv(call, &conv) != 0)
+	if (op_conv_read(call, &conv) != 0)
 		return -1;
 	int64_t dims[TENSOR_MAX_RANK] = { call->inputs[0].dims[0], conv.out_channels };
 	memcpy(dims + 2, conv.window.out, conv.window.rank * sizeof(dims[0]));
@@ -207,14 +199,14 @@ static int
 prepare_winograd(struct operator_call *call)
 {
 	struct conv conv;
-	return read_conv(call, &conv) != 0 ? -1 : prepare_with(call, &conv, &winograd);
+	return op_conv_read(call, &conv) != 0 ? -1 : prepare_with(call, &conv, &winograd);
 }
 
 static int
 prepare_conv(struct operator_call *call)
 {
 	struct conv conv;
-	if (read_conv(call, &conv) != 0)
+	if (op_conv_read(call, &conv) != 0)
 		return -1;
 	if (suits_winograd(call, &conv)) {
 		if (operator_try(call, prepare_winograd) == 0)

@@ -3,33 +3,13 @@
 #include <string.h>
 
 #include "exec/onednn.h"
+#include "exec/op_matmul.h"
 #include "exec/operator.h"
 #include "exec/parallel.h"
 
 enum {
 	/* Multiply-adds worth a thread of their own, in the plain loops. */
 	GRAIN_PRODUCTS = 65536,
-	/* Posts that Gemm adds to the node's own: add C, scale. */
-	GEMM_POSTS = 2,
-};
-
-/*
- * C[batch][m][n] = A[batch][m][k] B[batch][k][n]. Batch dims are of equal rank, 1 where a matrix is repeated. When B has
- * none, A's are part of m.
- */
-struct product {
-	uint32_t batch_rank;
-	int64_t batch[TENSOR_MAX_RANK];
-	int64_t batch_a[TENSOR_MAX_RANK];
-	int64_t batch_b[TENSOR_MAX_RANK];
-	int64_t m;
-	int64_t n;
-	int64_t k;
-	/* Of the product, before anything is added. */
-	float scale;
-	/* The operand lies transposed. */
-	bool transpose_a;
-	bool transpose_b;
 };
 
 /* Batch dims of A, B and of the result. */
@@ -51,8 +31,8 @@ set_batch(const struct operator_call *call, struct product *product, const struc
 	return operator_broadcast(call, &product->batch_rank, product->batch, &batch_b);
 }
 
-static int
-read_product(const struct operator_call *call, struct product *product)
+int
+op_matmul_read(const struct operator_call *call, struct product *product)
 {
 	const struct tensor_type *a = &call->inputs[0];
 	const struct tensor_type *b = &call->inputs[1];
@@ -76,7 +56,7 @@ static int
 infer_matmul(struct operator_call *call)
 {
 	struct product product;
-	if (read_product(call, &product) != 0)
+	if (op_matmul_read(call, &product) != 0)
 		return -1;
 	int64_t dims[TENSOR_MAX_RANK + 2];
 	uint32_t rank = product.batch_rank;
@@ -276,9 +256,8 @@ use_onednn(struct operator_call *call, const struct product *product, const stru
 	return 0;
 }
 
-/* One B for all of A: A's batch dims become rows. */
-static void
-collapse_batch(struct product *product)
+void
+op_matmul_collapse(struct product *product)
 {
 	for (uint32_t i = 0; i < product->batch_rank; i++)
 		if (product->batch_b[i] != 1)
@@ -288,8 +267,8 @@ collapse_batch(struct product *product)
 	product->batch_rank = 0;
 }
 
-static uint64_t
-product_flops(const struct product *product)
+uint64_t
+op_matmul_flops(const struct product *product)
 {
 	uint64_t flops = 2 * (uint64_t)product->m * (uint64_t)product->n * (uint64_t)product->k;
 	for (uint32_t i = 0; i < product->batch_rank; i++)
@@ -302,10 +281,10 @@ prepare_product(struct operator_call *call, struct product *product, const struc
 		uint32_t post_count)
 {
 	bool floats = call->inputs[0].data_type == DATA_TYPE_FLOAT && product->k != 0;
-	collapse_batch(product);
+	op_matmul_collapse(product);
 	int result = floats ? use_onednn(call, product, posts, post_count)
 			    : prepare_plain(call, product);
-	call->kernel->flops = product_flops(product);
+	call->kernel->flops = op_matmul_flops(product);
 	return result;
 }
 
@@ -313,15 +292,15 @@ static int
 prepare_matmul(struct operator_call *call)
 {
 	struct product product;
-	if (read_product(call, &product) != 0)
+	if (op_matmul_read(call, &product) != 0)
 		return -1;
 	return prepare_product(call, &product, call->node->posts, call->node->post_count);
 }
 
 /* --- Gemm --------------------------------------------------------------------------------------------------------- */
 
-static int
-read_gemm(const struct operator_call *call, struct product *product)
+int
+op_matmul_read_gemm(const struct operator_call *call, struct product *product)
 {
 	const struct tensor_type *a = &call->inputs[0];
 	const struct tensor_type *b = &call->inputs[1];
@@ -345,7 +324,7 @@ static int
 infer_gemm(struct operator_call *call)
 {
 	struct product product = { 0 };
-	if (read_gemm(call, &product) != 0)
+	if (op_matmul_read_gemm(call, &product) != 0)
 		return -1;
 	int64_t dims[] = { product.m, product.n };
 	uint32_t rank = 2;
@@ -356,9 +335,8 @@ infer_gemm(struct operator_call *call)
 	return operator_output(call, 0, call->inputs[0].data_type, 2, dims);
 }
 
-/* alpha A B + beta C as (A B alpha/beta + C) beta, leaving out what does nothing. The first factor goes to *scale. */
-static uint32_t
-gemm_posts(const struct operator_call *call, struct post *posts, float *scale)
+uint32_t
+op_matmul_gemm_posts(const struct operator_call *call, struct post *posts, float *scale)
 {
 	float alpha = node_float(call->node, "alpha", 1);
 	float beta = node_float(call->node, "beta", 1);
@@ -377,13 +355,13 @@ prepare_gemm(struct operator_call *call)
 {
 	struct product product;
 	uint32_t own = call->node->post_count;
-	struct post *posts = arena_calloc(call->arena, own + GEMM_POSTS, sizeof(*posts));
-	if (posts == NULL || read_gemm(call, &product) != 0)
+	struct post *posts = arena_calloc(call->arena, own + OP_MATMUL_GEMM_POSTS, sizeof(*posts));
+	if (posts == NULL || op_matmul_read_gemm(call, &product) != 0)
 		return -1;
 	if (call->inputs[0].data_type != DATA_TYPE_FLOAT || product.k == 0)
 		return operator_unimplemented(call, "element type %s or no columns",
 					      data_type_name(call->inputs[0].data_type));
-	uint32_t count = gemm_posts(call, posts, &product.scale);
+	uint32_t count = op_matmul_gemm_posts(call, posts, &product.scale);
 	if (own != 0)
 		memcpy(posts + count, call->node->posts, own * sizeof(*posts));
 	return prepare_product(call, &product, posts, count + own);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "exec/op_unary.h"
 #include "exec/operator.h"
 #include "exec/parallel.h"
 #include "exec/rows.h"
@@ -119,19 +120,25 @@ use_unary(struct operator_call *call, enum row_unary function, float alpha, floa
 	return 0;
 }
 
-static int
-prepare_unary(struct operator_call *call)
+struct op_unary
+op_unary_read(const struct operator_call *call)
 {
 	const struct unary_entry *entry = unary_entries;
 	while (strcmp(entry->type, call->node->op_type) != 0)
 		entry++;
-	float alpha = entry->alpha;
-	float beta = entry->beta;
+	struct op_unary unary = { entry->row, entry->alpha, entry->beta };
 	if (entry->alpha_name != NULL)
-		alpha = node_float(call->node, entry->alpha_name, alpha);
+		unary.alpha = node_float(call->node, entry->alpha_name, unary.alpha);
 	if (entry->beta_name != NULL)
-		beta = node_float(call->node, entry->beta_name, beta);
-	return use_unary(call, entry->row, alpha, beta);
+		unary.beta = node_float(call->node, entry->beta_name, unary.beta);
+	return unary;
+}
+
+static int
+prepare_unary(struct operator_call *call)
+{
+	struct op_unary unary = op_unary_read(call);
+	return use_unary(call, unary.row, unary.alpha, unary.beta);
 }
 
 static int

@@ -191,6 +191,12 @@ operator_prepare_host(struct operator_call *call)
 }
 
 int
+operator_prepare_as(struct operator_call *call)
+{
+	return call->backend == NULL ? call->op->prepare(call) : call->backend->prepare(call);
+}
+
+int
 operator_prepare(struct operator_call *call)
 {
 	return call->backend == NULL ? operator_prepare_host(call)

@@ -87,6 +87,8 @@ enum operator_flags {
 	OPERATOR_DATA_SHAPED = 1 << 4,
 	/* Only the types of its inputs matter, not their values (Shape). */
 	OPERATOR_TYPE_ONLY = 1 << 5,
+	/* prepare only rewrites the call and prepares another operator, by operator_prepare_as. */
+	OPERATOR_ADAPTER = 1 << 8,
 	/* The run tells the outputs' types; those that it is prepared for are bounds. */
 	OPERATOR_TELLS_TYPES = 1 << 7,
 };
@@ -116,8 +118,8 @@ struct kernel {
 	size_t scratch_bytes;
 	/* Multiply-adds times two; 0: about one an output element. */
 	uint64_t flops;
-	/* The run hands the host something of its own run, so a device may not record and replay it. */
-	bool unrepeatable;
+	/* Runs on the host though the device is another: by a copy of its operands. Such a run is not to be recorded. */
+	bool staged;
 };
 
 /* Writes the packed form of a constant to `to`, context is what operator_pack was given. */
@@ -207,6 +209,10 @@ operator_infer(struct operator_call *call);
 /* Prepare for call->backend; call->kernel is zeroed first. -1 with an error that names the node. */
 int
 operator_prepare(struct operator_call *call);
+
+/* For adapters: prepare call, which is one of another operator than its caller's, in the caller's kernel. */
+int
+operator_prepare_as(struct operator_call *call);
 
 /* As operator_prepare, for the host whatever the backend is. */
 int

@@ -109,7 +109,7 @@ program_finish(struct program *program)
 	for (uint32_t i = 0; i < info->step_count; i++) {
 		const struct step *step = &program->steps[i];
 		info->flops += step->kernel.flops;
-		program->repeatable &= !step->kernel.unrepeatable;
+		program->repeatable &= !step->kernel.staged;
 		if (step->input_count > program->operand_count)
 			program->operand_count = step->input_count;
 		if (step->output_count > program->operand_count)
@@ -371,7 +371,8 @@ struct program_step
 program_step(const struct program *program, uint32_t step)
 {
 	const struct step *from = &program->steps[step];
-	return (struct program_step){ from->name, from->op_type, from->kernel.flops };
+	return (struct program_step){ from->name, from->op_type, from->kernel.flops,
+				      from->kernel.staged };
 }
 
 int

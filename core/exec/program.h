@@ -63,6 +63,8 @@ struct program_step {
 	const char *name;
 	const char *op_type;
 	uint64_t flops;
+	/* Runs on the host though the device is another. */
+	bool staged;
 };
 struct program_step
 program_step(const struct program *program, uint32_t step);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "exec/backend.h"
 #include "exec/cast.h"
 
 enum {
@@ -23,6 +24,8 @@ struct operand {
 
 struct widened {
 	struct kernel kernel;
+	/* Whose conversions; NULL: the host's. */
+	const struct backend *backend;
 	enum data_type to;
 	uint32_t input_count;
 	uint32_t output_count;
@@ -128,6 +131,17 @@ widen_infer(struct operator_call *call)
 
 /* --- the kernel ----------------------------------------------------------------------------------------------------- */
 
+/* elements of `from` to `to`, where the kernel runs. */
+static int
+convert(const struct widened *widened, const struct operands *operands, enum data_type to,
+	void *out, enum data_type from, const void *in, int64_t elements)
+{
+	if (widened->backend != NULL)
+		return widened->backend->cast(operands->queue, to, out, from, in, elements);
+	cast_run(to, out, from, in, elements);
+	return 0;
+}
+
 /* The address that the kernel gets for an operand. */
 static void *
 address_of(const struct operand *operand, const void *given, void *scratch)
@@ -148,9 +162,10 @@ run_widened(const void *state, const struct operands *operands)
 	for (uint32_t i = 0; i < widened->input_count; i++) {
 		const struct operand *operand = &widened->inputs[i];
 		void *to = address_of(operand, operands->inputs[i], operands->scratch);
-		if (to != operands->inputs[i] && operand->literal == NULL)
-			cast_run(widened->to, to, operand->outside, operands->inputs[i],
-				 operand->elements);
+		if (to != operands->inputs[i] && operand->literal == NULL &&
+		    convert(widened, operands, widened->to, to, operand->outside,
+			    operands->inputs[i], operand->elements) != 0)
+			return -1;
 		inputs[i] = to;
 	}
 	for (uint32_t i = 0; i < widened->output_count; i++)
@@ -158,14 +173,16 @@ run_widened(const void *state, const struct operands *operands)
 			address_of(&widened->outputs[i], operands->outputs[i], operands->scratch);
 	struct operands inner = { .inputs = inputs,
 				  .outputs = outputs,
-				  .scratch = (char *)operands->scratch + widened->scratch };
+				  .scratch = (char *)operands->scratch + widened->scratch,
+				  .queue = operands->queue };
 	if (widened->kernel.run(widened->kernel.state, &inner) != 0)
 		return -1;
 	for (uint32_t i = 0; i < widened->output_count; i++) {
 		const struct operand *operand = &widened->outputs[i];
-		if (outputs[i] != operands->outputs[i])
-			cast_run(operand->outside, operands->outputs[i], widened->to, outputs[i],
-				 operand->elements);
+		if (outputs[i] != operands->outputs[i] &&
+		    convert(widened, operands, operand->outside, operands->outputs[i], widened->to,
+			    outputs[i], operand->elements) != 0)
+			return -1;
 	}
 	return 0;
 }
@@ -238,7 +255,7 @@ prepare_widened(struct operator_call *call, const struct op *op, widen_f *widens
 		place_operands(widened->inputs, call->inputs, wide.inputs, call->input_count, 0);
 	widened->scratch = place_operands(widened->outputs, call->outputs, wide.outputs,
 					  call->output_count, end);
-	return op->prepare(&wide);
+	return call->backend == NULL ? op->prepare(&wide) : call->backend->prepare(&wide);
 }
 
 int
@@ -251,12 +268,14 @@ widen_prepare_as(struct operator_call *call, const struct op *op, widen_f *widen
 	if (widened == NULL)
 		return -1;
 	widened->to = to;
+	widened->backend = call->backend;
 	call->kernel->destroy = destroy_widened;
 	call->kernel->run = run_widened;
 	if (prepare_widened(call, op, widens, widened) != 0)
 		return -1;
 	call->kernel->scratch_bytes = widened->scratch + widened->kernel.scratch_bytes;
 	call->kernel->flops = widened->kernel.flops;
+	call->kernel->staged = widened->kernel.staged;
 	return 0;
 }
 

@@ -1,0 +1,77 @@
+/* The module's struct backend: operators prepared for CUDA. */
+#include "exec/backend.h"
+
+#include <cublasLt.h>
+#include <cudnn.h>
+
+#include "base/error.h"
+#include "exec/cuda/op.h"
+#include "exec/cuda/staged.h"
+#include "exec/operator.h"
+#include "exec/widen.h"
+
+/* Try one way to prepare; leaves a zeroed kernel behind when it fails. */
+static int
+try_prepare(struct operator_call *call, int (*prepare)(struct operator_call *call))
+{
+	if (prepare(call) == 0)
+		return 0;
+	if (call->kernel->destroy != NULL)
+		call->kernel->destroy(call->kernel->state);
+	*call->kernel = (struct kernel){ 0 };
+	return -1;
+}
+
+/*
+ * By a kernel of ours for these types, else for FP32, else on the host. An adapter's own prepare comes back here with the
+ * operator that it stands for.
+ */
+static int
+prepare(struct operator_call *call)
+{
+	const struct cuda_op *entry = cuda_op_find(call->op);
+	if (entry == NULL && (call->op->flags & OPERATOR_ADAPTER) != 0)
+		return call->op->prepare(call);
+	if (entry == NULL)
+		return staged_prepare(call);
+	if (try_prepare(call, entry->prepare) == 0 || try_prepare(call, widen_prepare) == 0)
+		return 0;
+	if (error_last()->code != ERR_UNIMPLEMENTED)
+		return -1;
+	return staged_prepare(call);
+}
+
+/* The libraries' versions: no packed form depends on them yet, but plans will. */
+static uint64_t
+platform(void)
+{
+	return (uint64_t)cublasLtGetVersion() << 32 | (uint64_t)cudnnGetVersion();
+}
+
+static int
+copy_in(void *queue, void *to, const void *from, size_t bytes)
+{
+	struct cuda_compute *compute = queue;
+	return cuda_compute_check(
+		compute, cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, compute->stream),
+		"cudaMemcpyAsync");
+}
+
+static int
+cast(void *queue, enum data_type to, void *out, enum data_type from, const void *in,
+     int64_t elements)
+{
+	struct cuda_compute *compute = queue;
+	return cuda_compute_check(
+		compute, kernel_cast(compute->stream, to, out, from, in, elements), "kernel_cast");
+}
+
+/* What the module exports. */
+extern const struct backend tidepool_module_backend;
+
+const struct backend tidepool_module_backend = {
+	.prepare = prepare,
+	.platform = platform,
+	.copy_in = copy_in,
+	.cast = cast,
+};

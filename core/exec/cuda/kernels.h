@@ -1,0 +1,140 @@
+/*
+ * The kernels, as C sees them: a launcher a kernel, which puts it on a stream and returns what CUDA says of the launch.
+ * Parameters are plain data and copied by the launch. Tensors are in device memory, contiguous unless steps say otherwise;
+ * data_type is that of the elements; a launcher whose kernel does not know the type returns cudaErrorInvalidValue, but
+ * prepare functions ask only for what the comment names.
+ */
+#pragma once
+
+#include <cuda_runtime_api.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "device/cuda_fault.h"
+#include "exec/broadcast.h"
+#include "exec/graph.h"
+#include "exec/rows.h"
+#include "exec/tensor.h"
+
+/* --- element-wise (element.cu) --------------------------------------------------------------------------------------- */
+
+/* out[i] = f(in[i]) as exec/rows.h names f: FP32, FP64, FP16, BF16; out may be in. */
+cudaError_t
+kernel_unary(cudaStream_t stream, enum row_unary function, enum data_type data_type, const void *in,
+	     void *out, int64_t n, float alpha, float beta);
+
+/* The same for integers and BOOL: Relu, Neg, Abs, Sign, Not, BitwiseNot. */
+cudaError_t
+kernel_unary_integer(cudaStream_t stream, enum row_unary function, enum data_type data_type,
+		     const void *in, void *out, int64_t n);
+
+/* Integers and FP64 between two bounds. */
+cudaError_t
+kernel_clip(cudaStream_t stream, enum data_type data_type, const void *in, void *out, int64_t n,
+	    double low, double high);
+
+/* out = f(a, b), broadcast; data_type is the operands'. All types. */
+cudaError_t
+kernel_binary(cudaStream_t stream, enum row_binary function, enum data_type data_type,
+	      const struct broadcast *broadcast, const void *a, const void *b, void *out);
+
+/* out = condition ? a : b, elements of 1, 2, 4 or 8 bytes. */
+cudaError_t
+kernel_where(cudaStream_t stream, size_t element_bytes, const struct broadcast *broadcast,
+	     const void *condition, const void *a, const void *b, void *out);
+
+enum { KERNEL_POSTS = 8 };
+
+/* What is done to every element of a result, in order. */
+struct kernel_posts {
+	uint32_t count;
+	struct {
+		enum post_kind kind;
+		float alpha;
+		float beta;
+		/* ADD and MUL: element i has operand (i / step) % period; the operand's address at the run. */
+		int64_t step;
+		int64_t period;
+		const void *operand;
+	} posts[KERNEL_POSTS];
+};
+
+/* out may be in: FP32, FP64, FP16, BF16. */
+cudaError_t
+kernel_posts(cudaStream_t stream, enum data_type data_type, const struct kernel_posts *posts,
+	     const void *in, void *out, int64_t n);
+
+/* Every type to every other, as exec/cast.h converts. */
+cudaError_t
+kernel_cast(cudaStream_t stream, enum data_type to, void *out, enum data_type from, const void *in,
+	    int64_t n);
+
+/* out[i] = value, elements of 1, 2, 4 or 8 bytes, value's first ones. */
+cudaError_t
+kernel_fill(cudaStream_t stream, size_t element_bytes, void *out, int64_t n, uint64_t value);
+
+/* --- products and convolutions without a library (product.cu) ---------------------------------------------------------- */
+
+/* C[batch][m][n] = A[batch][m][k] B[batch][k][n]; dims of a batch are 1 where an operand repeats. */
+struct kernel_product {
+	int64_t m;
+	int64_t n;
+	int64_t k;
+	int64_t batches;
+	uint32_t batch_rank;
+	int64_t batch[TENSOR_MAX_RANK];
+	int64_t batch_a[TENSOR_MAX_RANK];
+	int64_t batch_b[TENSOR_MAX_RANK];
+};
+
+/* INT32, UINT32, INT64, UINT64. */
+cudaError_t
+kernel_product(cudaStream_t stream, enum data_type data_type, const struct kernel_product *product,
+	       const void *a, const void *b, void *c);
+
+/*
+ * INT32 C from INT8 or UINT8 A and B. Zero points, of the same types, may be NULL (0), one, or one a row of A, a column of B;
+ * count says how many.
+ */
+cudaError_t
+kernel_product_bytes(cudaStream_t stream, const struct kernel_product *product, bool a_is_signed,
+		     const void *a, const void *a_zero, int64_t a_zeros, bool b_is_signed,
+		     const void *b, const void *b_zero, int64_t b_zeros, int32_t *c);
+
+/* A window over three spatial dims, the outer ones 1 where there are fewer. */
+struct kernel_window {
+	int64_t in[3];
+	int64_t out[3];
+	int64_t kernel[3];
+	int64_t strides[3];
+	int64_t dilations[3];
+	/* Padding before. */
+	int64_t begin[3];
+	/* And after, for averages that count it. */
+	int64_t end[3];
+};
+
+struct kernel_conv {
+	struct kernel_window window;
+	int64_t batch;
+	int64_t groups;
+	/* Of one group. */
+	int64_t in_channels;
+	int64_t out_channels;
+};
+
+/* Convolution, each output by itself: FP32, FP64, FP16, BF16. bias may be NULL. */
+cudaError_t
+kernel_conv(cudaStream_t stream, enum data_type data_type, const struct kernel_conv *conv,
+	    const void *in, const void *weights, const void *bias, void *out);
+
+/* The same for transposed convolutions: weights[group in][group out][kernel]. */
+cudaError_t
+kernel_deconv(cudaStream_t stream, enum data_type data_type, const struct kernel_conv *conv,
+	      const void *in, const void *weights, const void *bias, void *out);
+
+/* INT32 convolution of bytes; zero points may be NULL; the weights' is one, or one an output channel. */
+cudaError_t
+kernel_conv_bytes(cudaStream_t stream, const struct kernel_conv *conv, bool in_is_signed,
+		  const void *in, const void *in_zero, bool weights_are_signed, const void *weights,
+		  const void *weights_zero, int64_t weights_zeros, int32_t *out);

@@ -1,0 +1,80 @@
+#include "exec/cuda/posts.h"
+
+void
+cuda_posts_begin(struct cuda_posts *posts, const struct operator_call *call)
+{
+	*posts = (struct cuda_posts){ .data_type = call->outputs[0].data_type,
+				      .elements = tensor_elements(&call->outputs[0]) };
+}
+
+/*
+ * The operand's element for each of the result's: dims of the operand that are not 1 must be neighbours, equal to the
+ * result's.
+ */
+static int
+place_operand(struct cuda_posts *posts, uint32_t k, const struct operator_call *call,
+	      const struct tensor_type *type)
+{
+	const struct tensor_type *out = &call->outputs[0];
+	int64_t step = 1, period = 1;
+	bool ended = false;
+	if (type->data_type != out->data_type || type->rank > out->rank)
+		return operator_unimplemented(call, "a post's operand does not fit the result");
+	for (uint32_t i = 1; i <= out->rank; i++) {
+		int64_t dim = out->dims[out->rank - i];
+		int64_t own = i <= type->rank ? type->dims[type->rank - i] : 1;
+		if (own != 1 && (ended || own != dim))
+			return operator_unimplemented(call, "a post's operand is spread out");
+		if (own != 1)
+			period *= dim;
+		else if (period == 1)
+			step *= dim;
+		else
+			ended |= dim != 1;
+	}
+	posts->kernel.posts[k].step = step;
+	posts->kernel.posts[k].period = period;
+	return 0;
+}
+
+int
+cuda_posts_add(struct cuda_posts *posts, const struct operator_call *call, const struct post *post)
+{
+	uint32_t k = posts->kernel.count;
+	if (k == KERNEL_POSTS)
+		return operator_unimplemented(call, "more than %d posts", KERNEL_POSTS);
+	posts->kernel.posts[k].kind = post->kind;
+	posts->kernel.posts[k].alpha = post->alpha;
+	posts->kernel.posts[k].beta = post->beta;
+	posts->kernel.count++;
+	posts->inputs[k] = post->input;
+	if (post->kind != POST_ADD && post->kind != POST_MUL)
+		return 0;
+	return place_operand(posts, k, call, &call->inputs[post->input]);
+}
+
+int
+cuda_posts_create(struct cuda_posts *posts, const struct operator_call *call, uint32_t first)
+{
+	cuda_posts_begin(posts, call);
+	for (uint32_t i = first; i < call->node->post_count; i++)
+		if (cuda_posts_add(posts, call, &call->node->posts[i]) != 0)
+			return -1;
+	return 0;
+}
+
+int
+cuda_posts_run(const struct cuda_posts *posts, const struct operands *operands, const void *in,
+	       void *out)
+{
+	struct kernel_posts kernel = posts->kernel;
+	if (kernel.count == 0 && in == out)
+		return 0;
+	for (uint32_t i = 0; i < kernel.count; i++)
+		if (kernel.posts[i].kind == POST_ADD || kernel.posts[i].kind == POST_MUL)
+			kernel.posts[i].operand = operands->inputs[posts->inputs[i]];
+	return cuda_op_launched(operands,
+				kernel_posts(cuda_op_compute(operands)->stream, posts->data_type,
+					     &kernel, in, out, posts->elements),
+				"kernel_posts");
+}

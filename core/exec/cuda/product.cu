@@ -1,0 +1,288 @@
+/* Products and convolutions that no library serves: integers, and whatever cuDNN has no plan for. */
+#include "exec/cuda/kernel.cuh"
+
+/* Matrix of an operand that belongs to matrix `index` of the result. */
+static __device__ int64_t
+matrix_of(const struct kernel_product &product, const int64_t *dims, int64_t index)
+{
+	int64_t matrix = 0, step = 1;
+	for (int i = (int)product.batch_rank - 1; i >= 0; i--) {
+		matrix += dims[i] == 1 ? 0 : index % product.batch[i] * step;
+		index /= product.batch[i];
+		step *= dims[i];
+	}
+	return matrix;
+}
+
+template <typename T>
+static __global__ void
+product_kernel(struct kernel_product product, const T *a, const T *b, T *c)
+{
+	KERNEL_LOOP(i, product.batches * product.m * product.n)
+	{
+		int64_t column = i % product.n, row = i / product.n % product.m;
+		int64_t batch = i / product.n / product.m;
+		const T *left = a + (matrix_of(product, product.batch_a, batch) * product.m + row) *
+					    product.k;
+		const T *right =
+			b + matrix_of(product, product.batch_b, batch) * product.k * product.n +
+			column;
+		T sum = 0;
+		for (int64_t k = 0; k < product.k; k++)
+			sum += left[k] * right[k * product.n];
+		c[i] = sum;
+	}
+}
+
+extern "C" cudaError_t
+kernel_product(cudaStream_t stream, enum data_type data_type, const struct kernel_product *product,
+	       const void *a, const void *b, void *c)
+{
+	unsigned grid = grid_for(product->batches * product->m * product->n);
+	/* Unsigned arithmetic gives the same bits, and wraps. */
+	if (data_type == DATA_TYPE_INT64 || data_type == DATA_TYPE_UINT64)
+		KERNEL_LAUNCH_FLAT(product_kernel<uint64_t>, grid, BLOCK, stream, *product,
+				   (const uint64_t *)a, (const uint64_t *)b, (uint64_t *)c);
+	else
+		KERNEL_LAUNCH_FLAT(product_kernel<uint32_t>, grid, BLOCK, stream, *product,
+				   (const uint32_t *)a, (const uint32_t *)b, (uint32_t *)c);
+	return cudaGetLastError();
+}
+
+/* Bytes that are signed or not, with zero points that may be none, one, or many. */
+struct bytes {
+	const uint8_t *data;
+	const uint8_t *zero;
+	int64_t zeros;
+	bool is_signed;
+};
+
+static __device__ __forceinline__ int32_t
+byte_of(const uint8_t *data, bool is_signed, int64_t i)
+{
+	return is_signed ? (int32_t)(int8_t)data[i] : (int32_t)data[i];
+}
+
+static __device__ __forceinline__ int32_t
+zero_of(const struct bytes &bytes, int64_t i)
+{
+	if (bytes.zero == NULL)
+		return 0;
+	return byte_of(bytes.zero, bytes.is_signed, bytes.zeros == 1 ? 0 : i % bytes.zeros);
+}
+
+static __global__ void
+product_bytes_kernel(struct kernel_product product, struct bytes a, struct bytes b, int32_t *c)
+{
+	KERNEL_LOOP(i, product.batches * product.m * product.n)
+	{
+		int64_t column = i % product.n, row = i / product.n % product.m;
+		int64_t batch = i / product.n / product.m;
+		int64_t left =
+			(matrix_of(product, product.batch_a, batch) * product.m + row) * product.k;
+		int64_t right =
+			matrix_of(product, product.batch_b, batch) * product.k * product.n + column;
+		int32_t zero_a = zero_of(a, left / product.k), zero_b = zero_of(b, column);
+		int32_t sum = 0;
+		for (int64_t k = 0; k < product.k; k++)
+			sum += (byte_of(a.data, a.is_signed, left + k) - zero_a) *
+			       (byte_of(b.data, b.is_signed, right + k * product.n) - zero_b);
+		c[i] = sum;
+	}
+}
+
+extern "C" cudaError_t
+kernel_product_bytes(cudaStream_t stream, const struct kernel_product *product, bool a_is_signed,
+		     const void *a, const void *a_zero, int64_t a_zeros, bool b_is_signed,
+		     const void *b, const void *b_zero, int64_t b_zeros, int32_t *c)
+{
+	struct bytes left = { (const uint8_t *)a, (const uint8_t *)a_zero, a_zeros, a_is_signed };
+	struct bytes right = { (const uint8_t *)b, (const uint8_t *)b_zero, b_zeros, b_is_signed };
+	KERNEL_LAUNCH_FLAT(product_bytes_kernel,
+			   grid_for(product->batches * product->m * product->n), BLOCK, stream,
+			   *product, left, right, c);
+	return cudaGetLastError();
+}
+
+/* --- convolutions -------------------------------------------------------------------------------------------------------- */
+
+/* Where one output of a convolution is: image and channel, and its three places. */
+struct place {
+	int64_t image;
+	int64_t channel;
+	int64_t at[3];
+};
+
+static __device__ __forceinline__ struct place
+place_of(const struct kernel_conv &conv, int64_t i)
+{
+	struct place place;
+	for (int d = 2; d >= 0; d--) {
+		place.at[d] = i % conv.window.out[d];
+		i /= conv.window.out[d];
+	}
+	int64_t channels = conv.groups * conv.out_channels;
+	place.channel = i % channels;
+	place.image = i / channels;
+	return place;
+}
+
+static __host__ __device__ int64_t
+outputs_of(const struct kernel_conv &conv)
+{
+	return conv.batch * conv.groups * conv.out_channels * conv.window.out[0] *
+	       conv.window.out[1] * conv.window.out[2];
+}
+
+/* The sum over the window at `place` of element(input index, weight index). */
+template <typename R, typename F>
+static __device__ R
+sum_window(const struct kernel_conv &conv, const struct place &place, F element)
+{
+	const struct kernel_window &window = conv.window;
+	int64_t group = place.channel / conv.out_channels;
+	int64_t plane = window.in[0] * window.in[1] * window.in[2];
+	int64_t kernel = window.kernel[0] * window.kernel[1] * window.kernel[2];
+	int64_t in = (place.image * conv.groups + group) * conv.in_channels * plane;
+	int64_t weights = place.channel * conv.in_channels * kernel;
+	R sum = 0;
+	for (int64_t k = 0; k < kernel; k++) {
+		int64_t from = 0, rest = k, step = 1;
+		bool inside = true;
+		for (int d = 2; d >= 0; d--) {
+			int64_t x = place.at[d] * window.strides[d] - window.begin[d] +
+				    rest % window.kernel[d] * window.dilations[d];
+			rest /= window.kernel[d];
+			inside &= x >= 0 && x < window.in[d];
+			from += x * step;
+			step *= window.in[d];
+		}
+		if (!inside)
+			continue;
+		for (int64_t c = 0; c < conv.in_channels; c++)
+			sum += element(in + c * plane + from, weights + c * kernel + k);
+	}
+	return sum;
+}
+
+template <typename T>
+static __global__ void
+conv_kernel(struct kernel_conv conv, const T *in, const T *weights, const T *bias, T *out)
+{
+	typedef typename real_of<T>::type R;
+	KERNEL_LOOP(i, outputs_of(conv))
+	{
+		struct place place = place_of(conv, i);
+		R sum = sum_window<R>(conv, place, [&](int64_t x, int64_t w) {
+			return to_real(in[x]) * to_real(weights[w]);
+		});
+		if (bias != NULL)
+			sum += to_real(bias[place.channel]);
+		out[i] = from_real<T>::of(sum);
+	}
+}
+
+/* The transposed convolution, as what each output gathers: the inputs whose window it lies in. */
+template <typename T>
+static __global__ void
+deconv_kernel(struct kernel_conv conv, const T *in, const T *weights, const T *bias, T *out)
+{
+	typedef typename real_of<T>::type R;
+	const struct kernel_window &window = conv.window;
+	int64_t plane = window.in[0] * window.in[1] * window.in[2];
+	int64_t kernel = window.kernel[0] * window.kernel[1] * window.kernel[2];
+	KERNEL_LOOP(i, outputs_of(conv))
+	{
+		struct place place = place_of(conv, i);
+		int64_t group = place.channel / conv.out_channels;
+		int64_t own = place.channel % conv.out_channels;
+		R sum = bias != NULL ? R(to_real(bias[place.channel])) : R(0);
+		for (int64_t k = 0; k < kernel; k++) {
+			int64_t from = 0, rest = k, step = 1;
+			bool inside = true;
+			for (int d = 2; d >= 0; d--) {
+				int64_t x = place.at[d] + window.begin[d] -
+					    rest % window.kernel[d] * window.dilations[d];
+				rest /= window.kernel[d];
+				inside &= x >= 0 && x % window.strides[d] == 0 &&
+					  x / window.strides[d] < window.in[d];
+				from += x / window.strides[d] * step;
+				step *= window.in[d];
+			}
+			for (int64_t c = 0; inside && c < conv.in_channels; c++) {
+				int64_t channel = group * conv.in_channels + c;
+				int64_t image = place.image * conv.groups * conv.in_channels;
+				sum += to_real(in[(image + channel) * plane + from]) *
+				       to_real(weights[(channel * conv.out_channels + own) *
+							       kernel +
+						       k]);
+			}
+		}
+		out[i] = from_real<T>::of(sum);
+	}
+}
+
+/* The launches for each real type. */
+#define LAUNCH_REAL(kernel)                                                                        \
+	switch (data_type) {                                                                       \
+	case DATA_TYPE_FLOAT:                                                                      \
+		LAUNCH_AS(kernel, float);                                                          \
+		break;                                                                             \
+	case DATA_TYPE_DOUBLE:                                                                     \
+		LAUNCH_AS(kernel, double);                                                         \
+		break;                                                                             \
+	case DATA_TYPE_FLOAT16:                                                                    \
+		LAUNCH_AS(kernel, f16);                                                            \
+		break;                                                                             \
+	case DATA_TYPE_BFLOAT16:                                                                   \
+		LAUNCH_AS(kernel, bf16);                                                           \
+		break;                                                                             \
+	default:                                                                                   \
+		return cudaErrorInvalidValue;                                                      \
+	}
+#define LAUNCH_AS(kernel, T)                                                                       \
+	KERNEL_LAUNCH_FLAT(kernel<T>, grid_for(outputs_of(*conv)), BLOCK, stream, *conv,           \
+			   (const T *)in, (const T *)weights, (const T *)bias, (T *)out)
+
+extern "C" cudaError_t
+kernel_conv(cudaStream_t stream, enum data_type data_type, const struct kernel_conv *conv,
+	    const void *in, const void *weights, const void *bias, void *out)
+{
+	LAUNCH_REAL(conv_kernel)
+	return cudaGetLastError();
+}
+
+extern "C" cudaError_t
+kernel_deconv(cudaStream_t stream, enum data_type data_type, const struct kernel_conv *conv,
+	      const void *in, const void *weights, const void *bias, void *out)
+{
+	LAUNCH_REAL(deconv_kernel)
+	return cudaGetLastError();
+}
+
+static __global__ void
+conv_bytes_kernel(struct kernel_conv conv, struct bytes in, struct bytes weights, int32_t *out)
+{
+	KERNEL_LOOP(i, outputs_of(conv))
+	{
+		struct place place = place_of(conv, i);
+		int32_t zero_in = zero_of(in, 0), zero_weights = zero_of(weights, place.channel);
+		out[i] = sum_window<int32_t>(conv, place, [&](int64_t x, int64_t w) {
+			return (byte_of(in.data, in.is_signed, x) - zero_in) *
+			       (byte_of(weights.data, weights.is_signed, w) - zero_weights);
+		});
+	}
+}
+
+extern "C" cudaError_t
+kernel_conv_bytes(cudaStream_t stream, const struct kernel_conv *conv, bool in_is_signed,
+		  const void *in, const void *in_zero, bool weights_are_signed, const void *weights,
+		  const void *weights_zero, int64_t weights_zeros, int32_t *out)
+{
+	struct bytes x = { (const uint8_t *)in, (const uint8_t *)in_zero, 1, in_is_signed };
+	struct bytes w = { (const uint8_t *)weights, (const uint8_t *)weights_zero, weights_zeros,
+			   weights_are_signed };
+	KERNEL_LAUNCH_FLAT(conv_bytes_kernel, grid_for(outputs_of(*conv)), BLOCK, stream, *conv, x,
+			   w, out);
+	return cudaGetLastError();
+}
