@@ -1,8 +1,8 @@
 /* ArgMax and ArgMin: where the largest and the smallest elements along an axis are. */
+#include "exec/op_arg.h"
+
 #include <inttypes.h>
 #include <string.h>
-
-#include "exec/operator.h"
 
 /* X(number of the element type, C type) */
 #define ARG_TYPES(X)                                                                               \
@@ -14,16 +14,6 @@
 	X(UINT8, uint8_t)                                                                          \
 	X(UINT32, uint32_t)                                                                        \
 	X(UINT64, uint64_t)
-
-struct arg {
-	int64_t outer;
-	int64_t dim;
-	int64_t inner;
-	enum data_type data_type;
-	/* ArgMin; the last of equal ones. */
-	bool smallest;
-	bool last;
-};
 
 #define ARG(N, type)                                                                               \
 	static int64_t arg_##N(const struct arg *arg, const void *in)                              \
@@ -67,8 +57,8 @@ find_arg(const struct arg *arg, const void *in)
 	}
 }
 
-static int
-run_arg(const void *state, const struct operands *operands)
+int
+op_arg_run(const void *state, const struct operands *operands)
 {
 	const struct arg *arg = state;
 	int64_t *out = operands->outputs[0];
@@ -123,7 +113,7 @@ prepare_arg(struct operator_call *call)
 		arg->outer *= in->dims[i];
 	for (uint32_t i = axis + 1; i < in->rank; i++)
 		arg->inner *= in->dims[i];
-	call->kernel->run = run_arg;
+	call->kernel->run = op_arg_run;
 	return 0;
 }
 

@@ -1,32 +1,17 @@
 /* The other way of convolutions and poolings: ConvTranspose, MaxUnpool. */
+#include "exec/op_deconv.h"
+
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "exec/axis.h"
-#include "exec/operator.h"
 #include "exec/parallel.h"
 #include "exec/target.h"
-#include "exec/window.h"
 
 enum { GRAIN_PRODUCTS = 65536 };
 
 /* --- ConvTranspose ------------------------------------------------------------------------------------------------ */
-
-/* The window slides over the output: window.out is the input's dimensions, out the output's. */
-struct deconv {
-	struct window window;
-	int64_t out[WINDOW_MAX_RANK];
-	int64_t batches;
-	int64_t groups;
-	/* Of a group. */
-	int64_t in_channels;
-	int64_t out_channels;
-	int64_t in_size;
-	int64_t out_size;
-	bool has_bias;
-	unsigned threads;
-};
 
 struct deconv_run {
 	const struct deconv *deconv;
@@ -109,8 +94,8 @@ deconv_planes(void *context, int64_t begin, int64_t end)
 	}
 }
 
-static int
-run_deconv(const void *state, const struct operands *operands)
+int
+op_deconv_run(const void *state, const struct operands *operands)
 {
 	const struct deconv *deconv = state;
 	struct deconv_run run = { deconv, operands };
@@ -243,23 +228,13 @@ prepare_deconv(struct operator_call *call)
 	deconv->out_size = axis_from(y, 2).dim;
 	deconv->has_bias = operator_has_input(call, 2);
 	deconv->threads = call->threads;
-	call->kernel->run = run_deconv;
+	call->kernel->run = op_deconv_run;
 	call->kernel->flops = 2 * (uint64_t)tensor_elements(x) *
 			      (uint64_t)(tensor_elements(&call->inputs[1]) / x->dims[1]);
 	return 0;
 }
 
 /* --- MaxUnpool ---------------------------------------------------------------------------------------------------- */
-
-struct unpool {
-	size_t element_bytes;
-	int64_t in_elements;
-	int64_t out_elements;
-	/* The plane that indices count in is that of the pooling's input; where it differs from the output's, its dims. */
-	uint32_t rank;
-	int64_t own_dims[TENSOR_MAX_RANK];
-	int64_t out_dims[TENSOR_MAX_RANK];
-};
 
 /* The place in the output of a place in a tensor of own_dims. */
 static int64_t
@@ -274,8 +249,8 @@ place_of(const struct unpool *unpool, int64_t index)
 	return place;
 }
 
-static int
-run_unpool(const void *state, const struct operands *operands)
+int
+op_deconv_unpool(const void *state, const struct operands *operands)
 {
 	const struct unpool *unpool = state;
 	const int64_t *indices = operands->inputs[1];
@@ -356,7 +331,7 @@ prepare_unpool(struct operator_call *call)
 	unpool->out_elements = tensor_elements(&call->outputs[0]);
 	unpool->rank = call->outputs[0].rank;
 	memcpy(unpool->out_dims, call->outputs[0].dims, sizeof(unpool->out_dims));
-	call->kernel->run = run_unpool;
+	call->kernel->run = op_deconv_unpool;
 	return 0;
 }
 

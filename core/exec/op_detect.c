@@ -1,4 +1,6 @@
 /* Operators of object detection: NonMaxSuppression, RoiAlign. */
+#include "exec/op_detect.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -6,7 +8,6 @@
 
 #include "base/error.h"
 #include "exec/axis.h"
-#include "exec/operator.h"
 #include "exec/parallel.h"
 
 /* --- NonMaxSuppression -------------------------------------------------------------------------------------------- */
@@ -173,24 +174,6 @@ prepare_suppression(struct operator_call *call)
 
 /* --- RoiAlign ----------------------------------------------------------------------------------------------------- */
 
-struct roi_align {
-	enum data_type batch_type;
-	int64_t batches;
-	int64_t channels;
-	int64_t height;
-	int64_t width;
-	int64_t rois;
-	int64_t out_height;
-	int64_t out_width;
-	/* Samples a bin and direction; 0: as many as there are elements. */
-	int64_t samples;
-	float scale;
-	/* 0.5 when the centre of an element, not its corner, is at whole numbers. */
-	float offset;
-	bool takes_max;
-	unsigned threads;
-};
-
 struct roi_run {
 	const struct roi_align *align;
 	const struct operands *operands;
@@ -295,8 +278,8 @@ align_rois(void *context, int64_t begin, int64_t end)
 		align_roi(run, roi, axis_integer(align->batch_type, run->operands->inputs[2], roi));
 }
 
-static int
-run_roi_align(const void *state, const struct operands *operands)
+int
+op_detect_roi_align(const void *state, const struct operands *operands)
 {
 	const struct roi_align *align = state;
 	struct roi_run run = { align, operands };
@@ -356,7 +339,7 @@ prepare_roi_align(struct operator_call *call)
 		.takes_max = strcmp(node_string(call->node, "mode", "avg"), "max") == 0,
 		.threads = call->threads,
 	};
-	call->kernel->run = run_roi_align;
+	call->kernel->run = op_detect_roi_align;
 	return 0;
 }
 

@@ -1,4 +1,6 @@
 /* Einsum, and Det. */
+#include "exec/op_einsum.h"
+
 #include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
@@ -6,13 +8,10 @@
 
 #include "exec/axis.h"
 #include "exec/cast.h"
-#include "exec/operator.h"
 #include "exec/parallel.h"
 #include "exec/target.h"
 
 enum {
-	OPERANDS_MAX = 8,
-	LABELS_MAX = 2 * TENSOR_MAX_RANK,
 	GRAIN_PRODUCTS = 32768,
 	/* Labels of the dimensions that an ellipsis stands for; above those of letters. */
 	ELLIPSIS = 128,
@@ -29,7 +28,7 @@ struct term {
 
 struct equation {
 	uint32_t operands;
-	struct term in[OPERANDS_MAX];
+	struct term in[OP_EINSUM_OPERANDS];
 	struct term out;
 	/* Dimensions that the ellipsis stands for in the widest operand. */
 	uint32_t ellipsis;
@@ -140,8 +139,8 @@ read_equation(const struct operator_call *call, struct equation *equation)
 	*equation = (struct equation){ .operands = call->input_count };
 	for (int i = 0; i < ELLIPSIS + TENSOR_MAX_RANK; i++)
 		equation->dims[i] = UNUSED;
-	if (call->input_count > OPERANDS_MAX)
-		return operator_unimplemented(call, "more than %d operands", OPERANDS_MAX);
+	if (call->input_count > OP_EINSUM_OPERANDS)
+		return operator_unimplemented(call, "more than %d operands", OP_EINSUM_OPERANDS);
 	for (uint32_t i = 0; i < call->input_count; i++) {
 		const char *comma = memchr(text, ',', (size_t)(end - text));
 		bool is_last = i + 1 == call->input_count;
@@ -164,21 +163,6 @@ read_equation(const struct operator_call *call, struct equation *equation)
 }
 
 /* --- Einsum: the loops ------------------------------------------------------------------------------------------------ */
-
-/*
- * Nested loops: outer ones over the output's labels, inner ones over those that are summed. The steps of each operand for
- * each loop; the last summed loop is a row.
- */
-struct einsum {
-	enum data_type data_type;
-	uint32_t operands;
-	uint32_t out_rank;
-	uint32_t sum_rank;
-	int64_t dims[LABELS_MAX];
-	int64_t steps[OPERANDS_MAX][LABELS_MAX];
-	int64_t sum_rows;
-	unsigned threads;
-};
 
 struct einsum_run {
 	const struct einsum *einsum;
@@ -250,10 +234,10 @@ einsum_part(void *context, int64_t begin, int64_t end)
 	uint32_t rows_end = einsum->out_rank + (einsum->sum_rank == 0 ? 0 : einsum->sum_rank - 1);
 	for (int64_t i = begin; i < end; i++) {
 		double sum = 0;
-		int64_t base[OPERANDS_MAX] = { 0 };
+		int64_t base[OP_EINSUM_OPERANDS] = { 0 };
 		advance(einsum, i, 0, einsum->out_rank, base);
 		for (int64_t row = 0; row < einsum->sum_rows; row++) {
-			int64_t at[OPERANDS_MAX];
+			int64_t at[OP_EINSUM_OPERANDS];
 			memcpy(at, base, sizeof(at));
 			advance(einsum, row, einsum->out_rank, rows_end, at);
 			sum += sum_row(run, at);
@@ -262,8 +246,8 @@ einsum_part(void *context, int64_t begin, int64_t end)
 	}
 }
 
-static int
-run_einsum(const void *state, const struct operands *operands)
+int
+op_einsum_run(const void *state, const struct operands *operands)
 {
 	const struct einsum *einsum = state;
 	struct einsum_run run = { einsum, operands };
@@ -325,25 +309,20 @@ prepare_einsum(struct operator_call *call)
 		if (equation.dims[label] == UNUSED ||
 		    memchr(equation.out.labels, label, equation.out.rank) != NULL)
 			continue;
-		if (einsum->out_rank + einsum->sum_rank == LABELS_MAX)
-			return operator_unimplemented(call, "more than %d labels", LABELS_MAX);
+		if (einsum->out_rank + einsum->sum_rank == OP_EINSUM_LABELS)
+			return operator_unimplemented(call, "more than %d labels",
+						      OP_EINSUM_LABELS);
 		add_loop(einsum, call, &equation, (unsigned char)label,
 			 einsum->out_rank + einsum->sum_rank++);
 	}
 	einsum->sum_rows = 1;
 	for (uint32_t i = 0; i + 1 < einsum->sum_rank; i++)
 		einsum->sum_rows *= einsum->dims[einsum->out_rank + i];
-	call->kernel->run = run_einsum;
+	call->kernel->run = op_einsum_run;
 	return 0;
 }
 
 /* --- Det -------------------------------------------------------------------------------------------------------------- */
-
-struct det {
-	enum data_type data_type;
-	int64_t matrices;
-	int64_t n;
-};
 
 static void
 swap_rows(double *a, double *b, int64_t n)
@@ -382,8 +361,8 @@ determinant(double *m, int64_t n)
 	return result;
 }
 
-static int
-run_det(const void *state, const struct operands *operands)
+int
+op_einsum_det(const void *state, const struct operands *operands)
 {
 	const struct det *det = state;
 	int64_t size = det->n * det->n;
@@ -417,14 +396,14 @@ prepare_det(struct operator_call *call)
 	det->n = type->dims[type->rank - 1];
 	det->matrices = axis_from(type, type->rank - 2).outer;
 	call->kernel->scratch_bytes = (size_t)(det->n * det->n) * sizeof(double);
-	call->kernel->run = run_det;
+	call->kernel->run = op_einsum_det;
 	return 0;
 }
 
 static const struct op einsum_operators[] = {
 	{ .type = "Einsum",
 	  .since = 12,
-	  .inputs = { 1, OPERANDS_MAX },
+	  .inputs = { 1, OP_EINSUM_OPERANDS },
 	  .outputs = { 1, 1 },
 	  .infer = infer_einsum,
 	  .prepare = prepare_einsum },

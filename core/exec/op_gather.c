@@ -1,18 +1,10 @@
 /* Gather: whole slices along an axis, by index. */
+#include "exec/op_gather.h"
+
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/error.h"
-#include "exec/operator.h"
-
-struct gather {
-	/* Rows of row_bytes: `outer` times `dim` of them; indices pick along dim. */
-	int64_t outer;
-	int64_t dim;
-	size_t row_bytes;
-	int64_t indices;
-	bool wide;
-};
 
 static int64_t
 read_index(const struct gather *gather, const void *indices, int64_t i)
@@ -22,8 +14,8 @@ read_index(const struct gather *gather, const void *indices, int64_t i)
 	return index < 0 ? index + gather->dim : index;
 }
 
-static int
-run_gather(const void *state, const struct operands *operands)
+int
+op_gather_run(const void *state, const struct operands *operands)
 {
 	const struct gather *gather = state;
 	const char *in = operands->inputs[0];
@@ -90,7 +82,7 @@ prepare_gather(struct operator_call *call)
 		gather->outer *= in->dims[i];
 	for (uint32_t i = axis + 1; i < in->rank; i++)
 		gather->row_bytes *= (size_t)in->dims[i];
-	call->kernel->run = run_gather;
+	call->kernel->run = op_gather_run;
 	return 0;
 }
 

@@ -1,21 +1,16 @@
 /* Operators that make tensors from sizes and scalars: Shape, Size, ConstantOfShape, Range, EyeLike, Trilu, NonZero. */
+#include "exec/op_generate.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
 #include "exec/cast.h"
-#include "exec/operator.h"
 
 /* --- Shape, Size -------------------------------------------------------------------------------------------------- */
 
-/* What the run writes: known when compiling. */
-struct numbers {
-	uint32_t count;
-	int64_t numbers[TENSOR_MAX_RANK];
-};
-
-static int
-run_numbers(const void *state, const struct operands *operands)
+int
+op_generate_numbers(const void *state, const struct operands *operands)
 {
 	const struct numbers *numbers = state;
 	memcpy(operands->outputs[0], numbers->numbers, numbers->count * sizeof(int64_t));
@@ -52,7 +47,7 @@ prepare_shape(struct operator_call *call)
 		return -1;
 	numbers->count = shape_range(call, &start);
 	memcpy(numbers->numbers, call->inputs[0].dims + start, numbers->count * sizeof(int64_t));
-	call->kernel->run = run_numbers;
+	call->kernel->run = op_generate_numbers;
 	return 0;
 }
 
@@ -70,20 +65,14 @@ prepare_size(struct operator_call *call)
 		return -1;
 	numbers->count = 1;
 	numbers->numbers[0] = tensor_elements(&call->inputs[0]);
-	call->kernel->run = run_numbers;
+	call->kernel->run = op_generate_numbers;
 	return 0;
 }
 
 /* --- ConstantOfShape ---------------------------------------------------------------------------------------------- */
 
-struct fill {
-	unsigned char value[8];
-	size_t element_bytes;
-	int64_t elements;
-};
-
-static int
-run_fill(const void *state, const struct operands *operands)
+int
+op_generate_fill(const void *state, const struct operands *operands)
 {
 	const struct fill *fill = state;
 	char *out = operands->outputs[0];
@@ -129,22 +118,14 @@ prepare_constant_of_shape(struct operator_call *call)
 	fill->elements = tensor_elements(&call->outputs[0]);
 	if (value != NULL)
 		memcpy(fill->value, value->as.tensor->data, fill->element_bytes);
-	call->kernel->run = run_fill;
+	call->kernel->run = op_generate_fill;
 	return 0;
 }
 
 /* --- Range -------------------------------------------------------------------------------------------------------- */
 
-struct range {
-	enum data_type data_type;
-	int64_t count;
-	/* For the integer types, which doubles do not hold exactly, and for the others. */
-	int64_t start, step;
-	double real_start, real_step;
-};
-
-static int
-run_range(const void *state, const struct operands *operands)
+int
+op_generate_range(const void *state, const struct operands *operands)
 {
 	const struct range *range = state;
 	void *out = operands->outputs[0];
@@ -204,25 +185,14 @@ static int
 prepare_range(struct operator_call *call)
 {
 	struct range *range = operator_state(call, sizeof(*range));
-	call->kernel->run = run_range;
+	call->kernel->run = op_generate_range;
 	return range == NULL ? -1 : read_range(call, range);
 }
 
 /* --- EyeLike, Trilu ----------------------------------------------------------------------------------------------- */
 
-/* Matrices, one after the other. */
-struct matrices {
-	enum data_type data_type;
-	int64_t count;
-	int64_t rows;
-	int64_t columns;
-	/* The diagonal that the operator is about: 0 the main one, above it positive. */
-	int64_t diagonal;
-	bool upper;
-};
-
-static int
-run_eye_like(const void *state, const struct operands *operands)
+int
+op_generate_eye_like(const void *state, const struct operands *operands)
 {
 	const struct matrices *eye = state;
 	void *out = operands->outputs[0];
@@ -269,7 +239,7 @@ prepare_eye_like(struct operator_call *call)
 	eye->rows = output->dims[0];
 	eye->columns = output->dims[1];
 	eye->diagonal = clamp_diagonal(node_int(call->node, "k", 0), eye);
-	call->kernel->run = run_eye_like;
+	call->kernel->run = op_generate_eye_like;
 	return 0;
 }
 
@@ -283,8 +253,8 @@ kept_columns(const struct matrices *trilu, int64_t row, int64_t *begin)
 	return trilu->upper ? trilu->columns : edge;
 }
 
-static int
-run_trilu(const void *state, const struct operands *operands)
+int
+op_generate_trilu(const void *state, const struct operands *operands)
 {
 	const struct matrices *trilu = state;
 	const char *in = operands->inputs[0];
@@ -328,7 +298,7 @@ prepare_trilu(struct operator_call *call)
 	trilu->count = tensor_elements(type) / (trilu->rows * trilu->columns);
 	trilu->diagonal = clamp_diagonal(diagonal, trilu);
 	trilu->upper = node_int(call->node, "upper", 1) != 0;
-	call->kernel->run = run_trilu;
+	call->kernel->run = op_generate_trilu;
 	return 0;
 }
 

@@ -2,20 +2,19 @@
  * Matrix products and convolutions of 8-bit integers: MatMulInteger, ConvInteger give 32-bit sums, QLinearMatMul and
  * QLinearConv round them to 8 bits again. Operands are widened, their zero points taken off, before they are multiplied.
  */
+#include "exec/op_integer.h"
+
 #include <inttypes.h>
 #include <string.h>
 
 #include "exec/axis.h"
 #include "exec/cast.h"
-#include "exec/operator.h"
 #include "exec/parallel.h"
 #include "exec/quantize.h"
 #include "exec/target.h"
-#include "exec/window.h"
 
 enum {
 	GRAIN_PRODUCTS = 65536,
-	NO_INPUT = UINT8_MAX,
 };
 
 /* Where an operator has scale and zero point of its operands. */
@@ -30,37 +29,10 @@ struct places {
 	uint8_t bias;
 };
 
-static const struct places integer_places = { 1, NO_INPUT, 2,        NO_INPUT,
-					      3, NO_INPUT, NO_INPUT, NO_INPUT };
+static const struct places integer_places = {
+	1, OP_INTEGER_NONE, 2, OP_INTEGER_NONE, 3, OP_INTEGER_NONE, OP_INTEGER_NONE, OP_INTEGER_NONE
+};
 static const struct places linear_places = { 3, 1, 2, 4, 5, 6, 7, 8 };
-
-/* One operand or the result: type, and how many scales and zero points it has (1: one for all). */
-struct side {
-	enum data_type data_type;
-	enum data_type scale_type;
-	int64_t elements;
-	int64_t zeros;
-	int64_t scales;
-	uint8_t scale;
-	uint8_t zero;
-};
-
-struct product {
-	struct side a, b, y;
-	/* QLinear…: results are rounded to y's type; else they stay 32-bit sums. */
-	bool rounds;
-	uint8_t bias;
-	/* Matrix products: rows, columns, depth of each, and steps of the batches. */
-	int64_t m, n, k;
-	int64_t batches;
-	int64_t a_steps[TENSOR_MAX_RANK], b_steps[TENSOR_MAX_RANK], dims[TENSOR_MAX_RANK];
-	uint32_t batch_rank;
-	/* Convolutions: a is [batches, groups * channels, in], b [m, channels, kernel]. */
-	int64_t groups, channels;
-	int64_t in[WINDOW_MAX_RANK];
-	struct window window;
-	unsigned threads;
-};
 
 /* --- reading operands --------------------------------------------------------------------------------------------- */
 
@@ -71,7 +43,7 @@ widen(const struct side *side, const struct operands *operands, uint8_t input, i
 {
 	const void *in = operands->inputs[input];
 	cast_run(DATA_TYPE_INT32, out, side->data_type, in, side->elements);
-	if (side->zero == NO_INPUT)
+	if (side->zero == OP_INTEGER_NONE)
 		return;
 	for (int64_t i = 0; i < side->elements; i += inner) {
 		int32_t zero = (int32_t)cast_get(side->data_type, operands->inputs[side->zero],
@@ -89,7 +61,7 @@ scale_of(const struct side *side, const struct operands *operands, int64_t i)
 
 /* n sums of one output row; row and column number choose a's and b's scales. */
 static void
-store(const struct product *product, const struct operands *operands, const int32_t *sums,
+store(const struct integer *product, const struct operands *operands, const int32_t *sums,
       int64_t at, int64_t n, int64_t row, int64_t column, int64_t column_step)
 {
 	if (!product->rounds) {
@@ -99,7 +71,7 @@ store(const struct product *product, const struct operands *operands, const int3
 	double low, high, zero = 0;
 	double a_scale = scale_of(&product->a, operands, row);
 	double y_scale = scale_of(&product->y, operands, 0);
-	if (product->y.zero != NO_INPUT)
+	if (product->y.zero != OP_INTEGER_NONE)
 		zero = cast_get(product->y.data_type, operands->inputs[product->y.zero], 0);
 	quantize_range(product->y.data_type, &low, &high);
 	for (int64_t i = 0; i < n; i++) {
@@ -119,7 +91,7 @@ add_scaled(int32_t *sums, const int32_t *row, int32_t by, int64_t n)
 }
 
 struct product_run {
-	const struct product *product;
+	const struct integer *product;
 	const struct operands *operands;
 	const int32_t *a;
 	const int32_t *b;
@@ -131,7 +103,7 @@ static void
 matmul_rows(void *context, int64_t begin, int64_t end)
 {
 	const struct product_run *run = context;
-	const struct product *product = run->product;
+	const struct integer *product = run->product;
 	int64_t n = product->n, k = product->k;
 	for (int64_t i = begin; i < end; i++) {
 		int64_t batch = i / product->m, a_at = 0, b_at = 0;
@@ -149,10 +121,10 @@ matmul_rows(void *context, int64_t begin, int64_t end)
 	}
 }
 
-static int
-run_matmul(const void *state, const struct operands *operands)
+int
+op_integer_matmul(const void *state, const struct operands *operands)
 {
-	const struct product *product = state;
+	const struct integer *product = state;
 	int32_t *a = operands->scratch;
 	int32_t *b = a + product->a.elements;
 	struct product_run run = { product, operands, a, b, b + product->b.elements };
@@ -183,15 +155,16 @@ static int
 read_side(const struct operator_call *call, const struct tensor_type *type, uint8_t scale,
 	  uint8_t zero, int64_t many, struct side *side)
 {
-	bool has_zero = zero != NO_INPUT && operator_has_input(call, zero);
+	bool has_zero = zero != OP_INTEGER_NONE && operator_has_input(call, zero);
 	*side = (struct side){
 		.data_type = type->data_type,
 		.elements = tensor_elements(type),
 		.zeros = has_zero ? tensor_elements(&call->inputs[zero]) : 1,
-		.scales = scale != NO_INPUT ? tensor_elements(&call->inputs[scale]) : 1,
-		.scale_type = scale != NO_INPUT ? call->inputs[scale].data_type : DATA_TYPE_FLOAT,
+		.scales = scale != OP_INTEGER_NONE ? tensor_elements(&call->inputs[scale]) : 1,
+		.scale_type =
+			scale != OP_INTEGER_NONE ? call->inputs[scale].data_type : DATA_TYPE_FLOAT,
 		.scale = scale,
-		.zero = has_zero ? zero : NO_INPUT,
+		.zero = has_zero ? zero : OP_INTEGER_NONE,
 	};
 	if (type->data_type != DATA_TYPE_INT8 && type->data_type != DATA_TYPE_UINT8)
 		return operator_unimplemented(call, "an operand of %s is not supported",
@@ -206,14 +179,14 @@ read_side(const struct operator_call *call, const struct tensor_type *type, uint
 
 /* Sides and result type; rows and columns are how many scales a and b may have. */
 static int
-read_sides(const struct operator_call *call, int64_t rows, int64_t columns, struct product *product)
+read_sides(const struct operator_call *call, int64_t rows, int64_t columns, struct integer *product)
 {
 	const struct places *places = places_of(call);
 	struct tensor_type result = { .data_type = DATA_TYPE_UINT8 };
 	product->rounds = is_linear(call);
-	product->bias = places->bias != NO_INPUT && operator_has_input(call, places->bias)
+	product->bias = places->bias != OP_INTEGER_NONE && operator_has_input(call, places->bias)
 				? places->bias
-				: NO_INPUT;
+				: OP_INTEGER_NONE;
 	product->threads = call->threads;
 	if (read_side(call, &call->inputs[0], places->a_scale, places->a_zero, rows, &product->a) !=
 		    0 ||
@@ -268,7 +241,7 @@ prepare_matmul(struct operator_call *call)
 {
 	const struct tensor_type *a = &call->inputs[0], *y = &call->outputs[0];
 	const struct tensor_type *b = &call->inputs[places_of(call)->b];
-	struct product *product = operator_state(call, sizeof(*product));
+	struct integer *product = operator_state(call, sizeof(*product));
 	if (product == NULL)
 		return -1;
 	product->m = a->dims[a->rank - 2];
@@ -284,7 +257,7 @@ prepare_matmul(struct operator_call *call)
 	call->kernel->scratch_bytes =
 		(size_t)(product->a.elements + product->b.elements + tensor_elements(y)) *
 		sizeof(int32_t);
-	call->kernel->run = run_matmul;
+	call->kernel->run = op_integer_matmul;
 	return 0;
 }
 
@@ -305,7 +278,7 @@ add_strided(int32_t *sums, const int32_t *in, int32_t by, int64_t n, int64_t str
 
 /* One element of the kernel, at tap z, y, x, over one plane. */
 static void
-add_tap(const struct product *product, const int32_t *in, int32_t by, const int64_t *tap,
+add_tap(const struct integer *product, const int32_t *in, int32_t by, const int64_t *tap,
 	int32_t *sums)
 {
 	const struct window *window = &product->window;
@@ -339,7 +312,7 @@ static void
 conv_planes(void *context, int64_t begin, int64_t end)
 {
 	const struct product_run *run = context;
-	const struct product *product = run->product;
+	const struct integer *product = run->product;
 	const int64_t *kernel = product->window.kernel;
 	int64_t taps = kernel[0] * kernel[1] * kernel[2];
 	int64_t in_size = product->in[0] * product->in[1] * product->in[2];
@@ -348,7 +321,7 @@ conv_planes(void *context, int64_t begin, int64_t end)
 		int64_t group = channel / (product->m / product->groups);
 		int32_t *sums = run->sums + i * product->n;
 		int32_t bias =
-			product->bias == NO_INPUT
+			product->bias == OP_INTEGER_NONE
 				? 0
 				: ((const int32_t *)run->operands->inputs[product->bias])[channel];
 		for (int64_t k = 0; k < product->n; k++)
@@ -365,10 +338,10 @@ conv_planes(void *context, int64_t begin, int64_t end)
 	}
 }
 
-static int
-run_conv(const void *state, const struct operands *operands)
+int
+op_integer_conv(const void *state, const struct operands *operands)
 {
-	const struct product *product = state;
+	const struct integer *product = state;
 	int32_t *a = operands->scratch;
 	int32_t *b = a + product->a.elements;
 	struct product_run run = { product, operands, a, b, b + product->b.elements };
@@ -407,7 +380,7 @@ prepare_conv(struct operator_call *call)
 {
 	const struct tensor_type *x = &call->inputs[0], *y = &call->outputs[0];
 	const struct tensor_type *w = &call->inputs[places_of(call)->b];
-	struct product *product = operator_state(call, sizeof(*product));
+	struct integer *product = operator_state(call, sizeof(*product));
 	if (product == NULL || window_read(call, w->dims + 2, &product->window) != 0 ||
 	    read_sides(call, 1, w->dims[0], product) != 0)
 		return -1;
@@ -421,7 +394,7 @@ prepare_conv(struct operator_call *call)
 	call->kernel->scratch_bytes =
 		(size_t)(product->a.elements + product->b.elements + tensor_elements(y)) *
 		sizeof(int32_t);
-	call->kernel->run = run_conv;
+	call->kernel->run = op_integer_conv;
 	return 0;
 }
 

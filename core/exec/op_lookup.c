@@ -2,23 +2,15 @@
  * Our own Lookup: a row of a table for each index; what a one-hot encoding times a matrix becomes. The last row is for
  * indices that are none, whose encoding is all zeros.
  */
+#include "exec/op_lookup.h"
+
 #include <inttypes.h>
 #include <string.h>
 
-#include "exec/operator.h"
 #include "exec/parallel.h"
 
 /* Bytes worth a thread of their own. */
 enum { GRAIN_BYTES = 65536 };
-
-struct lookup {
-	int64_t indices;
-	/* Rows that indices name; one more follows. */
-	int64_t rows;
-	size_t row_bytes;
-	bool wide;
-	unsigned threads;
-};
 
 struct lookup_run {
 	const struct lookup *lookup;
@@ -42,8 +34,8 @@ run_lookup_part(void *context, int64_t begin, int64_t end)
 	}
 }
 
-static int
-run_lookup(const void *state, const struct operands *operands)
+int
+op_lookup_run(const void *state, const struct operands *operands)
 {
 	const struct lookup *lookup = state;
 	struct lookup_run run = { lookup, operands };
@@ -79,7 +71,7 @@ prepare_lookup(struct operator_call *call)
 		.wide = call->inputs[0].data_type == DATA_TYPE_INT64,
 		.threads = call->threads,
 	};
-	call->kernel->run = run_lookup;
+	call->kernel->run = op_lookup_run;
 	return 0;
 }
 

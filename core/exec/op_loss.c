@@ -1,33 +1,12 @@
 /* Losses: NegativeLogLikelihoodLoss, SoftmaxCrossEntropyLoss. */
+#include "exec/op_loss.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "exec/axis.h"
-#include "exec/operator.h"
-
-enum reduction {
-	REDUCTION_NONE,
-	REDUCTION_SUM,
-	REDUCTION_MEAN,
-	REDUCTIONS,
-};
-
-struct loss {
-	enum reduction reduction;
-	enum data_type target_type;
-	/* Scores are [batch, classes, size], targets [batch, size]. */
-	int64_t batch;
-	int64_t classes;
-	int64_t size;
-	bool has_weights;
-	bool has_ignored;
-	int64_t ignored;
-	/* SoftmaxCrossEntropyLoss; and its second output is wanted. */
-	bool takes_softmax;
-	bool wants_log_probabilities;
-};
 
 /* What one run adds up. */
 struct sums {
@@ -79,8 +58,8 @@ write_log_probabilities(const struct loss *loss, const struct operands *operands
 		out[i * loss->size] = scores[i * loss->size] - shift;
 }
 
-static int
-run_loss(const void *state, const struct operands *operands)
+int
+op_loss_run(const void *state, const struct operands *operands)
 {
 	const struct loss *loss = state;
 	float *out = operands->outputs[0];
@@ -177,7 +156,7 @@ prepare_loss(struct operator_call *call)
 		.takes_softmax = call->node->op_type[0] == 'S',
 		.wants_log_probabilities = operator_has_output(call, 1),
 	};
-	call->kernel->run = run_loss;
+	call->kernel->run = op_loss_run;
 	return 0;
 }
 

@@ -1,10 +1,10 @@
 /* Operators that move elements without looking at them: transposing, slicing, repeating, joining. */
+#include "exec/op_move.h"
+
 #include <inttypes.h>
 #include <string.h>
 
-#include "exec/operator.h"
 #include "exec/parallel.h"
-#include "exec/strided.h"
 
 enum {
 	/* Bytes worth a thread of their own. */
@@ -13,14 +13,8 @@ enum {
 
 /* --- one strided copy an output ----------------------------------------------------------------------------------- */
 
-struct move {
-	unsigned threads;
-	uint32_t outputs;
-	struct strided copies[];
-};
-
-static int
-run_move(const void *state, const struct operands *operands)
+int
+op_move_run(const void *state, const struct operands *operands)
 {
 	const struct move *move = state;
 	for (uint32_t i = 0; i < move->outputs; i++)
@@ -39,7 +33,7 @@ use_move(struct operator_call *call)
 		return NULL;
 	move->threads = call->threads;
 	move->outputs = call->output_count;
-	call->kernel->run = run_move;
+	call->kernel->run = op_move_run;
 	return move;
 }
 
@@ -306,15 +300,6 @@ prepare_split(struct operator_call *call)
 
 /* --- Concat ------------------------------------------------------------------------------------------------------- */
 
-struct concat {
-	uint32_t inputs;
-	unsigned threads;
-	/* How often the inputs' blocks follow each other, and how long one is of each input and of all, in bytes. */
-	int64_t blocks;
-	size_t block_bytes;
-	size_t input_bytes[];
-};
-
 struct concat_run {
 	const struct concat *concat;
 	const struct operands *operands;
@@ -338,8 +323,8 @@ run_concat_blocks(void *context, int64_t begin, int64_t end)
 	}
 }
 
-static int
-run_concat(const void *state, const struct operands *operands)
+int
+op_move_concat(const void *state, const struct operands *operands)
 {
 	const struct concat *concat = state;
 	struct concat_run run = { concat, operands };
@@ -391,7 +376,7 @@ prepare_concat(struct operator_call *call)
 		concat->input_bytes[i] = layout_bytes(&call->inputs[i], call->output_layouts[0]) /
 					 (size_t)concat->blocks;
 	concat->block_bytes = tensor_bytes(&out) / (size_t)concat->blocks;
-	call->kernel->run = run_concat;
+	call->kernel->run = op_move_concat;
 	return 0;
 }
 

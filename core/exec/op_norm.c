@@ -1,10 +1,11 @@
 /* Normalisations by stored statistics (BatchNormalization) and by those of the tensor's own parts. */
+#include "exec/op_norm.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
 #include "exec/axis.h"
-#include "exec/operator.h"
 #include "exec/parallel.h"
 #include "exec/target.h"
 
@@ -73,25 +74,6 @@ normal_row(float *out, const float *in, int64_t n, float mean, float inverse, co
 }
 
 /* --- what all of them need ---------------------------------------------------------------------------------------- */
-
-struct norm {
-	/* Batch, channels, elements of a channel; LayerNormalization: rows, 1, elements of a row. */
-	int64_t batch;
-	int64_t channels;
-	int64_t size;
-	int64_t groups;
-	float epsilon;
-	/* BatchNormalization in training: how much of the running statistics stays. */
-	float momentum;
-	/* RMSNormalization: no mean is taken off. */
-	bool keeps_mean;
-	/* GroupNormalization before opset 21: scale and bias are a group's. */
-	bool scale_of_group;
-	/* LayerNormalization: input 2 is there; and outputs 0 … outputs-1, NULL where unwanted. */
-	bool has_bias;
-	uint32_t outputs;
-	unsigned threads;
-};
 
 struct norm_run {
 	const struct norm *norm;
@@ -181,8 +163,8 @@ batch_part(void *context, int64_t begin, int64_t end)
 	}
 }
 
-static int
-run_batch(const void *state, const struct operands *operands)
+int
+op_norm_batch(const void *state, const struct operands *operands)
 {
 	const struct norm *norm = state;
 	return run_parts(norm, operands, norm->batch * norm->channels, norm->size, batch_part);
@@ -222,8 +204,8 @@ train_part(void *context, int64_t begin, int64_t end)
 		train_channel(run->norm, run->operands, channel);
 }
 
-static int
-run_train(const void *state, const struct operands *operands)
+int
+op_norm_train(const void *state, const struct operands *operands)
 {
 	const struct norm *norm = state;
 	return run_parts(norm, operands, norm->channels, norm->batch * norm->size, train_part);
@@ -257,7 +239,7 @@ infer_batch(struct operator_call *call)
 static int
 prepare_batch(struct operator_call *call)
 {
-	struct norm *norm = new_norm(call, is_training(call) ? run_train : run_batch);
+	struct norm *norm = new_norm(call, is_training(call) ? op_norm_train : op_norm_batch);
 	if (norm == NULL)
 		return -1;
 	norm->momentum = node_float(call->node, "momentum", 0.9f);
@@ -289,8 +271,8 @@ group_part(void *context, int64_t begin, int64_t end)
 	}
 }
 
-static int
-run_group(const void *state, const struct operands *operands)
+int
+op_norm_group(const void *state, const struct operands *operands)
 {
 	const struct norm *norm = state;
 	return run_parts(norm, operands, norm->batch * norm->groups,
@@ -306,7 +288,7 @@ infer_instance(struct operator_call *call)
 static int
 prepare_instance(struct operator_call *call)
 {
-	struct norm *norm = new_norm(call, run_group);
+	struct norm *norm = new_norm(call, op_norm_group);
 	if (norm == NULL)
 		return -1;
 	norm->groups = norm->channels;
@@ -328,7 +310,7 @@ infer_group(struct operator_call *call)
 static int
 prepare_group(struct operator_call *call)
 {
-	struct norm *norm = new_norm(call, run_group);
+	struct norm *norm = new_norm(call, op_norm_group);
 	if (norm == NULL)
 		return -1;
 	norm->groups = node_int(call->node, "num_groups", 1);
@@ -361,8 +343,8 @@ layer_part(void *context, int64_t begin, int64_t end)
 		layer_row(run->norm, run->operands, row);
 }
 
-static int
-run_layer(const void *state, const struct operands *operands)
+int
+op_norm_layer(const void *state, const struct operands *operands)
 {
 	const struct norm *norm = state;
 	return run_parts(norm, operands, norm->batch, norm->size, layer_part);
@@ -387,7 +369,7 @@ infer_layer(struct operator_call *call)
 static int
 prepare_layer(struct operator_call *call)
 {
-	struct norm *norm = new_norm(call, run_layer);
+	struct norm *norm = new_norm(call, op_norm_layer);
 	uint32_t axis;
 	if (norm == NULL ||
 	    operator_axis(call, node_int(call->node, "axis", -1), call->inputs[0].rank, &axis) != 0)

@@ -1,10 +1,10 @@
 /* Normalisations without parameters: LRN, MeanVarianceNormalization, LpNormalization. */
+#include "exec/op_normalize.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-#include "exec/axis.h"
-#include "exec/operator.h"
 #include "exec/parallel.h"
 #include "exec/target.h"
 
@@ -24,21 +24,6 @@ infer_float(struct operator_call *call)
 }
 
 /* --- LRN ---------------------------------------------------------------------------------------------------------- */
-
-struct lrn {
-	int64_t channels;
-	/* Elements of a channel. */
-	int64_t size;
-	int64_t planes;
-	/* Channels before and after that count. */
-	int64_t before;
-	int64_t after;
-	/* alpha / size, beta, bias as ONNX has them. */
-	float alpha;
-	float beta;
-	float bias;
-	unsigned threads;
-};
 
 struct lrn_run {
 	const struct lrn *lrn;
@@ -90,8 +75,8 @@ lrn_part(void *context, int64_t begin, int64_t end)
 	}
 }
 
-static int
-run_lrn(const void *state, const struct operands *operands)
+int
+op_normalize_lrn(const void *state, const struct operands *operands)
 {
 	const struct lrn *lrn = state;
 	struct lrn_run run = { lrn, operands };
@@ -127,20 +112,11 @@ prepare_lrn(struct operator_call *call)
 		.bias = node_float(call->node, "bias", 1),
 		.threads = call->threads,
 	};
-	call->kernel->run = run_lrn;
+	call->kernel->run = op_normalize_lrn;
 	return 0;
 }
 
 /* --- MeanVarianceNormalization ------------------------------------------------------------------------------------ */
-
-struct moments {
-	struct tensor_type type;
-	/* A bit a dimension that mean and variance are taken over. */
-	uint32_t reduced;
-	/* Where each element's mean and variance are: steps into the scratch, 0 along reduced dimensions. */
-	int64_t steps[TENSOR_MAX_RANK];
-	int64_t cells;
-};
 
 /* Index of the element's mean and variance. */
 static int64_t
@@ -154,8 +130,8 @@ cell_of(const struct moments *moments, int64_t element)
 	return cell;
 }
 
-static int
-run_moments(const void *state, const struct operands *operands)
+int
+op_normalize_moments(const void *state, const struct operands *operands)
 {
 	const struct moments *moments = state;
 	const float *in = operands->inputs[0];
@@ -206,19 +182,14 @@ prepare_moments(struct operator_call *call)
 		moments->cells *= input->dims[i];
 	}
 	call->kernel->scratch_bytes = 2 * (size_t)moments->cells * sizeof(double);
-	call->kernel->run = run_moments;
+	call->kernel->run = op_normalize_moments;
 	return 0;
 }
 
 /* --- LpNormalization ---------------------------------------------------------------------------------------------- */
 
-struct lp {
-	struct axis axis;
-	int64_t p;
-};
-
-static int
-run_lp(const void *state, const struct operands *operands)
+int
+op_normalize_lp(const void *state, const struct operands *operands)
 {
 	const struct lp *lp = state;
 	const struct axis *axis = &lp->axis;
@@ -250,7 +221,7 @@ prepare_lp(struct operator_call *call)
 	lp->p = node_int(call->node, "p", 2);
 	if (lp->p != 1 && lp->p != 2)
 		return operator_error(call, "p is %" PRId64 ", not 1 or 2", lp->p);
-	call->kernel->run = run_lp;
+	call->kernel->run = op_normalize_lp;
 	return 0;
 }
 

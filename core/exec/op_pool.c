@@ -1,43 +1,18 @@
 /* Poolings: the largest, mean or p-norm of windows that slide over the spatial dimensions. */
+#include "exec/op_pool.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
 #include "exec/axis.h"
-#include "exec/operator.h"
 #include "exec/parallel.h"
 #include "exec/target.h"
-#include "exec/window.h"
 
 enum {
 	GRAIN_ELEMENTS = 4096,
 	/* Channels that lie innermost in LAYOUT_BLOCKED. */
 	LANES = 16,
-};
-
-enum pool_kind {
-	POOL_MAX,
-	POOL_AVERAGE,
-	POOL_LP,
-};
-
-/* Three spatial dimensions always, the outer ones 1 where there are fewer. */
-struct pool {
-	enum pool_kind kind;
-	enum data_type data_type;
-	int64_t in[WINDOW_MAX_RANK];
-	struct window window;
-	/* Channels times batch; in blocks of LANES when blocked. */
-	int64_t planes;
-	int64_t in_size;
-	int64_t out_size;
-	bool blocked;
-	bool counts_padding;
-	bool has_indices;
-	/* Indices count column by column. */
-	bool by_columns;
-	int64_t p;
-	unsigned threads;
 };
 
 struct pool_run {
@@ -253,8 +228,8 @@ pool_part(void *context, int64_t begin, int64_t end)
 	}
 }
 
-static int
-run_pool(const void *state, const struct operands *operands)
+int
+op_pool_run(const void *state, const struct operands *operands)
 {
 	const struct pool *pool = state;
 	struct pool_run run = { pool, operands };
@@ -349,7 +324,7 @@ prepare_pool(struct operator_call *call)
 	pool->by_columns = node_int(call->node, "storage_order", 0) != 0;
 	pool->p = node_int(call->node, "p", 2);
 	pool->threads = call->threads;
-	call->kernel->run = run_pool;
+	call->kernel->run = op_pool_run;
 	if (pool->p < 1)
 		return operator_error(call, "p is %" PRId64, pool->p);
 	if (is_global(call)) {

@@ -1,28 +1,15 @@
 /* Conversions between real numbers and integers with scale and zero point: QuantizeLinear, DequantizeLinear, … */
+#include "exec/op_quantize.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-#include "exec/axis.h"
 #include "exec/cast.h"
-#include "exec/operator.h"
 #include "exec/parallel.h"
 #include "exec/quantize.h"
 
 enum { GRAIN_ELEMENTS = 8192 };
-
-struct quantize {
-	enum data_type from;
-	enum data_type to;
-	enum data_type scale_type;
-	/* The scale's axis in the data; one scale for all: outer 1, dim 1, inner all. */
-	struct axis axis;
-	/* Neighbours along the axis that share a scale; 1 but for blocked quantization. */
-	int64_t block;
-	bool has_zero_point;
-	bool saturates;
-	unsigned threads;
-};
 
 struct quantize_run {
 	const struct quantize *quantize;
@@ -120,8 +107,8 @@ quantize_part(void *context, int64_t begin, int64_t end)
 	}
 }
 
-static int
-run_quantize(const void *state, const struct operands *operands)
+int
+op_quantize_run(const void *state, const struct operands *operands)
 {
 	const struct quantize *quantize = state;
 	const struct axis *axis = &quantize->axis;
@@ -226,20 +213,14 @@ prepare_quantize(struct operator_call *call)
 	quantize->has_zero_point = operator_has_input(call, 2);
 	quantize->saturates = strcmp(call->node->op_type, "QuantizeLinear") == 0;
 	quantize->threads = call->threads;
-	call->kernel->run = run_quantize;
+	call->kernel->run = op_quantize_run;
 	return 0;
 }
 
 /* --- DynamicQuantizeLinear ---------------------------------------------------------------------------------------- */
 
-struct dynamic {
-	int64_t elements;
-	/* Outputs that the node wants. */
-	bool wants[3];
-};
-
-static int
-run_dynamic(const void *state, const struct operands *operands)
+int
+op_quantize_dynamic(const void *state, const struct operands *operands)
 {
 	const struct dynamic *dynamic = state;
 	const float *in = operands->inputs[0];
@@ -282,7 +263,7 @@ prepare_dynamic(struct operator_call *call)
 	dynamic->elements = tensor_elements(&call->inputs[0]);
 	for (uint32_t i = 0; i < 3; i++)
 		dynamic->wants[i] = operator_has_output(call, i);
-	call->kernel->run = run_dynamic;
+	call->kernel->run = op_quantize_dynamic;
 	return 0;
 }
 

@@ -1,9 +1,10 @@
 /* Reductions over some axes. */
+#include "exec/op_reduce.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-#include "exec/operator.h"
 #include "exec/parallel.h"
 #include "exec/target.h"
 
@@ -12,26 +13,6 @@ enum {
 	GRAIN_ELEMENTS = 16384,
 	/* Partial results that a fold keeps, so that it vectorises and long sums lose fewer digits. */
 	LANES = 16,
-};
-
-/* How two totals, or a total and an element, become one. */
-enum combination {
-	COMBINE_SUM,
-	COMBINE_PROD,
-	COMBINE_MAX,
-	COMBINE_MIN,
-	COMBINE_SQUARE,
-	COMBINE_ABSOLUTE,
-	COMBINATION_COUNT,
-};
-
-/* What is made of the total. */
-enum finish {
-	FINISH_NONE,
-	FINISH_MEAN,
-	FINISH_ROOT,
-	FINISH_LOG,
-	FINISH_LOG_SUM_EXP,
 };
 
 static const struct reduce_entry {
@@ -52,7 +33,7 @@ static const struct reduce_entry {
 };
 
 /* The loops of one combination and element type. */
-struct loops {
+struct reduce_loops {
 	/* total[0] = f(total[0], in[0 … n-1]) */
 	void (*fold)(void *total, const void *in, int64_t n);
 	/* totals[i] = f(totals[i], in[i]) */
@@ -146,23 +127,7 @@ enum { TYPES = DATA_TYPE_BFLOAT16 + 1 };
 		[COMBINE_SQUARE] = LOOPS_ENTRY(square, N),                                         \
 		[COMBINE_ABSOLUTE] = LOOPS_ENTRY(absolute, N),                                     \
 	},
-static const struct loops all_loops[TYPES][COMBINATION_COUNT] = { REDUCE_TYPES(TYPE_ENTRY) };
-
-struct reduce {
-	const struct loops *loops;
-	enum finish finish;
-	enum data_type data_type;
-	size_t element_bytes;
-	/* The input's dims, neighbours of a kind merged; steps in the output, 0 along reduced ones. The last is the row. */
-	uint32_t rank;
-	int64_t dims[TENSOR_MAX_RANK];
-	int64_t steps[TENSOR_MAX_RANK];
-	int64_t rows;
-	int64_t outputs;
-	/* Elements behind one output. */
-	int64_t count;
-	unsigned threads;
-};
+static const struct reduce_loops all_loops[TYPES][COMBINATION_COUNT] = { REDUCE_TYPES(TYPE_ENTRY) };
 
 struct reduce_run {
 	const struct reduce *reduce;
@@ -275,8 +240,8 @@ finish_all(const struct reduce *reduce, void *out)
 	}
 }
 
-static int
-run_reduce(const void *state, const struct operands *operands)
+int
+op_reduce_run(const void *state, const struct operands *operands)
 {
 	const struct reduce *reduce = state;
 	struct reduce_run run = { reduce, operands->inputs[0], operands->outputs[0], NULL, NULL };
@@ -288,7 +253,7 @@ run_reduce(const void *state, const struct operands *operands)
 
 /* An infinite maximum would give NaN differences. */
 #define RUN_LOG_SUM_EXP(N, type, logarithm)                                                        \
-	static int run_log_sum_exp_##N(const void *state, const struct operands *operands)         \
+	int op_reduce_log_sum_exp_##N(const void *state, const struct operands *operands)          \
 	{                                                                                          \
 		const struct reduce *reduce = state;                                               \
 		type *largest = operands->scratch, *out = operands->outputs[0];                    \
@@ -310,7 +275,7 @@ RUN_LOG_SUM_EXP(FLOAT, float, logf)
 RUN_LOG_SUM_EXP(DOUBLE, double, log)
 
 /* The loops for that type; those without are NULL. Booleans are bytes of 0 and 1: only the larger and smaller make sense. */
-static const struct loops *
+static const struct reduce_loops *
 loops_of(enum data_type data_type, enum combination combination)
 {
 	bool is_order = combination == COMBINE_MAX || combination == COMBINE_MIN;
@@ -325,9 +290,9 @@ run_of(const struct reduce_entry *entry, enum data_type data_type)
 	if (loops_of(data_type, entry->combination)->fold == NULL)
 		return NULL;
 	if (entry->finish != FINISH_LOG_SUM_EXP)
-		return run_reduce;
-	return data_type == DATA_TYPE_FLOAT    ? run_log_sum_exp_FLOAT
-	       : data_type == DATA_TYPE_DOUBLE ? run_log_sum_exp_DOUBLE
+		return op_reduce_run;
+	return data_type == DATA_TYPE_FLOAT    ? op_reduce_log_sum_exp_FLOAT
+	       : data_type == DATA_TYPE_DOUBLE ? op_reduce_log_sum_exp_DOUBLE
 					       : NULL;
 }
 
@@ -421,6 +386,7 @@ prepare_reduce(struct operator_call *call)
 	enum data_type data_type = call->inputs[0].data_type;
 	*reduce = (struct reduce){
 		.loops = loops_of(data_type, entry->combination),
+		.combination = entry->combination,
 		.finish = entry->finish,
 		.data_type = data_type,
 		.element_bytes = data_type_bytes(data_type),

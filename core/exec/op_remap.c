@@ -2,14 +2,14 @@
  * Operators whose output is the input seen through a map of indices, one a dimension: Pad, Tile, CenterCropPad. And those
  * that cut dimensions into blocks: DepthToSpace, SpaceToDepth.
  */
+#include "exec/op_remap.h"
+
 #include <inttypes.h>
 #include <string.h>
 
 #include "exec/axis.h"
 #include "exec/cast.h"
-#include "exec/operator.h"
 #include "exec/parallel.h"
-#include "exec/strided.h"
 
 enum {
 	GRAIN_BYTES = 1 << 16,
@@ -98,8 +98,8 @@ remap_rows(void *context, int64_t begin, int64_t end)
 	}
 }
 
-static int
-run_remap(const void *state, const struct operands *operands)
+int
+op_remap_run(const void *state, const struct operands *operands)
 {
 	const struct remap *remap = state;
 	struct remap_run run = { remap, operands->inputs[0], operands->outputs[0],
@@ -165,26 +165,11 @@ prepare_remap(struct operator_call *call, index_f *index, const void *context,
 	remap->element_bytes = data_type_bytes(output->data_type);
 	remap->constant_input = constant_input;
 	remap->threads = call->threads;
-	call->kernel->run = run_remap;
+	call->kernel->run = op_remap_run;
 	return find_stretches(remap, call->arena);
 }
 
 /* --- Pad ---------------------------------------------------------------------------------------------------------- */
-
-enum pad_mode {
-	PAD_CONSTANT,
-	PAD_REFLECT,
-	PAD_EDGE,
-	PAD_WRAP,
-	PAD_MODES,
-};
-
-struct pad {
-	enum pad_mode mode;
-	int64_t begin[TENSOR_MAX_RANK];
-	int64_t end[TENSOR_MAX_RANK];
-	int64_t dims[TENSOR_MAX_RANK];
-};
 
 static int64_t
 pad_index(const void *context, uint32_t dimension, int64_t i)
@@ -367,27 +352,46 @@ infer_center_crop_pad(struct operator_call *call)
 }
 
 /* What is cut or added is shared evenly, the odd one at the end. */
+static void
+read_center_crop_pad(const struct operator_call *call, struct pad *pad)
+{
+	*pad = (struct pad){ .mode = PAD_CONSTANT };
+	for (uint32_t i = 0; i < call->outputs[0].rank; i++) {
+		int64_t in = call->inputs[0].dims[i], out = call->outputs[0].dims[i];
+		pad->dims[i] = in;
+		pad->begin[i] = out >= in ? (out - in) / 2 : -((in - out) / 2);
+	}
+}
+
 static int
 prepare_center_crop_pad(struct operator_call *call)
 {
-	struct pad pad = { .mode = PAD_CONSTANT };
-	for (uint32_t i = 0; i < call->outputs[0].rank; i++) {
-		int64_t in = call->inputs[0].dims[i], out = call->outputs[0].dims[i];
-		pad.dims[i] = in;
-		pad.begin[i] = out >= in ? (out - in) / 2 : -((in - out) / 2);
-	}
+	struct pad pad;
+	read_center_crop_pad(call, &pad);
 	return prepare_remap(call, pad_index, &pad, 0);
+}
+
+/* --- all of them as paddings ------------------------------------------------------------------------------------------- */
+
+int
+op_remap_read(const struct operator_call *call, struct pad *pad)
+{
+	if (strcmp(call->node->op_type, "Pad") == 0)
+		return read_pad(call, pad);
+	if (strcmp(call->node->op_type, "CenterCropPad") == 0) {
+		read_center_crop_pad(call, pad);
+		return 0;
+	}
+	/* Tile goes round and round. */
+	*pad = (struct pad){ .mode = PAD_WRAP };
+	memcpy(pad->dims, call->inputs[0].dims, sizeof(pad->dims));
+	return 0;
 }
 
 /* --- DepthToSpace, SpaceToDepth ----------------------------------------------------------------------------------- */
 
-struct blocks {
-	struct strided strided;
-	unsigned threads;
-};
-
-static int
-run_blocks(const void *state, const struct operands *operands)
+int
+op_remap_blocks(const void *state, const struct operands *operands)
 {
 	const struct blocks *blocks = state;
 	strided_copy(&blocks->strided, operands->inputs[0], operands->outputs[0], blocks->threads);
@@ -442,7 +446,7 @@ use_blocks(struct operator_call *call, const int64_t dims[6], const int64_t step
 	strided_create(&blocks->strided, 6, dims, steps, 0,
 		       data_type_bytes(call->inputs[0].data_type));
 	blocks->threads = call->threads;
-	call->kernel->run = run_blocks;
+	call->kernel->run = op_remap_blocks;
 	return 0;
 }
 

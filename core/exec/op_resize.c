@@ -1,38 +1,16 @@
 /* Resize and Upsample. */
+#include "exec/op_resize.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
 #include "exec/axis.h"
 #include "exec/cast.h"
-#include "exec/operator.h"
 #include "exec/parallel.h"
-#include "exec/resize.h"
 #include "exec/target.h"
 
 enum { GRAIN_ELEMENTS = 8192 };
-
-/* One axis at a time: in[outer][in][inner] to out[outer][out][inner]. */
-struct pass {
-	struct resize_axis axis;
-	int64_t outer;
-	int64_t inner;
-};
-
-struct resize {
-	struct resize_rule rule;
-	enum data_type data_type;
-	uint32_t rank;
-	struct tensor_type in;
-	struct tensor_type out;
-	/* Every axis; those whose length and places stay are passed over. */
-	struct pass passes[TENSOR_MAX_RANK];
-	bool is_needed[TENSOR_MAX_RANK];
-	/* Elements of the largest intermediate result. */
-	int64_t room;
-	float extrapolation;
-	unsigned threads;
-};
 
 /* --- reading the node --------------------------------------------------------------------------------------------- */
 
@@ -334,8 +312,8 @@ run_passes(const struct resize *resize, const float *in, float *spare[2], float 
 	}
 }
 
-static int
-run_resize(const void *state, const struct operands *operands)
+int
+op_resize_run(const void *state, const struct operands *operands)
 {
 	const struct resize *resize = state;
 	bool is_float = resize->data_type == DATA_TYPE_FLOAT;
@@ -413,7 +391,7 @@ prepare_resize(struct operator_call *call)
 	}
 	int64_t converted = tensor_elements(&resize->in) + tensor_elements(&resize->out);
 	call->kernel->scratch_bytes = (size_t)(2 * resize->room + converted) * sizeof(float);
-	call->kernel->run = run_resize;
+	call->kernel->run = op_resize_run;
 	return 0;
 }
 

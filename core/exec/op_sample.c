@@ -1,43 +1,15 @@
 /* GridSample: elements of images at places that another tensor gives. */
+#include "exec/op_sample.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
 #include "exec/axis.h"
-#include "exec/operator.h"
 #include "exec/parallel.h"
 
 enum {
-	SPATIAL_MAX = 3,
-	/* Neighbours in one direction that cubic interpolation weighs. */
-	TAPS_MAX = 4,
 	GRAIN_ELEMENTS = 2048,
-};
-
-enum sample_mode {
-	SAMPLE_NEAREST,
-	SAMPLE_LINEAR,
-	SAMPLE_CUBIC,
-};
-
-enum padding {
-	PADDING_ZEROS,
-	PADDING_BORDER,
-	PADDING_REFLECTION,
-};
-
-struct sampler {
-	enum sample_mode mode;
-	enum padding padding;
-	bool aligns_corners;
-	/* Spatial dimensions: 2 or 3. */
-	uint32_t rank;
-	int64_t dims[SPATIAL_MAX];
-	int64_t batches;
-	int64_t channels;
-	int64_t in_size;
-	int64_t out_size;
-	unsigned threads;
 };
 
 struct sampler_run {
@@ -48,8 +20,8 @@ struct sampler_run {
 /* Neighbours in one direction: indices (-1: outside, reads 0) and weights. */
 struct taps {
 	uint32_t count;
-	int64_t at[TAPS_MAX];
-	float weights[TAPS_MAX];
+	int64_t at[OP_SAMPLE_TAPS];
+	float weights[OP_SAMPLE_TAPS];
 };
 
 /* There and back between low and high. */
@@ -115,8 +87,8 @@ taps_create(struct taps *taps, const struct sampler *sampler, float given, int64
 		taps->weights[0] = 1 - taps->weights[1];
 	} else if (sampler->mode == SAMPLE_CUBIC) {
 		first = floorf(x) - 1;
-		taps->count = TAPS_MAX;
-		for (uint32_t i = 0; i < TAPS_MAX; i++)
+		taps->count = OP_SAMPLE_TAPS;
+		for (uint32_t i = 0; i < OP_SAMPLE_TAPS; i++)
 			taps->weights[i] = cubic(first + (float)i - x);
 	}
 	for (uint32_t i = 0; i < taps->count; i++)
@@ -154,7 +126,7 @@ sample_places(void *context, int64_t begin, int64_t end)
 	const struct sampler *sampler = run->sampler;
 	for (int64_t i = begin; i < end; i++) {
 		const float *grid = (const float *)run->operands->inputs[1] + i * sampler->rank;
-		struct taps taps[SPATIAL_MAX];
+		struct taps taps[OP_SAMPLE_SPATIAL];
 		for (uint32_t k = 0; k < sampler->rank; k++)
 			taps_create(&taps[k], sampler, grid[sampler->rank - 1 - k],
 				    sampler->dims[k]);
@@ -171,8 +143,8 @@ sample_places(void *context, int64_t begin, int64_t end)
 	}
 }
 
-static int
-run_sampler(const void *state, const struct operands *operands)
+int
+op_sample_run(const void *state, const struct operands *operands)
 {
 	const struct sampler *sampler = state;
 	struct sampler_run run = { sampler, operands };
@@ -186,7 +158,7 @@ infer_sampler(struct operator_call *call)
 {
 	const struct tensor_type *x = &call->inputs[0], *grid = &call->inputs[1];
 	struct tensor_type type = *x;
-	if (x->rank < 4 || x->rank > 2 + SPATIAL_MAX || grid->rank != x->rank ||
+	if (x->rank < 4 || x->rank > 2 + OP_SAMPLE_SPATIAL || grid->rank != x->rank ||
 	    grid->dims[0] != x->dims[0] || grid->dims[grid->rank - 1] != x->rank - 2)
 		return operator_error(call, "the grid does not fit the input");
 	if (x->data_type != DATA_TYPE_FLOAT || grid->data_type != DATA_TYPE_FLOAT)
@@ -236,7 +208,7 @@ prepare_sampler(struct operator_call *call)
 		.threads = call->threads,
 	};
 	memcpy(sampler->dims, x->dims + 2, sampler->rank * sizeof(x->dims[0]));
-	call->kernel->run = run_sampler;
+	call->kernel->run = op_sample_run;
 	return 0;
 }
 

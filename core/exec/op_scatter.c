@@ -1,28 +1,12 @@
 /* Operators that read or write elements and slices at places that another tensor names. */
+#include "exec/op_scatter.h"
+
 #include <inttypes.h>
 #include <string.h>
 
 #include "exec/axis.h"
-#include "exec/operator.h"
-#include "exec/rows.h"
 
 /* --- GatherElements, ScatterElements, Scatter ----------------------------------------------------------------------- */
-
-/* A walk over the elements of indices, with their places in data. */
-struct elements {
-	enum data_type index_type;
-	size_t element_bytes;
-	uint32_t axis;
-	uint32_t rank;
-	/* Of indices. */
-	int64_t dims[TENSOR_MAX_RANK];
-	/* Of data. */
-	int64_t steps[TENSOR_MAX_RANK];
-	int64_t dim;
-	int64_t data_elements;
-	/* How an update and what is there become one; NULL: the update replaces it. */
-	row_binary_f *reduce;
-};
 
 /* Called with each element's position in indices and its place in data. */
 typedef void
@@ -75,15 +59,15 @@ scatter_element(const struct elements *elements, void *context, int64_t position
 		memcpy(to, from, bytes);
 }
 
-static int
-run_gather_elements(const void *state, const struct operands *operands)
+int
+op_scatter_gather_elements(const void *state, const struct operands *operands)
 {
 	struct element_copy copy = { operands->inputs[0], operands->outputs[0] };
 	return each_element(state, operands->inputs[1], gather_element, &copy);
 }
 
-static int
-run_scatter_elements(const void *state, const struct operands *operands)
+int
+op_scatter_elements(const void *state, const struct operands *operands)
 {
 	const struct elements *elements = state;
 	struct element_copy copy = { operands->inputs[2], operands->outputs[0] };
@@ -172,12 +156,12 @@ prepare_elements(struct operator_call *call, kernel_run_f *run)
 static int
 prepare_gather_elements(struct operator_call *call)
 {
-	return prepare_elements(call, run_gather_elements);
+	return prepare_elements(call, op_scatter_gather_elements);
 }
 
-/* The row function of the attribute `reduction`; *reduce is NULL for "none". */
+/* The function of the attribute `reduction`, and its row; *reduce is NULL for "none". */
 static int
-read_reduction(const struct operator_call *call, row_binary_f **reduce)
+read_reduction(const struct operator_call *call, row_binary_f **reduce, enum row_binary *reduction)
 {
 	static const struct {
 		const char *name;
@@ -190,8 +174,10 @@ read_reduction(const struct operator_call *call, row_binary_f **reduce)
 	if (strcmp(name, "none") == 0)
 		return 0;
 	for (size_t i = 0; i < sizeof(reductions) / sizeof(reductions[0]); i++) {
-		if (strcmp(name, reductions[i].name) == 0)
-			*reduce = row_binary(reductions[i].row, call->inputs[0].data_type);
+		if (strcmp(name, reductions[i].name) != 0)
+			continue;
+		*reduction = reductions[i].row;
+		*reduce = row_binary(*reduction, call->inputs[0].data_type);
 	}
 	if (*reduce == NULL)
 		return operator_unimplemented(call, "reduction %s of %s is not supported", name,
@@ -202,32 +188,13 @@ read_reduction(const struct operator_call *call, row_binary_f **reduce)
 static int
 prepare_scatter_elements(struct operator_call *call)
 {
-	row_binary_f *reduce;
-	if (read_reduction(call, &reduce) != 0 || prepare_elements(call, run_scatter_elements) != 0)
+	if (prepare_elements(call, op_scatter_elements) != 0)
 		return -1;
-	((struct elements *)call->kernel->state)->reduce = reduce;
-	return 0;
+	struct elements *elements = (struct elements *)call->kernel->state;
+	return read_reduction(call, &elements->reduce, &elements->reduction);
 }
 
 /* --- GatherND, ScatterND ------------------------------------------------------------------------------------------ */
-
-/* Slices of data, each named by a tuple of indices. */
-struct slices {
-	enum data_type index_type;
-	size_t element_bytes;
-	/* Tuples in all and for each batch, of `width` indices. */
-	int64_t tuples;
-	int64_t tuples_per_batch;
-	int64_t width;
-	/* Elements of a batch of data and of a slice. */
-	int64_t batch_elements;
-	int64_t slice_elements;
-	int64_t data_elements;
-	/* Dims and steps of data that the tuple's indices go along. */
-	int64_t dims[TENSOR_MAX_RANK];
-	int64_t steps[TENSOR_MAX_RANK];
-	row_binary_f *reduce;
-};
 
 /* Where in data the slice of that tuple begins. */
 static int
@@ -244,8 +211,8 @@ slice_place(const struct slices *slices, const void *indices, int64_t tuple, int
 	return 0;
 }
 
-static int
-run_gather_nd(const void *state, const struct operands *operands)
+int
+op_scatter_gather_nd(const void *state, const struct operands *operands)
 {
 	const struct slices *slices = state;
 	const char *data = operands->inputs[0];
@@ -260,8 +227,8 @@ run_gather_nd(const void *state, const struct operands *operands)
 	return 0;
 }
 
-static int
-run_scatter_nd(const void *state, const struct operands *operands)
+int
+op_scatter_nd(const void *state, const struct operands *operands)
 {
 	const struct slices *slices = state;
 	const char *updates = operands->inputs[2];
@@ -362,17 +329,16 @@ prepare_slices(struct operator_call *call, int64_t batch, kernel_run_f *run)
 static int
 prepare_gather_nd(struct operator_call *call)
 {
-	return prepare_slices(call, node_int(call->node, "batch_dims", 0), run_gather_nd);
+	return prepare_slices(call, node_int(call->node, "batch_dims", 0), op_scatter_gather_nd);
 }
 
 static int
 prepare_scatter_nd(struct operator_call *call)
 {
-	row_binary_f *reduce;
-	if (read_reduction(call, &reduce) != 0 || prepare_slices(call, 0, run_scatter_nd) != 0)
+	if (prepare_slices(call, 0, op_scatter_nd) != 0)
 		return -1;
-	((struct slices *)call->kernel->state)->reduce = reduce;
-	return 0;
+	struct slices *slices = (struct slices *)call->kernel->state;
+	return read_reduction(call, &slices->reduce, &slices->reduction);
 }
 
 /* clang-format off */

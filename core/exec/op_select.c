@@ -1,11 +1,12 @@
 /* Operators that choose among elements or judge them one by one: Compress, OneHot, IsNaN, IsInf, Shrink, … */
+#include "exec/op_select.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
 #include "exec/axis.h"
 #include "exec/cast.h"
-#include "exec/operator.h"
 
 /* --- Compress ----------------------------------------------------------------------------------------------------- */
 
@@ -91,17 +92,8 @@ prepare_compress(struct operator_call *call)
 
 /* --- OneHot ------------------------------------------------------------------------------------------------------- */
 
-struct one_hot {
-	enum data_type index_type;
-	size_t element_bytes;
-	int64_t depth;
-	/* Indices before and after the new axis. */
-	int64_t outer;
-	int64_t inner;
-};
-
-static int
-run_one_hot(const void *state, const struct operands *operands)
+int
+op_select_one_hot(const void *state, const struct operands *operands)
 {
 	const struct one_hot *hot = state;
 	const char *off = operands->inputs[2];
@@ -161,24 +153,14 @@ prepare_one_hot(struct operator_call *call)
 	hot->inner = split.dim;
 	hot->index_type = call->inputs[0].data_type;
 	hot->element_bytes = data_type_bytes(call->inputs[2].data_type);
-	call->kernel->run = run_one_hot;
+	call->kernel->run = op_select_one_hot;
 	return 0;
 }
 
 /* --- IsNaN, IsInf, Shrink ----------------------------------------------------------------------------------------- */
 
-struct judge {
-	enum data_type data_type;
-	int64_t elements;
-	/* IsInf: which infinities count. Shrink: its attributes. */
-	bool negative;
-	bool positive;
-	float bias;
-	float lambda;
-};
-
-static int
-run_is_nan(const void *state, const struct operands *operands)
+int
+op_select_is_nan(const void *state, const struct operands *operands)
 {
 	const struct judge *judge = state;
 	uint8_t *out = operands->outputs[0];
@@ -187,8 +169,8 @@ run_is_nan(const void *state, const struct operands *operands)
 	return 0;
 }
 
-static int
-run_is_inf(const void *state, const struct operands *operands)
+int
+op_select_is_inf(const void *state, const struct operands *operands)
 {
 	const struct judge *judge = state;
 	uint8_t *out = operands->outputs[0];
@@ -200,8 +182,8 @@ run_is_inf(const void *state, const struct operands *operands)
 	return 0;
 }
 
-static int
-run_shrink(const void *state, const struct operands *operands)
+int
+op_select_shrink(const void *state, const struct operands *operands)
 {
 	const struct judge *judge = state;
 	for (int64_t i = 0; i < judge->elements; i++) {
@@ -235,9 +217,9 @@ prepare_judge(struct operator_call *call)
 		.bias = node_float(call->node, "bias", 0),
 		.lambda = node_float(call->node, "lambd", 0.5f),
 	};
-	call->kernel->run = strcmp(type, "IsNaN") == 0   ? run_is_nan
-			    : strcmp(type, "IsInf") == 0 ? run_is_inf
-							 : run_shrink;
+	call->kernel->run = strcmp(type, "IsNaN") == 0   ? op_select_is_nan
+			    : strcmp(type, "IsInf") == 0 ? op_select_is_inf
+							 : op_select_shrink;
 	return 0;
 }
 

@@ -1,25 +1,15 @@
 /* Operators along one axis: CumSum, ReverseSequence; and element by element: BitShift, Dropout. */
+#include "exec/op_sequence.h"
+
 #include <inttypes.h>
 #include <string.h>
 
-#include "exec/axis.h"
-#include "exec/broadcast.h"
 #include "exec/cast.h"
-#include "exec/operator.h"
-#include "exec/rows.h"
 
 /* --- CumSum ------------------------------------------------------------------------------------------------------- */
 
-struct cumsum {
-	struct axis axis;
-	size_t element_bytes;
-	row_binary_f *add;
-	bool exclusive;
-	bool reverse;
-};
-
-static int
-run_cumsum(const void *state, const struct operands *operands)
+int
+op_sequence_cumsum(const void *state, const struct operands *operands)
 {
 	const struct cumsum *cumsum = state;
 	const struct axis *axis = &cumsum->axis;
@@ -75,23 +65,14 @@ prepare_cumsum(struct operator_call *call)
 		.exclusive = node_int(call->node, "exclusive", 0) != 0,
 		.reverse = node_int(call->node, "reverse", 0) != 0,
 	};
-	call->kernel->run = run_cumsum;
+	call->kernel->run = op_sequence_cumsum;
 	return 0;
 }
 
 /* --- ReverseSequence ---------------------------------------------------------------------------------------------- */
 
-struct reverse {
-	enum data_type length_type;
-	/* The first two dimensions: which of them is time. */
-	int64_t dims[2];
-	bool time_first;
-	/* Bytes of an element of the two. */
-	size_t bytes;
-};
-
-static int
-run_reverse(const void *state, const struct operands *operands)
+int
+op_sequence_reverse(const void *state, const struct operands *operands)
 {
 	const struct reverse *reverse = state;
 	const char *in = operands->inputs[0];
@@ -139,17 +120,11 @@ prepare_reverse(struct operator_call *call)
 		.time_first = node_int(call->node, "time_axis", 0) == 0,
 		.bytes = (size_t)axis_from(input, 2).dim * data_type_bytes(input->data_type),
 	};
-	call->kernel->run = run_reverse;
+	call->kernel->run = op_sequence_reverse;
 	return 0;
 }
 
 /* --- BitShift ----------------------------------------------------------------------------------------------------- */
-
-struct shift {
-	struct broadcast broadcast;
-	enum data_type data_type;
-	bool left;
-};
 
 /* A shift by the type's width or more leaves nothing. */
 #define SHIFT_ROW(type)                                                                            \
@@ -167,8 +142,8 @@ SHIFT_ROW(uint16_t)
 SHIFT_ROW(uint32_t)
 SHIFT_ROW(uint64_t)
 
-static int
-run_shift(const void *state, const struct operands *operands)
+int
+op_sequence_shift(const void *state, const struct operands *operands)
 {
 	const struct shift *shift = state;
 	const struct broadcast *broadcast = &shift->broadcast;
@@ -220,23 +195,14 @@ prepare_shift(struct operator_call *call)
 	broadcast_create(&shift->broadcast, &call->outputs[0], types, 2);
 	shift->data_type = call->inputs[0].data_type;
 	shift->left = direction[0] == 'L';
-	call->kernel->run = run_shift;
+	call->kernel->run = op_sequence_shift;
 	return 0;
 }
 
 /* --- Dropout ------------------------------------------------------------------------------------------------------ */
 
-struct dropout {
-	size_t bytes;
-	size_t elements;
-	bool wants_output;
-	bool wants_mask;
-	/* BOOL, or before opset 10 the input's type. */
-	enum data_type mask_type;
-};
-
-static int
-run_dropout(const void *state, const struct operands *operands)
+int
+op_sequence_dropout(const void *state, const struct operands *operands)
 {
 	const struct dropout *dropout = state;
 	if (dropout->wants_output)
@@ -270,7 +236,7 @@ prepare_dropout(struct operator_call *call)
 	dropout->mask_type = call->outputs[1 % call->output_count].data_type;
 	dropout->wants_output = operator_has_output(call, 0);
 	dropout->wants_mask = operator_has_output(call, 1);
-	call->kernel->run = run_dropout;
+	call->kernel->run = op_sequence_dropout;
 	return 0;
 }
 

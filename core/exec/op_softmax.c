@@ -1,32 +1,16 @@
 /* Softmax, LogSoftmax and Hardmax. */
+#include "exec/op_softmax.h"
+
 #include <math.h>
 #include <string.h>
 
-#include "exec/axis.h"
-#include "exec/operator.h"
 #include "exec/parallel.h"
-#include "exec/rows.h"
 #include "exec/target.h"
 
 enum {
 	GRAIN_ELEMENTS = 8192,
 	/* Neighbouring columns that are done together when the axis is not the last one. */
 	COLUMNS = 64,
-};
-
-enum softmax_kind {
-	SOFTMAX,
-	LOG_SOFTMAX,
-	HARDMAX,
-};
-
-struct softmax {
-	enum softmax_kind kind;
-	enum data_type data_type;
-	struct axis axis;
-	row_unary_f *exp;
-	row_unary_f *log;
-	unsigned threads;
 };
 
 struct softmax_run {
@@ -190,8 +174,8 @@ struct softmax_run {
 SOFTMAX_LOOPS(FLOAT, float, TARGET_CLONES)
 SOFTMAX_LOOPS(DOUBLE, double, )
 
-static int
-run_softmax(const void *state, const struct operands *operands)
+int
+op_softmax_run(const void *state, const struct operands *operands)
 {
 	const struct softmax *softmax = state;
 	const struct axis *axis = &softmax->axis;
@@ -243,7 +227,7 @@ prepare_softmax(struct operator_call *call)
 	softmax->exp = row_unary(data_type == DATA_TYPE_FLOAT ? ROW_SOFT_EXP : ROW_EXP, data_type);
 	softmax->log = row_unary(ROW_LOG, data_type);
 	softmax->threads = call->threads;
-	call->kernel->run = run_softmax;
+	call->kernel->run = op_softmax_run;
 	return 0;
 }
 

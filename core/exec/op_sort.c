@@ -1,26 +1,16 @@
 /* Operators that put elements in order: TopK, Unique. */
+#include "exec/op_sort.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "exec/axis.h"
 #include "exec/cast.h"
-#include "exec/operator.h"
 #include "exec/parallel.h"
 
 enum { GRAIN_ELEMENTS = 16384 };
 
 /* --- TopK --------------------------------------------------------------------------------------------------------- */
-
-struct topk {
-	enum data_type data_type;
-	struct axis axis;
-	int64_t k;
-	bool largest;
-	bool wants_values;
-	bool wants_indices;
-	unsigned threads;
-};
 
 struct topk_run {
 	const struct topk *topk;
@@ -140,8 +130,8 @@ topk_rows(void *context, int64_t begin, int64_t end)
 	}
 }
 
-static int
-run_topk(const void *state, const struct operands *operands)
+int
+op_sort_topk(const void *state, const struct operands *operands)
 {
 	const struct topk *topk = state;
 	struct topk_run run = { topk, operands };
@@ -202,7 +192,7 @@ prepare_topk(struct operator_call *call)
 	topk->threads = call->threads;
 	call->kernel->scratch_bytes =
 		(size_t)(topk->axis.outer * topk->axis.inner * topk->k) * sizeof(int64_t);
-	call->kernel->run = run_topk;
+	call->kernel->run = op_sort_topk;
 	return 0;
 }
 

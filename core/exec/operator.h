@@ -101,6 +101,8 @@ struct operands {
 	void *scratch;
 	/* What device_launch's run is given: where kernels of other devices put their work; NULL on the host. */
 	void *queue;
+	/* "node NAME (TYPE)", for what a kernel finds wrong later; lives as long as the program. */
+	const char *label;
 	/* For what is told only by the run (Interpret): outputs' types go here, unless NULL. */
 	struct tensor_type *output_types;
 };

@@ -176,9 +176,10 @@ run_step(const struct program_binding *binding, const struct step *step, void *q
 				     .outputs = outputs,
 				     .scratch = (char *)binding->workspace + step->scratch,
 				     .queue = queue,
+				     .label = step->label,
 				     .output_types = step->reports_types ? types : NULL };
 	if (run_kernel(step, &operands) != 0)
-		return error_wrap("node %s (%s)", step->name, step->op_type);
+		return error_wrap("%s", step->label);
 	for (uint32_t i = 0; i < step->output_count && step->reports_types; i++)
 		if (step->outputs[i].place == PLACE_OUTPUT && binding->output_types != NULL)
 			binding->output_types[step->outputs[i].index] = types[i];

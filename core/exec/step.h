@@ -34,9 +34,10 @@ struct location {
 
 /* One kernel and its operands. */
 struct step {
-	/* For errors: the node's. */
+	/* For people: the node's, and for errors both. */
 	const char *name;
 	const char *op_type;
+	const char *label;
 	struct kernel kernel;
 	uint32_t input_count;
 	uint32_t output_count;

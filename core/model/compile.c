@@ -1,6 +1,7 @@
 #include "model/compile.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -224,6 +225,17 @@ keep(struct arena *arena, const char *text)
 	return arena_strndup(arena, text, strlen(text));
 }
 
+static char *
+label_of(struct arena *arena, const struct node *node)
+{
+	static const char format[] = "node %s (%s)";
+	size_t room = strlen(node->name) + strlen(node->op_type) + sizeof(format);
+	char *label = arena_alloc(arena, room);
+	if (label != NULL)
+		snprintf(label, room, format, node->name, node->op_type);
+	return label;
+}
+
 /* Fill in a step but for the places of what is no constant. */
 static int
 create_step(struct compiler *compiler, const struct node *node, uint32_t index, struct step *step)
@@ -232,13 +244,14 @@ create_step(struct compiler *compiler, const struct node *node, uint32_t index, 
 	struct arena *arena = &compiler->program->arena;
 	step->name = keep(arena, node->name);
 	step->op_type = keep(arena, node->op_type);
+	step->label = label_of(arena, node);
 	step->reports_types = (node->op->flags & OPERATOR_TELLS_TYPES) != 0;
 	step->input_count = node->input_count;
 	step->output_count = node->output_count;
 	step->inputs = arena_calloc(arena, node->input_count, sizeof(step->inputs[0]));
 	step->outputs = arena_calloc(arena, node->output_count, sizeof(step->outputs[0]));
-	if (step->name == NULL || step->op_type == NULL || step->inputs == NULL ||
-	    step->outputs == NULL ||
+	if (step->name == NULL || step->op_type == NULL || step->label == NULL ||
+	    step->inputs == NULL || step->outputs == NULL ||
 	    call_create(&call, compiler->graph, node, node->op, &compiler->scratch) != 0 ||
 	    prepare_step(compiler, &call, step) != 0)
 		return -1;

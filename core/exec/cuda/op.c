@@ -1,9 +1,6 @@
 #include "exec/cuda/op.h"
 
-#include <stdio.h>
 #include <string.h>
-
-#include "base/error.h"
 
 static const struct cuda_family *const families[] = {
 #define X(name) &cuda_family_##name,
@@ -48,16 +45,6 @@ int
 cuda_op_launched(const struct operands *operands, cudaError_t status, const char *kernel)
 {
 	return cuda_compute_check(operands->queue, status, kernel);
-}
-
-const char *
-cuda_op_label(const struct operator_call *call)
-{
-	char text[ERROR_MESSAGE_BYTES / 2];
-	int length =
-		snprintf(text, sizeof(text), "node %s (%s)", call->node->name, call->node->op_type);
-	return arena_strndup(call->arena, text,
-			     (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1);
 }
 
 int

@@ -45,10 +45,6 @@ cuda_op_compute(const struct operands *operands);
 int
 cuda_op_launched(const struct operands *operands, cudaError_t status, const char *kernel);
 
-/* "node NAME (TYPE)", for as long as the program lives: what a kernel reports a fault as. NULL with the error set. */
-const char *
-cuda_op_label(const struct operator_call *call);
-
 /* UNIMPLEMENTED for that element type. */
 int
 cuda_op_unsupported(const struct operator_call *call, enum data_type data_type);

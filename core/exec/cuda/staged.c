@@ -21,7 +21,6 @@ struct staged_operand {
 
 struct staged {
 	struct kernel kernel;
-	const char *label;
 	int threads;
 	uint32_t input_count;
 	uint32_t output_count;
@@ -36,6 +35,7 @@ struct staged {
 struct staged_run {
 	const struct staged *staged;
 	struct cuda_compute *compute;
+	const char *label;
 	char *memory;
 	/* Bits of the operands that this run has. */
 	bool *present;
@@ -73,7 +73,7 @@ run_host(const struct staged_run *run)
 	if (omp_get_max_threads() != staged->threads)
 		omp_set_num_threads(staged->threads);
 	if (staged->kernel.run(staged->kernel.state, &operands) != 0)
-		return error_wrap("%s", staged->label);
+		return error_wrap("%s", run->label);
 	return 0;
 }
 
@@ -99,6 +99,7 @@ new_run(const struct staged *staged, const struct operands *operands)
 	run->staged = staged;
 	run->compute = cuda_op_compute(operands);
 	run->present = (bool *)(run + 1);
+	run->label = operands->label;
 	run->output_types = operands->output_types;
 	for (uint32_t i = 0; i < staged->input_count; i++)
 		run->present[i] = staged->inputs[i].literal == NULL &&
@@ -238,13 +239,12 @@ staged_prepare(struct operator_call *call)
 						staged,
 						call->arena };
 	struct operator_call host = *call;
-	staged->label = cuda_op_label(call);
 	staged->threads = (int)call->threads;
 	staged->input_count = call->input_count;
 	staged->output_count = call->output_count;
 	staged->inputs = arena_calloc(call->arena, call->input_count, sizeof(staged->inputs[0]));
 	staged->outputs = arena_calloc(call->arena, call->output_count, sizeof(staged->outputs[0]));
-	if (staged->label == NULL || staged->inputs == NULL || staged->outputs == NULL)
+	if (staged->inputs == NULL || staged->outputs == NULL)
 		return -1;
 	host.backend = NULL;
 	host.kernel = &staged->kernel;

@@ -1,0 +1,35 @@
+/*
+ * What poolings do, for every backend.
+ */
+#pragma once
+
+#include "exec/operator.h"
+#include "exec/window.h"
+
+enum pool_kind {
+	POOL_MAX,
+	POOL_AVERAGE,
+	POOL_LP,
+};
+
+/* Three spatial dimensions always, the outer ones 1 where there are fewer. */
+struct pool {
+	enum pool_kind kind;
+	enum data_type data_type;
+	int64_t in[WINDOW_MAX_RANK];
+	struct window window;
+	/* Channels times batch; in blocks of LANES when blocked. */
+	int64_t planes;
+	int64_t in_size;
+	int64_t out_size;
+	bool blocked;
+	bool counts_padding;
+	bool has_indices;
+	/* Indices count column by column. */
+	bool by_columns;
+	int64_t p;
+	unsigned threads;
+};
+
+/* The kernels of the host; those of other devices have the same state. */
+kernel_run_f op_pool_run;
