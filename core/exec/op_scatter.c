@@ -143,6 +143,7 @@ prepare_elements(struct operator_call *call, kernel_run_f *run)
 	    operator_axis(call, node_int(call->node, "axis", 0), data->rank, &elements->axis) != 0)
 		return -1;
 	elements->index_type = call->inputs[1].data_type;
+	elements->data_type = data->data_type;
 	elements->element_bytes = data_type_bytes(data->data_type);
 	elements->rank = data->rank;
 	memcpy(elements->dims, call->inputs[1].dims, sizeof(elements->dims));
@@ -310,6 +311,7 @@ prepare_slices(struct operator_call *call, int64_t batch, kernel_run_f *run)
 		return -1;
 	axis_steps(data, steps);
 	slices->index_type = indices->data_type;
+	slices->data_type = data->data_type;
 	slices->element_bytes = data_type_bytes(data->data_type);
 	slices->width = indices->dims[indices->rank - 1];
 	slices->tuples = axis_from(indices, indices->rank - 1).outer;

@@ -9,6 +9,7 @@
 /* A walk over the elements of indices, with their places in data. */
 struct elements {
 	enum data_type index_type;
+	enum data_type data_type;
 	size_t element_bytes;
 	uint32_t axis;
 	uint32_t rank;
@@ -26,6 +27,7 @@ struct elements {
 /* Slices of data, each named by a tuple of indices. */
 struct slices {
 	enum data_type index_type;
+	enum data_type data_type;
 	size_t element_bytes;
 	/* Tuples in all and for each batch, of `width` indices. */
 	int64_t tuples;

@@ -60,6 +60,7 @@ prepare_cumsum(struct operator_call *call)
 		return -1;
 	*cumsum = (struct cumsum){
 		.axis = axis_of(&call->inputs[0], index),
+		.data_type = call->inputs[0].data_type,
 		.element_bytes = data_type_bytes(call->inputs[0].data_type),
 		.add = row_binary(ROW_ADD, call->inputs[0].data_type),
 		.exclusive = node_int(call->node, "exclusive", 0) != 0,

@@ -10,6 +10,7 @@
 
 struct cumsum {
 	struct axis axis;
+	enum data_type data_type;
 	size_t element_bytes;
 	row_binary_f *add;
 	bool exclusive;

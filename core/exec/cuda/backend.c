@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "exec/cuda/op.h"
+#include "exec/cuda/runs.h"
 #include "exec/cuda/staged.h"
 #include "exec/operator.h"
 #include "exec/widen.h"
@@ -22,6 +23,14 @@ try_prepare(struct operator_call *call, int (*prepare)(struct operator_call *cal
 	return -1;
 }
 
+/* By an entry of our own table, else with the host's state. */
+static int
+prepare_on_device(struct operator_call *call)
+{
+	const struct cuda_op *entry = cuda_op_find(call->op);
+	return entry != NULL ? entry->prepare(call) : runs_prepare(call);
+}
+
 /*
  * By a kernel of ours for these types, else for FP32, else on the host. An adapter's own prepare comes back here with the
  * operator that it stands for.
@@ -29,12 +38,9 @@ try_prepare(struct operator_call *call, int (*prepare)(struct operator_call *cal
 static int
 prepare(struct operator_call *call)
 {
-	const struct cuda_op *entry = cuda_op_find(call->op);
-	if (entry == NULL && (call->op->flags & OPERATOR_ADAPTER) != 0)
+	if (cuda_op_find(call->op) == NULL && (call->op->flags & OPERATOR_ADAPTER) != 0)
 		return call->op->prepare(call);
-	if (entry == NULL)
-		return staged_prepare(call);
-	if (try_prepare(call, entry->prepare) == 0 || try_prepare(call, widen_prepare) == 0)
+	if (try_prepare(call, prepare_on_device) == 0 || try_prepare(call, widen_prepare) == 0)
 		return 0;
 	if (error_last()->code != ERR_UNIMPLEMENTED)
 		return -1;

@@ -5,11 +5,17 @@
  */
 #pragma once
 
+#include <assert.h>
 #include <math.h>
 #include <stdint.h>
 
+/* C++ headers, which must not be read as C's. */
+#include <cublasLt.h>
+#include <cudnn.h>
+
 extern "C" {
 #include "exec/cuda/kernels.h"
+#include "exec/cuda/op.h"
 }
 
 #ifdef __CUDACC__
@@ -285,3 +291,22 @@ block_reduce(R value, F f, R *scratch)
 		total = f(total, scratch[i]);
 	return total;
 }
+
+/* --- runs ------------------------------------------------------------------------------------------------------------ */
+
+/* Where a run's kernels go. */
+static inline cudaStream_t
+stream_of(const struct operands *operands)
+{
+	return cuda_op_compute(operands)->stream;
+}
+
+/* What a run that has launched kernels returns. */
+static inline int
+launched(const struct operands *operands, const char *kernel)
+{
+	return cuda_op_launched(operands, cudaGetLastError(), kernel);
+}
+
+/* UNIMPLEMENTED cannot come from a run: the table of runs promises that the host's kernel has no more types than these. */
+#define KERNEL_UNREACHABLE assert(false)

@@ -13,6 +13,7 @@
 #include "device/cuda_fault.h"
 #include "exec/broadcast.h"
 #include "exec/graph.h"
+#include "exec/op_remap.h"
 #include "exec/rows.h"
 #include "exec/tensor.h"
 
@@ -92,15 +93,6 @@ cudaError_t
 kernel_product(cudaStream_t stream, enum data_type data_type, const struct kernel_product *product,
 	       const void *a, const void *b, void *c);
 
-/*
- * INT32 C from INT8 or UINT8 A and B. Zero points, of the same types, may be NULL (0), one, or one a row of A, a column of B;
- * count says how many.
- */
-cudaError_t
-kernel_product_bytes(cudaStream_t stream, const struct kernel_product *product, bool a_is_signed,
-		     const void *a, const void *a_zero, int64_t a_zeros, bool b_is_signed,
-		     const void *b, const void *b_zero, int64_t b_zeros, int32_t *c);
-
 /* A window over three spatial dims, the outer ones 1 where there are fewer. */
 struct kernel_window {
 	int64_t in[3];
@@ -133,8 +125,12 @@ cudaError_t
 kernel_deconv(cudaStream_t stream, enum data_type data_type, const struct kernel_conv *conv,
 	      const void *in, const void *weights, const void *bias, void *out);
 
-/* INT32 convolution of bytes; zero points may be NULL; the weights' is one, or one an output channel. */
+/* --- moving (move.cu) ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * out of that shape: in seen through a padding; elsewhere the constant, or when that is NULL the first element_bytes of value.
+ */
 cudaError_t
-kernel_conv_bytes(cudaStream_t stream, const struct kernel_conv *conv, bool in_is_signed,
-		  const void *in, const void *in_zero, bool weights_are_signed, const void *weights,
-		  const void *weights_zero, int64_t weights_zeros, int32_t *out);
+kernel_pad(cudaStream_t stream, const struct pad *pad, const struct tensor_type *shape,
+	   size_t element_bytes, const void *in, const void *constant, uint64_t value, void *out,
+	   int64_t n);

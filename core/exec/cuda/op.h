@@ -26,7 +26,8 @@ struct cuda_family {
 #define CUDA_FAMILIES(X) \
 	X(conv) \
 	X(element) \
-	X(matmul)
+	X(matmul) \
+	X(pad)
 /* clang-format on */
 
 #define X(name) extern const struct cuda_family cuda_family_##name;

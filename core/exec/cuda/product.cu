@@ -49,61 +49,6 @@ kernel_product(cudaStream_t stream, enum data_type data_type, const struct kerne
 	return cudaGetLastError();
 }
 
-/* Bytes that are signed or not, with zero points that may be none, one, or many. */
-struct bytes {
-	const uint8_t *data;
-	const uint8_t *zero;
-	int64_t zeros;
-	bool is_signed;
-};
-
-static __device__ __forceinline__ int32_t
-byte_of(const uint8_t *data, bool is_signed, int64_t i)
-{
-	return is_signed ? (int32_t)(int8_t)data[i] : (int32_t)data[i];
-}
-
-static __device__ __forceinline__ int32_t
-zero_of(const struct bytes &bytes, int64_t i)
-{
-	if (bytes.zero == NULL)
-		return 0;
-	return byte_of(bytes.zero, bytes.is_signed, bytes.zeros == 1 ? 0 : i % bytes.zeros);
-}
-
-static __global__ void
-product_bytes_kernel(struct kernel_product product, struct bytes a, struct bytes b, int32_t *c)
-{
-	KERNEL_LOOP(i, product.batches * product.m * product.n)
-	{
-		int64_t column = i % product.n, row = i / product.n % product.m;
-		int64_t batch = i / product.n / product.m;
-		int64_t left =
-			(matrix_of(product, product.batch_a, batch) * product.m + row) * product.k;
-		int64_t right =
-			matrix_of(product, product.batch_b, batch) * product.k * product.n + column;
-		int32_t zero_a = zero_of(a, left / product.k), zero_b = zero_of(b, column);
-		int32_t sum = 0;
-		for (int64_t k = 0; k < product.k; k++)
-			sum += (byte_of(a.data, a.is_signed, left + k) - zero_a) *
-			       (byte_of(b.data, b.is_signed, right + k * product.n) - zero_b);
-		c[i] = sum;
-	}
-}
-
-extern "C" cudaError_t
-kernel_product_bytes(cudaStream_t stream, const struct kernel_product *product, bool a_is_signed,
-		     const void *a, const void *a_zero, int64_t a_zeros, bool b_is_signed,
-		     const void *b, const void *b_zero, int64_t b_zeros, int32_t *c)
-{
-	struct bytes left = { (const uint8_t *)a, (const uint8_t *)a_zero, a_zeros, a_is_signed };
-	struct bytes right = { (const uint8_t *)b, (const uint8_t *)b_zero, b_zeros, b_is_signed };
-	KERNEL_LAUNCH_FLAT(product_bytes_kernel,
-			   grid_for(product->batches * product->m * product->n), BLOCK, stream,
-			   *product, left, right, c);
-	return cudaGetLastError();
-}
-
 /* --- convolutions -------------------------------------------------------------------------------------------------------- */
 
 /* Where one output of a convolution is: image and channel, and its three places. */
@@ -257,32 +202,5 @@ kernel_deconv(cudaStream_t stream, enum data_type data_type, const struct kernel
 	      const void *in, const void *weights, const void *bias, void *out)
 {
 	LAUNCH_REAL(deconv_kernel)
-	return cudaGetLastError();
-}
-
-static __global__ void
-conv_bytes_kernel(struct kernel_conv conv, struct bytes in, struct bytes weights, int32_t *out)
-{
-	KERNEL_LOOP(i, outputs_of(conv))
-	{
-		struct place place = place_of(conv, i);
-		int32_t zero_in = zero_of(in, 0), zero_weights = zero_of(weights, place.channel);
-		out[i] = sum_window<int32_t>(conv, place, [&](int64_t x, int64_t w) {
-			return (byte_of(in.data, in.is_signed, x) - zero_in) *
-			       (byte_of(weights.data, weights.is_signed, w) - zero_weights);
-		});
-	}
-}
-
-extern "C" cudaError_t
-kernel_conv_bytes(cudaStream_t stream, const struct kernel_conv *conv, bool in_is_signed,
-		  const void *in, const void *in_zero, bool weights_are_signed, const void *weights,
-		  const void *weights_zero, int64_t weights_zeros, int32_t *out)
-{
-	struct bytes x = { (const uint8_t *)in, (const uint8_t *)in_zero, 1, in_is_signed };
-	struct bytes w = { (const uint8_t *)weights, (const uint8_t *)weights_zero, weights_zeros,
-			   weights_are_signed };
-	KERNEL_LAUNCH_FLAT(conv_bytes_kernel, grid_for(outputs_of(*conv)), BLOCK, stream, *conv, x,
-			   w, out);
 	return cudaGetLastError();
 }
