@@ -57,7 +57,7 @@
 	X(op_sort_topk, cuda_order_topk)
 /* clang-format on */
 
-#define X(host, cuda) kernel_run_f cuda;
+#define X(host, cuda) kernel_run_f host, cuda;
 CUDA_RUNS(X)
 #undef X
 
