@@ -251,6 +251,7 @@ cuda_reduce_run(const void *state, const struct operands *operands)
 		X(INT64, int64_t)
 		X(INT8, int8_t)
 		X(UINT8, uint8_t)
+		X(BOOL, uint8_t)
 		X(UINT32, uint32_t)
 		X(UINT64, uint64_t)
 #undef X
@@ -261,35 +262,49 @@ cuda_reduce_run(const void *state, const struct operands *operands)
 }
 
 /* The largest element is taken off first; an infinite one is not. */
+template <typename T>
 static __global__ void
-log_sum_exp_kernel(struct cells cells, const float *in, float *out)
+log_sum_exp_kernel(struct cells cells, const T *in, T *out)
 {
-	__shared__ float scratch[WARP];
+	__shared__ T scratch[WARP];
 	for (int64_t o = blockIdx.x; o < cells.results; o += gridDim.x) {
-		const float *from = in + place_of(cells.kept, cells.kept_dims, cells.kept_steps, o);
-		float most = -INFINITY, sum = 0;
+		const T *from = in + place_of(cells.kept, cells.kept_dims, cells.kept_steps, o);
+		T most = -INFINITY, sum = 0;
 		for (int64_t i = threadIdx.x; i < cells.count; i += blockDim.x)
 			most = larger()(most, from[place_of(cells.reduced, cells.reduced_dims,
 							    cells.reduced_steps, i)]);
 		most = block_reduce(most, larger(), scratch);
 		most = isinf(most) ? 0 : most;
 		for (int64_t i = threadIdx.x; i < cells.count; i += blockDim.x)
-			sum += expf(from[place_of(cells.reduced, cells.reduced_dims,
-						  cells.reduced_steps, i)] -
-				    most);
+			sum += exp(from[place_of(cells.reduced, cells.reduced_dims,
+						 cells.reduced_steps, i)] -
+				   most);
 		sum = block_reduce(sum, add_up(), scratch);
 		if (threadIdx.x == 0)
-			out[o] = logf(sum) + most;
+			out[o] = log(sum) + most;
 	}
 }
 
-extern "C" int
-cuda_reduce_log_sum_exp(const void *state, const struct operands *operands)
+template <typename T>
+static int
+put_log_sum_exp(const void *state, const struct operands *operands)
 {
 	struct cells cells = cells_of((const struct reduce *)state);
-	KERNEL_LAUNCH(log_sum_exp_kernel, grid_of(cells.results), BLOCK, 0, stream_of(operands),
-		      cells, (const float *)operands->inputs[0], (float *)operands->outputs[0]);
+	KERNEL_LAUNCH(log_sum_exp_kernel<T>, grid_of(cells.results), BLOCK, 0, stream_of(operands),
+		      cells, (const T *)operands->inputs[0], (T *)operands->outputs[0]);
 	return launched(operands, "log_sum_exp_kernel");
+}
+
+extern "C" int
+cuda_reduce_log_sum_exp_float(const void *state, const struct operands *operands)
+{
+	return put_log_sum_exp<float>(state, operands);
+}
+
+extern "C" int
+cuda_reduce_log_sum_exp_double(const void *state, const struct operands *operands)
+{
+	return put_log_sum_exp<double>(state, operands);
 }
 
 /* --- softmaxes -------------------------------------------------------------------------------------------------------------- */

@@ -36,7 +36,8 @@
 	X(op_pool_run, cuda_window_pool) \
 	X(op_quantize_dynamic, cuda_quantize_dynamic) \
 	X(op_quantize_run, cuda_quantize_run) \
-	X(op_reduce_log_sum_exp, cuda_reduce_log_sum_exp) \
+	X(op_reduce_log_sum_exp_DOUBLE, cuda_reduce_log_sum_exp_double) \
+	X(op_reduce_log_sum_exp_FLOAT, cuda_reduce_log_sum_exp_float) \
 	X(op_reduce_run, cuda_reduce_run) \
 	X(op_remap_blocks, cuda_move_blocks) \
 	X(op_resize_run, cuda_window_resize) \
