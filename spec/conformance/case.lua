@@ -1,11 +1,11 @@
 -- One conformance case: a model file, data sets of serialized inputs and expected outputs. Runs the model through the
--- real importer, compiler and host device and compares.
+-- real importer, compiler and device, of the kind that specs run on, and compares.
 local ffi = require "ffi"
 local C = require "spec.support.c"("base/arena.h", "base/error.h", "device/device.h", "exec/tensor.h", "exec/cast.h",
   "exec/program.h", "model/model.h", "model/onnx.h")
+local kind = require "spec.support.kind"
 local net = require "spec.support.net"
-
-ffi.cdef "int posix_memalign(void **memory, size_t alignment, size_t bytes); void free(void *memory);"
+local new_memory = require "spec.support.memory"
 
 local case = {}
 
@@ -47,47 +47,35 @@ local function format_type(tensor_type)
   return ffi.string(C.tensor_type_format(tensor_type, text, 128))
 end
 
--- Run the program; tensors as read_tensor gives them.
-local function run(program, image, inputs)
+-- Run the program in that memory; tensors as read_tensor gives them.
+local function run(program, image, inputs, memory)
   local info = C.program_info(program)
-  local keep, binding = {}, ffi.new "struct program_binding"
+  local binding = ffi.new "struct program_binding"
   local ins = ffi.new("const void *[?]", info.input_count + 1)
   local outs = ffi.new("void *[?]", info.output_count + 1)
   local types = ffi.new("struct tensor_type[?]", info.output_count + 1)
   local groups = ffi.new("void *[?]", image.group_count + 1)
-  -- From malloc, not a byte too long: the address sanitizer sees what strays.
-  local function memory(bytes)
-    local address = ffi.new "void *[1]"
-    assert(ffi.C.posix_memalign(address, 64, math.max(tonumber(bytes), 1)) == 0)
-    keep[#keep + 1] = ffi.gc(address[0], ffi.C.free)
-    return address[0]
-  end
-  for i, tensor in ipairs(inputs) do
-    local address = memory(tensor.bytes)
-    ffi.copy(address, tensor.data, tensor.bytes)
-    ins[i - 1] = address
-  end
-  for i = 0, info.output_count - 1 do outs[i] = memory(C.tensor_bytes(info.outputs[i])) end
+  for i, tensor in ipairs(inputs) do ins[i - 1] = memory:put(tensor.data, tensor.bytes) end
+  for i = 0, info.output_count - 1 do outs[i] = memory:take(C.tensor_bytes(info.outputs[i])) end
   for i = 0, image.group_count - 1 do
-    groups[i] = ffi.cast("char *", image.data) + image.groups[i].offset
+    local group = image.groups[i]
+    local data = ffi.cast("char *", image.data) + group.offset
+    groups[i] = kind == "host" and data or memory:put(data, group.bytes)
   end
-  local workspace = memory(info.workspace_bytes)
-  -- Whatever reads before it writes gives nonsense.
-  ffi.fill(workspace, info.workspace_bytes, 0xa5)
   binding.groups, binding.workspace, binding.inputs, binding.outputs, binding.output_types =
-    groups, workspace, ins, outs, types
+    groups, memory:take(info.workspace_bytes), ins, outs, types
   local arena = ffi.new "struct arena"
   C.arena_create(arena, 0)
-  local stream = net.stream()
+  local stream = net.stream(kind)
   local result = C.program_submit(program, binding, stream, nil, arena)
   if result == 0 then result = C.stream_synchronize(stream) end
   C.arena_destroy(arena)
   if result ~= 0 then net.fail() end
-  local outputs = { keep = keep }
+  local outputs = { types = types, keep = memory }
   for i = 0, info.output_count - 1 do
-    outputs[i + 1] = { type = types[i], data = outs[i], bytes = tonumber(C.tensor_bytes(types[i])) }
+    local bytes = tonumber(C.tensor_bytes(types[i]))
+    outputs[i + 1] = { type = types[i], data = memory:get(outs[i], bytes), bytes = bytes }
   end
-  outputs.types = types
   return outputs
 end
 
@@ -144,7 +132,10 @@ local function check_set(model, image, inputs, expected)
     types[i] = input.type
   end
   local program = net.compile(model, types)
-  local outputs = run(program, image, inputs)
+  local memory = new_memory(net.device(kind), net.stream(kind))
+  local ok, outputs = pcall(run, program, image, inputs, memory)
+  memory:free()
+  if not ok then error(outputs, 0) end
   if #outputs ~= #expected then error(("%d outputs, not %d"):format(#outputs, #expected), 0) end
   for i = 1, #expected do compare(outputs[i], expected[i], i - 1) end
 end
@@ -167,7 +158,7 @@ end
 
 -- Run all data sets of the case {model=, sets= or outputs=}; raises what is wrong.
 local function check(test, arena)
-  local model = net.open(test.model)
+  local model = net.open(test.model, { kind = kind })
   local image = C.model_image(model)
   if test.outputs then
     check_set(model, image, made_up_inputs(model, arena), read_tensors(test.outputs, arena))

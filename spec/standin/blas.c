@@ -177,33 +177,53 @@ cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t lightHandle, cublasLtMatmulDesc_
 
 /* --- running --------------------------------------------------------------------------------------------------------- */
 
+/* Column j of matrix `index`. */
+static const void *
+column_of(const struct matmul *matmul, int which, int32_t index, int64_t j)
+{
+	const struct cublasLtMatrixLayout *layout = &matmul->layouts[which];
+	int64_t at = index * layout->stride + j * layout->step;
+	return (const char *)matmul->memory[which] +
+	       at * (int64_t)element_bytes(element_of(layout->type));
+}
+
 /* Matrix `index` of a batch as op(it), without gaps, column by column. */
-static double *
-load(const struct matmul *matmul, int which, int32_t index)
+static float *
+load_narrow(const struct matmul *matmul, int which, int32_t index)
 {
 	const struct cublasLtMatrixLayout *layout = &matmul->layouts[which];
 	bool transpose = matmul->desc.transpose[which] != CUBLAS_OP_N;
 	bool rounds = matmul->desc.compute == CUBLAS_COMPUTE_32F_FAST_TF32;
 	int64_t rows = (int64_t)layout->rows, columns = (int64_t)layout->columns;
-	double *to = malloc(sizeof(to[0]) * (size_t)(rows * columns));
-	for (int64_t at = 0; at < rows * columns; at++) {
-		int64_t i = at % rows, j = at / rows;
-		double value = element_load(element_of(layout->type), matmul->memory[which],
-					    index * layout->stride + j * layout->step + i);
-		to[transpose ? i * columns + j : at] = rounds ? element_tf32((float)value) : value;
+	float *to = malloc(sizeof(to[0]) * (size_t)(rows * columns));
+	float *column = malloc(sizeof(to[0]) * (size_t)rows);
+	for (int64_t j = 0; j < columns; j++) {
+		element_floats(element_of(layout->type), column_of(matmul, which, index, j), rows,
+			       column);
+		for (int64_t i = 0; rounds && i < rows; i++)
+			column[i] = element_tf32(column[i]);
+		for (int64_t i = 0; transpose && i < rows; i++)
+			to[i * columns + j] = column[i];
+		if (!transpose)
+			memcpy(to + j * rows, column, sizeof(to[0]) * (size_t)rows);
 	}
+	free(column);
 	return to;
 }
 
-/* The same as floats; frees values. */
-static float *
-narrow(double *values, int64_t count)
+static double *
+load_wide(const struct matmul *matmul, int which, int32_t index)
 {
-	float *floats = malloc(sizeof(floats[0]) * (size_t)count);
-	for (int64_t i = 0; i < count; i++)
-		floats[i] = (float)values[i];
-	free(values);
-	return floats;
+	const struct cublasLtMatrixLayout *layout = &matmul->layouts[which];
+	bool transpose = matmul->desc.transpose[which] != CUBLAS_OP_N;
+	int64_t rows = (int64_t)layout->rows, columns = (int64_t)layout->columns;
+	double *to = malloc(sizeof(to[0]) * (size_t)(rows * columns));
+	for (int64_t j = 0; j < columns; j++) {
+		const double *column = column_of(matmul, which, index, j);
+		for (int64_t i = 0; i < rows; i++)
+			to[transpose ? i * columns + j : j * rows + i] = column[i];
+	}
+	return to;
 }
 
 /* What becomes of product (m, n), matrix `index`: scaled, added to, and stored. */
@@ -243,8 +263,7 @@ static void
 run_narrow(const struct matmul *matmul, int32_t index, int64_t k)
 {
 	int64_t m = (int64_t)matmul->layouts[3].rows, n = (int64_t)matmul->layouts[3].columns;
-	float *a = narrow(load(matmul, 0, index), m * k);
-	float *b = narrow(load(matmul, 1, index), k * n);
+	float *a = load_narrow(matmul, 0, index), *b = load_narrow(matmul, 1, index);
 	float *product = malloc(sizeof(float) * (size_t)(m * n));
 	product_float(m, n, k, a, b, product);
 	store(matmul, index, product, NULL);
@@ -257,7 +276,7 @@ static void
 run_wide(const struct matmul *matmul, int32_t index, int64_t k)
 {
 	int64_t m = (int64_t)matmul->layouts[3].rows, n = (int64_t)matmul->layouts[3].columns;
-	double *a = load(matmul, 0, index), *b = load(matmul, 1, index);
+	double *a = load_wide(matmul, 0, index), *b = load_wide(matmul, 1, index);
 	double *product = malloc(sizeof(double) * (size_t)(m * n));
 	product_double(m, n, k, a, b, product);
 	store(matmul, index, NULL, product);

@@ -171,6 +171,18 @@ call_misuse(cudaError_t error, const char *format, ...)
 	return call_end(error);
 }
 
+void
+call_note(const char *format, ...)
+{
+	char text[MISUSE_BYTES];
+	va_list arguments;
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	if (!atomic_load(&is_hushed))
+		fprintf(stderr, "standin: %s\n", text);
+}
+
 /* Like a sanitizer: what went by unseen ends the process as a failure. */
 __attribute__((destructor)) static void
 report(void)

@@ -75,6 +75,10 @@ call_end(cudaError_t status);
 cudaError_t
 call_misuse(cudaError_t error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Write what is no misuse, but good to know, on standard error. */
+void
+call_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* At the start of a function of the runtime: returns from it when the call is to fail. */
 #define CALL_BEGIN(call_flags)                                                                     \
 	static struct call call_here = { .name = __func__, .flags = (call_flags) };                \

@@ -42,17 +42,32 @@ place(const struct dnn_tensor *tensor, int64_t i)
 	return at;
 }
 
+/* Do its elements lie one after the other, rows last? */
+static bool
+is_packed(const struct dnn_tensor *tensor)
+{
+	int64_t step = 1;
+	for (int64_t d = tensor->rank; d-- > 0;) {
+		if (tensor->dims[d] != 1 && tensor->strides[d] != step)
+			return false;
+		step *= tensor->dims[d];
+	}
+	return true;
+}
+
 static double *
 load(const struct dnn_run *run, const struct dnn_tensor *tensor, bool round)
 {
 	int64_t count = dnn_tensor_elements(tensor);
 	double *values = malloc(sizeof(double) * (size_t)count);
 	const void *from = address_of(&run->pack, tensor->id);
-	for (int64_t i = 0; i < count; i++) {
-		values[i] = element_load(element_of(tensor->type), from, place(tensor, i));
-		if (round)
-			values[i] = element_tf32((float)values[i]);
-	}
+	if (is_packed(tensor))
+		element_doubles(element_of(tensor->type), from, count, values);
+	else
+		for (int64_t i = 0; i < count; i++)
+			values[i] = element_load(element_of(tensor->type), from, place(tensor, i));
+	for (int64_t i = 0; round && i < count; i++)
+		values[i] = element_tf32((float)values[i]);
 	return values;
 }
 
@@ -60,8 +75,11 @@ static void
 store(const struct dnn_run *run, const struct dnn_tensor *tensor, const double *values)
 {
 	void *to = address_of(&run->pack, tensor->id);
-	for (int64_t i = 0; i < dnn_tensor_elements(tensor); i++)
-		element_store(element_of(tensor->type), to, place(tensor, i), values[i]);
+	bool packed = is_packed(tensor);
+	int64_t count = dnn_tensor_elements(tensor);
+	for (int64_t i = 0; i < count; i++)
+		element_store(element_of(tensor->type), to, packed ? i : place(tensor, i),
+			      values[i]);
 }
 
 /* --- convolutions ---------------------------------------------------------------------------------------------------- */
@@ -144,7 +162,8 @@ partner(const struct dnn_tensor *x, const struct dnn_tensor *b, int64_t i)
 static void
 apply(const struct dnn_operation *operation, const double *x, const double *b, double *y)
 {
-	for (int64_t i = 0; i < dnn_tensor_elements(&operation->x); i++) {
+	int64_t count = dnn_tensor_elements(&operation->x);
+	for (int64_t i = 0; i < count; i++) {
 		switch (operation->mode) {
 		case CUDNN_POINTWISE_ADD:
 			y[i] = (float)(x[i] + b[partner(&operation->x, &operation->w, i)]);

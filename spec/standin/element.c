@@ -102,6 +102,32 @@ element_store(enum element element, void *data, int64_t i, double value)
 	}
 }
 
+void
+element_doubles(enum element element, const void *data, int64_t count, double *to)
+{
+	const float *floats = data;
+	if (element == ELEMENT_DOUBLE) {
+		memcpy(to, data, sizeof(double) * (size_t)count);
+	} else if (element == ELEMENT_FLOAT) {
+		for (int64_t i = 0; i < count; i++)
+			to[i] = floats[i];
+	} else {
+		for (int64_t i = 0; i < count; i++)
+			to[i] = element_load(element, data, i);
+	}
+}
+
+void
+element_floats(enum element element, const void *data, int64_t count, float *to)
+{
+	if (element == ELEMENT_FLOAT) {
+		memcpy(to, data, sizeof(float) * (size_t)count);
+	} else {
+		for (int64_t i = 0; i < count; i++)
+			to[i] = (float)element_load(element, data, i);
+	}
+}
+
 float
 element_tf32(float value)
 {

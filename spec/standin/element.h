@@ -24,6 +24,12 @@ element_load(enum element element, const void *data, int64_t i);
 void
 element_store(enum element element, void *data, int64_t i, double value);
 
+/* count elements from the first on. */
+void
+element_doubles(enum element element, const void *data, int64_t count, double *to);
+void
+element_floats(enum element element, const void *data, int64_t count, float *to);
+
 /* A float as Tensor Cores take it for TF32: ten bits of it. */
 float
 element_tf32(float value);

@@ -195,10 +195,11 @@ __asm__(".text\n"
 	"	ud2\n"
 	".size standin_fiber_begin,.-standin_fiber_begin\n");
 
+/* The call in standin_fiber_begin finds the stack aligned to 16 bytes. */
 static void
 make_stack(struct fiber *fiber)
 {
-	uintptr_t *top = (uintptr_t *)(fiber->stack + STACK_BYTES) - SAVED_WORDS - 1;
+	uintptr_t *top = (uintptr_t *)(fiber->stack + STACK_BYTES) - SAVED_WORDS - 2;
 	top[3] = (uintptr_t)begin;
 	top[4] = (uintptr_t)fiber;
 	top[SAVED_WORDS - 1] = (uintptr_t)standin_fiber_begin;

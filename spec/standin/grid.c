@@ -403,6 +403,10 @@ static void
 trapped(void)
 {
 	struct grid *grid = grid_here();
+	const struct grid_index *thread = &grid_place.thread, *block = &grid_place.block;
+	call_note("%s, thread %u,%u,%u of block %u,%u,%u: an illegal address: %p",
+		  grid->launch->kernel, thread->x, thread->y, thread->z, block->x, block->y,
+		  block->z, trap_address());
 	grid->error = cudaErrorIllegalAddress;
 	fiber_publish(&grid->end_mark);
 	wait_in(grid, STATE_BUSY);

@@ -10,6 +10,7 @@
 
 static struct sigaction before;
 static __thread void (*trap_caught)(void);
+static __thread const void *touched;
 
 /* Let whoever handled it before have it: the access is made once more. */
 static void
@@ -30,6 +31,7 @@ handle(int number, siginfo_t *info, void *context)
 {
 	int device;
 	void (*caught)(void) = trap_caught;
+	touched = info->si_addr;
 #if defined(__x86_64__)
 	if (caught != NULL) {
 		greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
@@ -54,4 +56,10 @@ void
 trap_set(void (*caught)(void))
 {
 	trap_caught = caught;
+}
+
+const void *
+trap_address(void)
+{
+	return touched;
 }

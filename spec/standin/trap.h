@@ -14,3 +14,7 @@ trap_install(void);
  */
 void
 trap_set(void (*caught)(void));
+
+/* What the calling thread touched last that it must not. */
+const void *
+trap_address(void);

@@ -1,4 +1,5 @@
--- Models for specs: opens one, runs it on the host device, gives plain Lua tables back.
+-- Models for specs: opens one, runs it on the host device (net.device's other kinds: spec/conformance/case.lua), gives
+-- plain Lua tables back.
 local ffi = require "ffi"
 local C = require "spec.support.c"("base/arena.h", "base/error.h", "device/device.h", "exec/tensor.h", "exec/program.h",
   "model/model.h", "model/operation.h", "base/log.h")
@@ -33,7 +34,7 @@ end
 function net.open(path, options)
   options = options or {}
   local o = ffi.new "struct model_options"
-  o.kind = C.DEVICE_KIND_HOST
+  o.kind = options.kind and C.device_kind_from_name(options.kind) or C.DEVICE_KIND_HOST
   o.threads = options.threads or 1
   o.group_bytes = options.group_bytes or 0
   o.cache_folder = options.cache_folder
@@ -122,16 +123,18 @@ function net.compile(model, types)
   return ffi.gc(program, C.program_unref)
 end
 
-local device
+local devices, streams = {}, {}
 
--- The host device of all specs; lives as long as the process.
-function net.device()
-  if device then return device end
+-- The host device of all specs, or that of another kind; lives as long as the process.
+function net.device(kind)
+  kind = kind or "host"
+  if devices[kind] then return devices[kind] end
   local options = ffi.new "struct device_options"
-  options.memory_bytes = 2 ^ 26
+  options.memory_bytes = kind == "host" and 2 ^ 26 or 0
   options.switch_id = C.DEVICE_NO_SWITCH
-  device = C.device_open(C.DEVICE_KIND_HOST, options)
+  local device = C.device_open(C.device_kind_from_name(kind), options)
   if device == nil then net.fail() end
+  devices[kind] = device
   return device
 end
 
@@ -141,12 +144,14 @@ function net.new_stream(kind)
   return ffi.gc(stream, C.stream_delete)
 end
 
-local shared
-
--- A compute stream that lives as long as the process.
-function net.stream()
-  shared = shared or net.new_stream()
-  return shared
+-- A compute stream of that device that lives as long as the process.
+function net.stream(kind)
+  kind = kind or "host"
+  if not streams[kind] then
+    streams[kind] = C.stream_new(net.device(kind), C.STREAM_COMPUTE)
+    if streams[kind] == nil then net.fail() end
+  end
+  return streams[kind]
 end
 
 return net

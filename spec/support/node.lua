@@ -9,6 +9,7 @@
 -- same state; folders go, and nodes that were left running end, when the specs end.
 local ffi = require "ffi"
 local client = require "tidepool.client"
+local kind = require "spec.support.kind"
 local socket = require "tidepool.client.socket"
 
 ffi.cdef [[
@@ -107,12 +108,24 @@ local function run(self)
   return self
 end
 
+-- The devices of a configuration, host ones replaced by the kind that specs run on.
+local function devices_of(config)
+  local devices = {}
+  for i, device in ipairs(config.devices or { { kind = "host" } }) do
+    devices[i] = {}
+    for key, value in pairs(device) do devices[i][key] = value end
+    if device.kind == "host" then devices[i].kind = kind end
+  end
+  return devices
+end
+
 -- Start a node. config: keys of the configuration file; listen and state are set here unless given.
 function M.start(config)
   local folder, guard, held = temporary_folder()
   local self = setmetatable({ folder = folder, address = folder .. "/node.sock", guard = guard, held = held }, Node)
   local whole = { listen = { "127.0.0.1:0", self.address }, state = folder .. "/state" }
   for key, value in pairs(config or {}) do whole[key] = value end
+  if kind ~= "host" then whole.devices = devices_of(whole) end
   local file = assert(io.open(folder .. "/node.lua", "w"))
   file:write("return ", text_of(whole), "\n")
   file:close()
