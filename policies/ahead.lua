@@ -71,8 +71,8 @@ local function fits_beside(node, model, device, count)
 end
 
 -- The model that the device lacks of the first waiting job that will probably run there: jobs that lack something go,
--- in the order of the queue, to the devices that are free first. Nothing that an earlier job needs has to go for it.
--- nil when there is none.
+-- in the order of the queue, to the devices that are free first. What other upcoming jobs need does not go for it,
+-- unless the very next job needs it and runs longer than it copies: then such copies hide too. nil when there is none.
 function ahead.pick(node, waiting, device)
   local rank = rank_of(node, device)
   local count = waiting:upcoming(device, DEPTH, upcoming)
@@ -82,7 +82,8 @@ function ahead.pick(node, waiting, device)
     if bound or not is_elsewhere(node, job, device) then
       local model = first_missing(node, job, device)
       if model and (bound or rank == 0) then
-        return (i == 1 or fits_beside(node, model, device, i)) and model or nil
+        local hides = i == 1 and place.load_ns(model, device) <= model.run_ns
+        return (hides or fits_beside(node, model, device, hides and i or count)) and model or nil
       end
       if not bound then rank = math.max(0, rank - 1) end
     end

@@ -131,9 +131,28 @@ call_trace(struct request *request)
 	return ROUTE_WAIT;
 }
 
+static int
+call_stop(struct request *request)
+{
+	struct engine *engine = request->engine;
+	bool is_on = engine->trace.pending != NULL;
+	struct writer *result = request_result(request);
+	if (result == NULL)
+		return -1;
+	if (is_on) {
+		uv_timer_stop(&engine->trace.timer);
+		end_trace(engine);
+	}
+	writer_bool(result, is_on);
+	return ROUTE_REPLY;
+}
+
 const struct method methods_of_trace[] = {
 	{ "trace", "({ms, events}?)",
 	  "Watch streams, jobs and requests for so long; answers with what happened", call_trace,
+	  false },
+	{ "trace.stop", "()",
+	  "End the trace that is being made before its time; true when there was one", call_stop,
 	  false },
 	{ 0 },
 };

@@ -54,6 +54,36 @@ describe("tidepool bench", function()
     assert.equal(2 * 2 * 4 * 3, row.steps[1].flops)
   end)
 
+  it("swap takes a model from its device in all the ways that it has parts for", function()
+    local folder = os.tmpname()
+    os.remove(folder)
+    assert(os.execute("mkdir " .. folder) == 0)
+    local paths = {}
+    for i = 1, 2 do
+      local net = builder.new("net", i)
+      local x = net:input("x", "FP32", { "n", 512 })
+      for _ = 1, 4 do x = net:linear(x, 512, 512) end
+      net:output(x, "y", { "n", 512 })
+      paths[i] = ("%s/net%d.onnx"):format(folder, i)
+      net:write(paths[i])
+    end
+    local result = measure("swap --parts floor,prefix,ahead,beside,cycles --rates 4G --samples 2 --jobs 3 --calls 4 "
+      .. "--cycles 2 " .. table.concat(paths, " "))
+    os.execute("rm -r " .. folder)
+    assert.equal(2, #result.floor)
+    for _, row in ipairs(result.floor) do
+      for _, variant in ipairs { "groups", "whole", "tensors" } do assert.is_true(row[variant].ratio > 0) end
+    end
+    assert.equal(2, #result.prefix)
+    assert.is_true(result.prefix[1].functions_prefix >= result.prefix[1].functions_whole)
+    -- A rate that was asked for, and one on which the link is the slower one; every job had something to bring.
+    assert.equal(4, #result.ahead)
+    for _, row in ipairs(result.ahead) do assert.is_true(row.ahead.loads >= row.ahead.jobs - 2) end
+    assert.equal(4, result.beside[1].beside_us.count)
+    assert.equal(2, #result.cycles[1].looks)
+    assert.equal(result.cycles[1].looks[1].used_bytes, result.cycles[1].looks[2].used_bytes)
+  end)
+
   it("says why a file is no model", function()
     local _, complaint, status = shell.run "bench model README.md"
     assert.equal(1, status)
