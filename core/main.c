@@ -8,6 +8,7 @@
 #include <lualib.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -100,6 +101,17 @@ make_config(const struct serve_options *options, struct config *config)
 	return -1;
 }
 
+/* As many files as the system grants: a worker takes two, and shells start programs with as few as 1,024. */
+static void
+raise_file_limit(void)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == files.rlim_max)
+		return;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
 static int
 serve(int argc, char **argv)
 {
@@ -111,6 +123,7 @@ serve(int argc, char **argv)
 	if (make_config(&options, &config) != 0)
 		return fail(EXIT_ERROR);
 	log_set_level(config.log_level);
+	raise_file_limit();
 	if (options.check_only) {
 		puts("configuration ok");
 	} else if (worker_zygote_start() != 0) {

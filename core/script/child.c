@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "script/child_calls.h"
 #include "script/pages.h"
 #include "script/record.h"
@@ -22,6 +23,7 @@ enum {
 	/* Records handled before the core is woken though there is more to do. */
 	WAKE_EVERY = 8,
 	RESULTS_MAX = CALL_BATCH_MAX,
+	REHEARSAL_HEAP_BYTES = 1 << 20,
 };
 
 _Static_assert(CHILD_INLINE == (int)RECORD_TENSOR_MAX && CHILD_WINDOW == (int)RECORD_WINDOW,
@@ -45,7 +47,10 @@ static struct {
 	uint32_t lent_count;
 	/* Published but the core not looked at. */
 	uint32_t unwoken;
-} self;
+	/* The record that is being handled. */
+	_Alignas(16) unsigned char record[RING_RECORD_MAX];
+	/* Page-aligned, so that all of it but the end of long records is one page. */
+} self __attribute__((aligned(4096)));
 
 /* --- sleeping and waking -------------------------------------------------------------------------------------------- */
 
@@ -370,14 +375,13 @@ handle(const void *record)
 static _Noreturn void
 serve(void)
 {
-	static _Alignas(16) unsigned char record[RING_RECORD_MAX];
 	for (;;) {
-		int got = ring_read(&self.in, record);
+		int got = ring_read(&self.in, self.record);
 		if (got < 0)
 			_exit(CHILD_EXIT_RING);
 		if (got > 0) {
 			ring_release(&self.in);
-			handle(record);
+			handle(self.record);
 			ring_publish(&self.out);
 			if (++self.unwoken >= WAKE_EVERY)
 				publish_and_wake();
@@ -392,26 +396,43 @@ serve(void)
 
 /* --- starting ------------------------------------------------------------------------------------------------------- */
 
-int
-child_prepare(void)
-{
-	return child_lua_prepare() == 0 && child_sandbox_prepare() == 0 ? 0 : -1;
-}
-
+/* memory: -1 for some that is nobody else's. */
 static int
-map_shared(const struct zygote_spawn *spawn, int memory)
+map_shared(size_t heap_bytes, int memory)
 {
-	self.layout = record_layout(spawn->heap_bytes);
-	void *shared = mmap(NULL, self.layout.total, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	self.layout = record_layout(heap_bytes);
+	int flags = memory < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+	void *shared = mmap(NULL, self.layout.total, PROT_READ | PROT_WRITE, flags, memory, 0);
 	if (shared == MAP_FAILED)
-		return -1;
+		return error_set_errno("a worker's memory");
 	self.shared = shared;
 	self.controls = shared;
 	ring_reader_create(&self.in, &self.controls->to_worker,
 			   self.shared + self.layout.to_worker);
 	ring_writer_create(&self.out, &self.controls->to_core, self.shared + self.layout.to_core);
-	pages_create(&self.heap, spawn->heap_bytes);
+	pages_create(&self.heap, heap_bytes);
 	return 0;
+}
+
+/* Live through a worker's first request on a ring that nobody reads. */
+static int
+rehearse(void)
+{
+	if (map_shared(REHEARSAL_HEAP_BYTES, -1) != 0)
+		return -1;
+	child_lua_rehearse();
+	munmap(self.shared, self.layout.total);
+	pages_destroy(&self.heap);
+	memset(&self, 0, sizeof(self));
+	return 0;
+}
+
+int
+child_prepare(void)
+{
+	if (child_lua_prepare() != 0 || child_sandbox_prepare() != 0)
+		return -1;
+	return rehearse();
 }
 
 /* Nothing of the zygote's stays open, and our wakes are where we look for them. */
@@ -430,7 +451,7 @@ void
 child_main(const struct zygote_spawn *spawn, const int *fds)
 {
 	prctl(PR_SET_NAME, "tidepool-worker");
-	if (map_shared(spawn, fds[0]) != 0 || keep_files(fds) != 0)
+	if (map_shared(spawn->heap_bytes, fds[0]) != 0 || keep_files(fds) != 0)
 		_exit(CHILD_EXIT_SETUP);
 	if (child_lua_limit(spawn->memory_bytes) != 0 ||
 	    child_confine(spawn->id, spawn->memory_bytes + self.layout.total) != 0)

@@ -61,6 +61,10 @@ child_confine(uint32_t id, uint64_t memory_bytes);
 int
 child_lua_prepare(void);
 
+/* In the zygote: live through what every worker does at first. */
+void
+child_lua_rehearse(void);
+
 /* From now on Lua allocates from a mapping of that many bytes. */
 int
 child_lua_limit(size_t bytes);

@@ -24,18 +24,21 @@ enum entry {
 	ENTRY_CANCEL,
 	ENTRY_ANSWER,
 	ENTRY_CREDIT,
+	ENTRY_REHEARSE,
 	ENTRY_COUNT,
 };
 
 static const char *const entries[ENTRY_COUNT] = { "start",  "invoke", "result", "failure",
-						  "cancel", "answer", "credit" };
+						  "cancel", "answer", "credit", "rehearse" };
 
 static struct {
 	lua_State *L;
-	/* What a worker allocates; its size is the worker's memory limit. What the zygote allocated lies elsewhere. */
-	struct heap heap;
+	/* What workers inherit, in one piece. */
+	struct heap zygote_heap;
 	int entries[ENTRY_COUNT];
 } lua;
+
+enum { ZYGOTE_HEAP_BYTES = 64 << 20 };
 
 /* --- memory --------------------------------------------------------------------------------------------------------- */
 
@@ -60,16 +63,22 @@ worker_alloc(void *context, void *block, size_t old, size_t new)
 int
 child_lua_limit(size_t bytes)
 {
-	if (heap_create(&lua.heap, bytes) != 0)
+	struct heap heap;
+	if (heap_create(&heap, bytes) != 0)
 		return -1;
-	lua_setallocf(lua.L, worker_alloc, &lua.heap);
+	/* Its books lie beside the first blocks, so that they share a page. */
+	struct heap *books = heap_realloc(&heap, NULL, 0, sizeof(heap));
+	*books = heap;
+	lua_setallocf(lua.L, worker_alloc, books);
 	return 0;
 }
 
 size_t
 child_memory_limit(void)
 {
-	return lua.heap.size;
+	void *heap;
+	lua_getallocf(lua.L, &heap);
+	return ((const struct heap *)heap)->size;
 }
 
 /* --- the state ------------------------------------------------------------------------------------------------------ */
@@ -111,7 +120,9 @@ load_runtime(lua_State *L)
 int
 child_lua_prepare(void)
 {
-	lua_State *L = luaL_newstate();
+	if (heap_create(&lua.zygote_heap, ZYGOTE_HEAP_BYTES) != 0)
+		return -1;
+	lua_State *L = lua_newstate(heap_realloc, &lua.zygote_heap);
 	/* Read now, while there are files: a worker that looked for its time zone would be killed. */
 	setenv("TZ", "UTC0", 1);
 	tzset();
@@ -123,7 +134,6 @@ child_lua_prepare(void)
 		lua_close(L);
 		return -1;
 	}
-	lua_gc(L, LUA_GCCOLLECT, 0);
 	lua.L = L;
 	return 0;
 }
@@ -150,6 +160,13 @@ static void
 push_address(const void *address)
 {
 	lua_pushlightuserdata(lua.L, (void *)address);
+}
+
+void
+child_lua_rehearse(void)
+{
+	call(ENTRY_REHEARSE, 0);
+	lua_gc(lua.L, LUA_GCCOLLECT, 0);
 }
 
 void

@@ -134,10 +134,17 @@ make_room(void)
 	return true;
 }
 
+/* Without what fork() does for threads, which writes to pages that the worker would then have for itself. */
+static pid_t
+fork_worker(void)
+{
+	return CHILD_IS_CONFINED ? _Fork() : fork();
+}
+
 static void
 spawn(const struct zygote_spawn *order, const int *fds)
 {
-	pid_t pid = make_room() ? fork() : -1;
+	pid_t pid = make_room() ? fork_worker() : -1;
 	if (pid == 0)
 		child_main(order, fds);
 	for (int i = 0; i < ZYGOTE_FDS; i++)

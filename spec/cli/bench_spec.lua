@@ -11,7 +11,7 @@ end
 
 describe("tidepool bench", function()
   it("coldstart calls functions that have no worker, then again", function()
-    local result = measure "coldstart --samples 3"
+    local result = measure "coldstart --functions 3"
     assert.same({ 3, 3, 3 }, { result.first_us.count, result.second_us.count, result.worker_bytes.count })
     assert.is_true(result.first_us.min > 0 and result.first_us.min <= result.first_us.p50)
     assert.is_true(result.worker_bytes.min > 0)

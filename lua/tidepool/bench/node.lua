@@ -82,6 +82,9 @@ local function private_bytes(pid)
   return bytes
 end
 
+--- Private memory of the node's own process, in bytes.
+function Node:private_memory() return private_bytes(self.pid) end
+
 --- Private memory of each worker, in bytes: the node's child is the zygote's keeper, its child the zygote.
 function Node:worker_memory()
   local memory = {}

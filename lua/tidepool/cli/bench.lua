@@ -7,7 +7,7 @@ return {
   summary = "Measure this program on this machine, with nodes of its own.",
   examples = {
     "tidepool bench rpc --seconds 5",
-    "tidepool bench coldstart --samples 500 --json",
+    "tidepool bench coldstart --functions 1000 --json",
     "tidepool bench model resnet50.onnx bert_base.onnx --peer ort --threads 1 --threads 2",
     "tidepool bench swap resnet152.onnx bert_base.onnx --rates 12G,3G",
   },
