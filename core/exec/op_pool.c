@@ -20,12 +20,12 @@ struct pool_run {
 	const struct operands *operands;
 };
 
-/* The part of the input that one window sees: first position, positions, and their distance, a dimension each. */
+/* The part of the input that one window sees, of outputs one after the other. */
 struct view {
+	int64_t position[WINDOW_MAX_RANK];
 	int64_t first[WINDOW_MAX_RANK];
 	int64_t count[WINDOW_MAX_RANK];
-	/* Positions that an average divides by. */
-	int64_t divisor;
+	int64_t padded[WINDOW_MAX_RANK];
 };
 
 static int64_t
@@ -34,26 +34,73 @@ divide_up(int64_t a, int64_t b)
 	return a <= 0 ? 0 : (a + b - 1) / b;
 }
 
-/* The view of output position `position` in its plane. */
-static void
-view_create(struct view *view, const struct pool *pool, int64_t position)
+/* What output position `position` sees along dimension i. */
+static struct span
+span_of(const struct pool *pool, uint32_t i, int64_t position)
 {
 	const struct window *window = &pool->window;
-	int64_t valid = 1, padded = 1;
-	for (uint32_t i = WINDOW_MAX_RANK; i-- > 0;) {
-		int64_t start = position % window->out[i] * window->strides[i] - window->begin[i];
-		int64_t dilation = window->dilations[i], kernel = window->kernel[i];
-		position /= window->out[i];
-		int64_t skipped = divide_up(-start, dilation);
-		int64_t end = divide_up(pool->in[i] - start, dilation);
-		int64_t padded_end = divide_up(pool->in[i] + window->end[i] - start, dilation);
-		end = end < kernel ? end : kernel;
-		view->first[i] = start + skipped * dilation;
-		view->count[i] = end > skipped ? end - skipped : 0;
-		valid *= view->count[i];
-		padded *= padded_end < kernel ? padded_end : kernel;
+	int64_t start = position * window->strides[i] - window->begin[i];
+	int64_t dilation = window->dilations[i], kernel = window->kernel[i];
+	int64_t skipped = divide_up(-start, dilation);
+	int64_t end = divide_up(pool->in[i] - start, dilation);
+	int64_t padded = divide_up(pool->in[i] + window->end[i] - start, dilation);
+	end = end < kernel ? end : kernel;
+	return (struct span){ .first = start + skipped * dilation,
+			      .count = end > skipped ? end - skipped : 0,
+			      .padded = padded < kernel ? padded : kernel };
+}
+
+static int
+create_spans(struct operator_call *call, struct pool *pool)
+{
+	for (uint32_t i = 0; i < WINDOW_MAX_RANK; i++) {
+		int64_t count = pool->window.out[i];
+		pool->spans[i] =
+			arena_calloc(call->arena, (size_t)count, sizeof(pool->spans[i][0]));
+		if (pool->spans[i] == NULL)
+			return -1;
+		for (int64_t k = 0; k < count; k++)
+			pool->spans[i][k] = span_of(pool, i, k);
 	}
-	view->divisor = pool->counts_padding ? padded : valid;
+	return 0;
+}
+
+static inline void
+view_set(struct view *view, const struct pool *pool, uint32_t i, int64_t position)
+{
+	const struct span *span = &pool->spans[i][position];
+	view->position[i] = position;
+	view->first[i] = span->first;
+	view->count[i] = span->count;
+	view->padded[i] = span->padded;
+}
+
+/* The view of a plane's first output. */
+static void
+view_begin(struct view *view, const struct pool *pool)
+{
+	for (uint32_t i = 0; i < WINDOW_MAX_RANK; i++)
+		view_set(view, pool, i, 0);
+}
+
+/* On to the next output; behind the last one, back to the first. */
+static inline void
+view_next(struct view *view, const struct pool *pool)
+{
+	for (uint32_t i = WINDOW_MAX_RANK; i-- > 0;) {
+		bool ends = view->position[i] + 1 == pool->window.out[i];
+		view_set(view, pool, i, ends ? 0 : view->position[i] + 1);
+		if (!ends)
+			return;
+	}
+}
+
+/* Positions that an average divides by. */
+static inline int64_t
+view_divisor(const struct view *view, const struct pool *pool)
+{
+	const int64_t *count = pool->counts_padding ? view->padded : view->count;
+	return count[0] * count[1] * count[2];
 }
 
 /* The loops over a view; body sees the position of an element in its plane. */
@@ -88,9 +135,9 @@ index_of(const struct pool *pool, int64_t at)
 	static void max_plane_##N(const struct pool *pool, const type *in, type *out,              \
 				  int64_t *indices, int64_t offset)                                \
 	{                                                                                          \
-		for (int64_t i = 0; i < pool->out_size; i++) {                                     \
-			struct view view;                                                          \
-			view_create(&view, pool, i);                                               \
+		struct view view;                                                                  \
+		view_begin(&view, pool);                                                           \
+		for (int64_t i = 0; i < pool->out_size; i++, view_next(&view, pool)) {             \
 			int64_t best = -1;                                                         \
 			EACH(pool, view, at,                                                       \
 			     if (best < 0 || in[at] > in[best] || in[at] != in[at]) best = at;)    \
@@ -107,13 +154,14 @@ MAX_PLANE(UINT8, uint8_t)
 #define MEAN_PLANE(N, type)                                                                        \
 	static void mean_plane_##N(const struct pool *pool, const type *in, type *out)             \
 	{                                                                                          \
-		for (int64_t i = 0; i < pool->out_size; i++) {                                     \
-			struct view view;                                                          \
-			view_create(&view, pool, i);                                               \
+		struct view view;                                                                  \
+		view_begin(&view, pool);                                                           \
+		for (int64_t i = 0; i < pool->out_size; i++, view_next(&view, pool)) {             \
 			double sum = 0;                                                            \
 			if (pool->kind == POOL_AVERAGE) {                                          \
 				EACH(pool, view, at, sum += in[at];)                               \
-				sum = view.divisor == 0 ? 0 : sum / (double)view.divisor;          \
+				int64_t divisor = view_divisor(&view, pool);                       \
+				sum = divisor == 0 ? 0 : sum / (double)divisor;                    \
 			} else if (pool->p == 2) {                                                 \
 				EACH(pool, view, at, sum += (double)in[at] * in[at];)              \
 				sum = sqrt(sum);                                                   \
@@ -170,9 +218,9 @@ mean_plane(const struct pool_run *run, int64_t plane)
 TARGET_CLONES static void
 max_blocked(const struct pool *pool, const float *in, float *out)
 {
-	for (int64_t i = 0; i < pool->out_size; i++) {
-		struct view view;
-		view_create(&view, pool, i);
+	struct view view;
+	view_begin(&view, pool);
+	for (int64_t i = 0; i < pool->out_size; i++, view_next(&view, pool)) {
 		float best[LANES];
 		for (int k = 0; k < LANES; k++)
 			best[k] = -INFINITY;
@@ -189,15 +237,16 @@ max_blocked(const struct pool *pool, const float *in, float *out)
 TARGET_CLONES static void
 mean_blocked(const struct pool *pool, const float *in, float *out)
 {
-	for (int64_t i = 0; i < pool->out_size; i++) {
-		struct view view;
-		view_create(&view, pool, i);
+	struct view view;
+	view_begin(&view, pool);
+	for (int64_t i = 0; i < pool->out_size; i++, view_next(&view, pool)) {
 		float sum[LANES] = { 0 };
 		EACH(pool, view, at, {
 			for (int k = 0; k < LANES; k++)
 				sum[k] += in[at * LANES + k];
 		})
-		float scale = view.divisor == 0 ? 0 : 1 / (float)view.divisor;
+		int64_t divisor = view_divisor(&view, pool);
+		float scale = divisor == 0 ? 0 : 1 / (float)divisor;
 		for (int k = 0; k < LANES; k++)
 			out[i * LANES + k] = sum[k] * scale;
 	}
@@ -233,8 +282,8 @@ op_pool_run(const void *state, const struct operands *operands)
 {
 	const struct pool *pool = state;
 	struct pool_run run = { pool, operands };
-	parallel_for(pool->threads, pool->planes, GRAIN_ELEMENTS / (pool->in_size + 1) + 1,
-		     pool_part, &run);
+	int64_t plane = (pool->in_size + 1) * (pool->blocked ? LANES : 1);
+	parallel_for(pool->threads, pool->planes, GRAIN_ELEMENTS / plane + 1, pool_part, &run);
 	return 0;
 }
 
@@ -329,12 +378,12 @@ prepare_pool(struct operator_call *call)
 		return operator_error(call, "p is %" PRId64, pool->p);
 	if (is_global(call)) {
 		use_global(pool);
-		return 0;
+		return create_spans(call, pool);
 	}
 	if (window_read(call, NULL, &pool->window) != 0)
 		return -1;
 	window_spread(&pool->window, input, pool->in);
-	return 0;
+	return create_spans(call, pool);
 }
 
 static bool

@@ -12,12 +12,21 @@ enum pool_kind {
 	POOL_LP,
 };
 
+/* What a window sees along one dimension: first position, positions, and those with the padding. */
+struct span {
+	int64_t first;
+	int64_t count;
+	int64_t padded;
+};
+
 /* Three spatial dimensions always, the outer ones 1 where there are fewer. */
 struct pool {
 	enum pool_kind kind;
 	enum data_type data_type;
 	int64_t in[WINDOW_MAX_RANK];
 	struct window window;
+	/* A span for each output position of a dimension. */
+	struct span *spans[WINDOW_MAX_RANK];
 	/* Channels times batch; in blocks of LANES when blocked. */
 	int64_t planes;
 	int64_t in_size;
