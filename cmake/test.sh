@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.." || exit 1
 JOBS=${JOBS:-2}
 FUZZ_SECONDS=${FUZZ_SECONDS:-20}
 # What the sanitizer builds run: everything but the specs of models, benches and the command line, which start much work.
-core_specs="spec/base spec/device spec/exec spec/model spec/net spec/script spec/path spec/config_spec.lua"
+core_specs="spec/base spec/device spec/exec spec/image spec/model spec/net spec/script spec/text spec/path
+  spec/config_spec.lua"
 # What runs on the cuda device too, through the stand-in for CUDA (spec/standin/README.md).
 standin_specs="spec/standin spec/device/device_spec.lua"
 passed=0 failed=0 skipped=0
@@ -60,7 +61,8 @@ step_lint() { check lint cmake/lint.sh; }
 step_dev() {
   check "build dev" build dev
   # Models that specs run and the source tree does not hold; from build/cache after the first time.
-  check "fetch models" build/dev/tidepool fetch models/filetype
+  local model
+  for model in filetype embed ocr; do check "fetch $model" build/dev/tidepool fetch "models/$model"; done
   specs dev spec
   specs_on_standin dev
 }

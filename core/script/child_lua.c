@@ -106,6 +106,10 @@ load_runtime(lua_State *L)
 	lua_setglobal(L, "TIDEPOOL_CALL_H");
 	push_header(L, "core/script/child_calls.h");
 	lua_setglobal(L, "TIDEPOOL_CHILD_CALLS_H");
+	push_header(L, "core/image/image.h");
+	lua_setglobal(L, "TIDEPOOL_IMAGE_H");
+	push_header(L, "core/text/unicode.h");
+	lua_setglobal(L, "TIDEPOOL_UNICODE_H");
 	lua_getglobal(L, "require");
 	lua_pushliteral(L, "tidepool.worker");
 	lua_call(L, 1, 1);

@@ -8,13 +8,18 @@
 --   tide.concat, stack, where, einsum    operators on several tensors
 --   tide.range, tide.full                tensors that are made on the device
 --   tide.json, tide.bin(s), tide.null    JSON; a string that goes out as MessagePack bin; MessagePack's nil in tables
+--   tide.image, tide.text                pictures (image.lua) and tokenizers (text/init.lua), done here in the worker
+--   tide.base64                          encode and decode
 --   tide.log(…)                          a line in the function's log; print is the same
 --   tide.error(code, message)            raises an error that the client gets with that code
 -- The runtime (worker/init.lua) adds the last two.
+local base64 = require "tidepool.base64"
+local image = require "tidepool.image"
 local json = require "tidepool.json"
 local msgpack = require "tidepool.msgpack"
 local ops = require "tidepool.ops"
 local tensor = require "tidepool.tensor"
+local text = require "tidepool.text"
 
 local tide = {
   tensor = tensor.tensor,
@@ -29,6 +34,9 @@ local tide = {
   range = ops.range,
   full = ops.full,
   json = { encode = json.encode, decode = json.decode, null = json.null },
+  base64 = base64,
+  image = image,
+  text = text,
   bin = msgpack.bin,
   map = msgpack.map,
   array = msgpack.array,

