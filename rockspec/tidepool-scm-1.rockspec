@@ -18,6 +18,7 @@ build = {
       ["tidepool.client.framer"] = "lua/tidepool/client/framer.lua",
       ["tidepool.client.socket"] = "lua/tidepool/client/socket.lua",
       ["tidepool.client.tensor"] = "lua/tidepool/client/tensor.lua",
+      ["tidepool.spec"] = "lua/tidepool/spec.lua",
       ["tidepool.element"] = "lua/tidepool/element.lua",
       ["tidepool.msgpack"] = "lua/tidepool/msgpack.lua",
       ["tidepool.nan"] = "lua/tidepool/nan.lua",

@@ -206,6 +206,7 @@ keep_line(struct log_ring *log, const char *text, size_t length)
 	free(log->lines[log->next]);
 	log->lines[log->next] = strndup(text, length);
 	log->next = (log->next + 1) % FUNCTION_LOG_LINES;
+	log->count++;
 }
 
 void

@@ -12,6 +12,8 @@ enum { FUNCTION_LOG_LINES = 256 };
 struct log_ring {
 	char *lines[FUNCTION_LOG_LINES];
 	uint32_t next;
+	/* Lines so far; the ring holds the last of them. */
+	uint64_t count;
 };
 
 /* NULL when no function of that name is deployed. */

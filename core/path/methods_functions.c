@@ -237,23 +237,38 @@ call_stats(struct request *request)
 	return ROUTE_REPLY;
 }
 
+/* The lines of the log after the first `after`, as far as it still has them. */
+static void
+write_lines(struct writer *writer, const struct log_ring *log, uint64_t after)
+{
+	uint64_t held = log->count < FUNCTION_LOG_LINES ? log->count : FUNCTION_LOG_LINES;
+	uint64_t wanted = after > log->count ? 0 : log->count - after;
+	uint32_t lines = (uint32_t)(wanted < held ? wanted : held);
+	writer_array(writer, lines);
+	for (uint32_t i = 0; i < lines; i++) {
+		uint32_t place = (log->next + FUNCTION_LOG_LINES - lines + i) % FUNCTION_LOG_LINES;
+		writer_string(writer, log->lines[place]);
+	}
+}
+
 static int
 call_logs(struct request *request)
 {
+	uint32_t after = UINT32_MAX;
 	struct engine_function *function = function_of(request);
-	struct writer *result = function == NULL ? NULL : request_result(request);
+	if (function == NULL || methods_number(request, "after", UINT32_MAX, &after) != 0)
+		return -1;
+	struct writer *result = request_result(request);
 	if (result == NULL)
 		return -1;
-	const struct log_ring *log = function->log;
-	uint32_t count = 0;
-	for (uint32_t i = 0; i < FUNCTION_LOG_LINES; i++)
-		count += log->lines[i] != NULL;
-	writer_array(result, count);
-	for (uint32_t i = 0; i < FUNCTION_LOG_LINES; i++) {
-		const char *line = log->lines[(log->next + i) % FUNCTION_LOG_LINES];
-		if (line != NULL)
-			writer_string(result, line);
+	if (after == UINT32_MAX) {
+		write_lines(result, function->log, 0);
+		return ROUTE_REPLY;
 	}
+	writer_map(result, 2);
+	writer_string(result, "lines");
+	write_lines(result, function->log, after);
+	write_pair_uint(result, "next", function->log->count);
 	return ROUTE_REPLY;
 }
 
@@ -268,6 +283,9 @@ const struct method methods_of_functions[] = {
 	  call_remove, false },
 	{ "function.list", "()", "All functions with their figures", call_list, false },
 	{ "function.stats", "(name)", "The figures of one function", call_stats, false },
-	{ "function.logs", "(name)", "The last lines that its handler logged", call_logs, false },
+	{ "function.logs", "({name, after?})",
+	  "The last lines that its handler logged; with after {lines, next}: those since that "
+	  "count",
+	  call_logs, false },
 	{ 0 },
 };

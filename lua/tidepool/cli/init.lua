@@ -5,7 +5,8 @@
 --   examples   lines for its --help
 --   options    function(parser): declares what it takes (argparse)
 --   run        function(options) returns its result, and a function that makes text of it; with --json the result
---              itself is printed. Both may be nil. Failures are raised by tidepool.cli.failure.
+--              itself is printed. Both may be nil. A third value is the exit status. Failures are raised by
+--              tidepool.cli.failure.
 local argparse = require "argparse"
 local failure = require "tidepool.cli.failure"
 local output = require "tidepool.cli.output"
@@ -13,8 +14,8 @@ local output = require "tidepool.cli.output"
 local cli = {}
 
 local names = {
-  "serve", "deploy", "rollback", "remove", "invoke", "functions", "logs", "models", "devices", "policy", "status",
-  "trace", "import", "bench", "sim", "paper", "fetch", "version",
+  "serve", "new", "check", "deploy", "rollback", "remove", "invoke", "functions", "logs", "models", "devices",
+  "policy", "status", "trace", "import", "bench", "sim", "paper", "fetch", "version",
 }
 
 local function add_command(parser, name)
@@ -52,13 +53,13 @@ end
 local function run(arguments)
   local parser, commands = make_parser()
   local options = parser:parse(arguments)
-  local result, to_text = commands[options.command].run(options)
+  local result, to_text, status = commands[options.command].run(options)
   if options.json and result ~= nil then
     output.json(result)
   elseif to_text then
     output.text(to_text(result))
   end
-  return 0
+  return status or 0
 end
 
 --- Run the command that the arguments name.

@@ -3,24 +3,30 @@
 -- The node reads the declaration again, in a worker; this one only says what must be sent along.
 local failure = require "tidepool.cli.failure"
 local files = require "tidepool.cli.files"
+local script_names = require "tidepool.cli.script_names"
 
 local manifest = {}
 
 -- Stands for the worker's library while a file is read: any field is a function, any call gives the same again.
 local inert = setmetatable({}, { __index = function(self) return self end, __call = function(self) return self end })
 
+-- The globals of a worker's script, as far as they do nothing; randomness is as good as any.
 local function environment()
-  local env = {
-    require = function() return inert end,
-    string = string, table = table, math = math, pairs = pairs, ipairs = ipairs, next = next, select = select,
-    type = type, tostring = tostring, tonumber = tonumber, error = error, assert = assert, pcall = pcall, bit = bit,
-    setmetatable = setmetatable, getmetatable = getmetatable, unpack = unpack, print = function() end,
-  }
+  local env = { require = function() return inert end, print = function() end }
+  for name, fields in pairs(script_names.globals) do
+    if type(fields) == "table" then
+      env[name] = {}
+      for field in pairs(fields) do env[name][field] = _G[name][field] end
+    elseif env[name] == nil then
+      env[name] = _G[name]
+    end
+  end
   env._G = env
   return env
 end
 
-local function evaluate(source, chunk)
+--- What the script returns, in an environment where the library does nothing.
+function manifest.evaluate(source, chunk)
   local loaded, message = load(source, "@" .. chunk, "t", environment())
   if not loaded then failure.raise("%s", message) end
   local ok, declared = pcall(loaded)
@@ -53,12 +59,17 @@ local function find_all(declared, kind, folders, chunk)
   return found
 end
 
+--- The script that a path stands for: the file itself, or function.lua in the folder.
+function manifest.script_of(path)
+  return path:find "%.lua$" and path or path:gsub("/+$", "") .. "/function.lua"
+end
+
 --- Read FOLDER/function.lua, or the file itself. Files that it names are looked for beside it, then in `fetched`/NAME,
 --- where NAME is the folder's. Gives {name, chunk, source, models = {name = path}, files = {name = path}}.
 function manifest.read(path, fetched)
-  local chunk = path:find "%.lua$" and path or path:gsub("/+$", "") .. "/function.lua"
+  local chunk = manifest.script_of(path)
   local source = files.need(chunk)
-  local declared = evaluate(source, chunk)
+  local declared = manifest.evaluate(source, chunk)
   local folder = files.folder_of(chunk)
   local folders = { folder }
   local folder_name = files.base_name(files.absolute(folder) or folder)

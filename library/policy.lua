@@ -1,0 +1,118 @@
+---@meta
+-- What a scheduling policy sees and is asked, for the Lua language server; policies/README.md has the contract.
+-- spec/library_spec.lua checks that it says what there is. Times are ns of the node's clock, durations ns, memory is in
+-- bytes.
+
+---A model that functions use.
+---@class ModelView
+---@field id integer
+---@field group_count integer Groups of the packed image.
+---@field bytes number Of the packed image.
+---@field run_ns number Measured, averaged; 0 until measured.
+---@field load_ns number Of a load of the whole model from the host; 0 until measured.
+---@field prefix_groups integer Groups that must stay for the others' copy to hide behind the run.
+---@field prefix_bytes number
+---@field used_at number Last time that a job used it.
+---@field jobs integer Waiting or running ones that need it.
+---@field name ffi.cdata* node.name(view) is a string.
+
+---A deployed function.
+---@class FunctionView
+---@field id integer
+---@field slo_percentile number 0 … 1.
+---@field slo_ns number 0: no objective.
+---@field requests number Finished ones.
+---@field in_time number Of these.
+---@field mean_ns number
+---@field name ffi.cdata*
+
+---A device.
+---@class DeviceView
+---@field id integer
+---@field switch_id integer -1: none shared.
+---@field idle integer 1 while no job runs on it.
+---@field loading integer 1 while a copy to it is under way.
+---@field prefetching integer Id of the model that is being prefetched to it; -1: none.
+---@field capacity number
+---@field free_bytes number
+---@field link_rate number Bytes a second from the host.
+---@field peer_rate number Bytes a second from a peer.
+---@field load_rate number Bytes a second that copies from the host were seen to make.
+---@field busy_until number When the running job is expected to end; 0 when idle or not known.
+
+---A job: what is to run next is chosen among these.
+---@class JobView
+---@field id number Rises with every job.
+---@field function FunctionView
+---@field models ffi.cdata* model_count of ModelView, from 0.
+---@field model_count integer
+---@field slot integer Small, from 1; used again when the job is done.
+---@field bound_device integer Device that it must run on; -1: any.
+---@field priority integer
+---@field attempt integer
+---@field arrived_at number
+---@field deadline number 0: none.
+
+---How much of a model is on a device.
+---@class ResidencyView
+---@field groups integer On the device or on their way: a prefix of the model.
+---@field pinned integer Of these, how many cannot be trimmed now.
+---@field bytes number
+
+---What a policy's file returns.
+---@class PolicyFile
+---@field name string
+---@field new fun(node: table, config: table): Policy
+
+---@class Policy
+local Policy = {}
+
+---A job waits now.
+---@param job JobView
+function Policy:submit(job) end
+
+---What runs next? Asked again until the answer is nil.
+---@return JobView? job
+---@return DeviceView|integer? device
+---@return integer? source node.RESIDENT, node.HOST or node.PEER.
+---@return DeviceView|integer? peer
+function Policy:dispatch() end
+
+---At least so many bytes more must come free there.
+---@param device DeviceView
+---@param bytes number
+---@return (ModelView|integer)[]? pairs Of a model and the groups to keep of it.
+---@return integer? count
+function Policy:evict(device, bytes) end
+
+---A device that runs a job could be brought a model meanwhile; optional.
+---@param device DeviceView
+---@return ModelView|integer|nil
+function Policy:prefetch(device) end
+
+---A job has ended, waiting or running.
+---@param job JobView
+---@param outcome integer node.OK, node.ERROR or node.CANCELLED.
+function Policy:done(job, outcome) end
+
+---A dispatched job waits again; submit when missing.
+---@param job JobView
+function Policy:requeue(job) end
+
+---Before submit; optional.
+---@param job JobView
+---@return boolean
+---@return number? retry_after_ms
+function Policy:admit(job) end
+
+---About every 10 ms while there are jobs; optional.
+---@param now number
+function Policy:tick(now) end
+
+---Another policy takes over; optional.
+---@return table
+function Policy:snapshot() end
+
+---This policy takes over from one with snapshot; optional.
+---@param state table
+function Policy:restore(state) end

@@ -1,0 +1,170 @@
+local bytecode = require "tidepool.cli.bytecode"
+local contract = require "tidepool.worker.contract"
+local files = require "tidepool.cli.files"
+local manifest = require "tidepool.cli.manifest"
+local script_names = require "tidepool.cli.script_names"
+
+-- Text without comments and the contents of strings, its lines where they were.
+local function bare(source)
+  local function blank(text) return (text:gsub("[^\n]", " ")) end
+  local out, at = {}, 1
+  while at <= #source do
+    local start, _, what = source:find("([-\"'%[])", at)
+    if not start then break end
+    out[#out + 1] = source:sub(at, start - 1)
+    local long = source:match("^%[(=*)%[", start)
+    local comment = what == "-" and source:match("^%-%-", start)
+    local long_comment = comment and source:match("^%-%-%[(=*)%[", start)
+    local stop
+    if long or long_comment then
+      stop = select(2, source:find("]" .. (long or long_comment) .. "]", start, true)) or #source
+    elseif comment then
+      stop = (source:find("\n", start, true) or #source + 1) - 1
+    elseif what == '"' or what == "'" then
+      stop = start + 1
+      while stop <= #source and source:sub(stop, stop) ~= what do
+        stop = stop + (source:sub(stop, stop) == "\\" and 2 or 1)
+      end
+    else
+      stop = start
+    end
+    local piece = source:sub(start, stop)
+    out[#out + 1] = (long or comment or what == '"' or what == "'") and blank(piece) or piece
+    at = stop + 1
+  end
+  out[#out + 1] = source:sub(at)
+  return table.concat(out)
+end
+
+local function line_of(text, position)
+  local _, count = text:sub(1, position - 1):gsub("\n", "")
+  return count + 1
+end
+
+local function check_globals(f, report)
+  local set_here = {}
+  bytecode.globals(f, function(use) if use.is_set then set_here[use.name] = true end end)
+  bytecode.globals(f, function(use)
+    local known = script_names.globals[use.name]
+    if use.is_set then
+      report(use.line, "sets the global '%s', which every request of a worker shares; a missing 'local'?", use.name)
+    elseif not known and not set_here[use.name] then
+      report(use.line, "'%s' is no global of a function, and no local here", use.name)
+    elseif type(known) == "table" and use.field and not known[use.field] then
+      report(use.line, "%s.%s is not there for functions", use.name, use.field)
+    elseif use.name == "require" and use.argument and not script_names.modules[use.argument] then
+      report(use.line, "module \"%s\" is none that functions can have", use.argument)
+    end
+  end)
+end
+
+-- What is read of modules that the script has put into locals, and of ctx.models.
+local function check_fields(source, declared, report)
+  local text = bare(source)
+  for name, module in source:gmatch "local%s+([%a_][%w_]*)%s*=%s*require%s*%(?%s*[\"']([%w_.]+)[\"']" do
+    local fields = script_names.modules[module]
+    for position, field in text:gmatch("%f[%w_]()" .. name .. "%.([%a_][%w_]*)") do
+      local before = position > 1 and text:sub(position - 1, position - 1) or ""
+      if fields and not fields[field] and before ~= "." and before ~= ":" then
+        report(line_of(text, position), "%s.%s: module \"%s\" has nothing of that name", name, field, module)
+      end
+    end
+  end
+  for kind in ("models files"):gmatch "%a+" do
+    for position, name in text:gmatch("%f[%w_]()ctx%." .. kind .. "%.([%a_][%w_]*)") do
+      if type(declared[kind]) ~= "table" or declared[kind][name] == nil then
+        report(line_of(text, position), "ctx.%s.%s: the function declares no such %s", kind, name, kind:sub(1, -2))
+      end
+    end
+  end
+end
+
+-- The line where the script sets the field that a complaint begins with ("slo.ms: …", "test[2].error: …"), as far as it
+-- can be found in the text; nil when not.
+local function find_field(text, complaint)
+  local path = complaint:match "^([%w_.%[%]]+):"
+  local at = 1
+  for key in (path or ""):gsub("%[%d+%]", ""):gmatch "[^.]+" do
+    local _, stop = text:find("%f[%w_]" .. key .. "%s*=", at)
+    if not stop then break end
+    at = stop
+  end
+  return at > 1 and line_of(text, at) or nil
+end
+
+-- Problems of one file: { line or nil, text }, in the order of their lines.
+local function problems_of(chunk, source)
+  local problems, order = {}, {}
+  local function report(line, text, ...)
+    problems[#problems + 1] = { line = line, text = text:format(...) }
+    order[problems[#problems]] = #problems
+  end
+  local f, syntax = loadstring(source, "@" .. chunk)
+  if not f then
+    report(tonumber(syntax:match ":(%d+):"), "%s", syntax:match ":%d+: (.*)$" or syntax)
+    return problems
+  end
+  check_globals(f, report)
+  local ok, declared = pcall(manifest.evaluate, source, chunk)
+  if ok then
+    local fits, complaint = pcall(contract.check, chunk, declared)
+    if not fits then
+      local text = tostring(complaint):sub(#chunk + 3)
+      report(find_field(bare(source), text), "%s", text)
+    end
+    check_fields(source, declared, report)
+  else
+    local text = tostring(declared)
+    report(tonumber(text:match ":(%d+): "), "%s", text:match ":%d+: (.*)$" or text:gsub("^[^:]+: ", ""))
+  end
+  table.sort(problems, function(a, b)
+    if a.line ~= b.line then return (a.line or 0) < (b.line or 0) end
+    return order[a] < order[b]
+  end)
+  return problems
+end
+
+-- That the files are there which the script names; only when all else is right.
+local function check_files(path, source, fetched, problems)
+  if #problems > 0 then return end
+  local ok, complaint = pcall(manifest.read, path, fetched)
+  if ok then return end
+  local text = tostring(complaint):gsub("^[^:]+: ", "")
+  problems[1] = { line = find_field(bare(source), text), text = text }
+end
+
+local function check(path, fetched)
+  local chunk = manifest.script_of(path)
+  local source = files.need(chunk)
+  local problems = problems_of(chunk, source)
+  check_files(path, source, fetched, problems)
+  return { file = chunk, problems = problems }
+end
+
+local function lines_of(results)
+  local lines = {}
+  for _, result in ipairs(results) do
+    for _, problem in ipairs(result.problems) do
+      local place = problem.line and ("%s:%d"):format(result.file, problem.line) or result.file
+      lines[#lines + 1] = ("%s: %s"):format(place, problem.text)
+    end
+  end
+  return lines
+end
+
+return {
+  summary = "Check functions without running them: contract, names, files.",
+  examples = { "tidepool check models/filetype", "tidepool check greet.lua sum.lua" },
+  options = function(parser)
+    parser:argument("paths", "Folders with function.lua, or Lua files."):args "+"
+    parser:option("--fetched", "Folder that tidepool fetch filled."):argname "FOLDER":default "build/models"
+  end,
+  run = function(options)
+    local results = {}
+    for index, path in ipairs(options.paths) do results[index] = check(path, options.fetched) end
+    local lines = lines_of(results)
+    local status = #lines > 0 and 1 or 0
+    if status == 0 then lines[1] = ("%d checked, nothing to complain about"):format(#results) end
+    return results, function() return table.concat(lines, "\n") end, status
+  end,
+}

@@ -1,0 +1,95 @@
+-- A function from nothing: made, checked, its own spec run with tidepool.spec in a real worker, deployed, its log
+-- followed.
+local node = require "spec.support.node"
+local shell = require "spec.support.shell"
+
+local function write(path, text)
+  local file = assert(io.open(path, "w"))
+  file:write(text)
+  file:close()
+end
+
+describe("a function that is made new", function()
+  local folder
+
+  before_each(function()
+    folder = os.tmpname()
+    os.remove(folder)
+    assert(os.execute("mkdir " .. folder) == 0)
+    assert.equal(0, (select(3, shell.run("new " .. folder .. "/greet"))))
+  end)
+  after_each(function() os.execute("rm -rf " .. folder) end)
+
+  -- What busted prints about the spec, and its exit status.
+  local function run_spec(environment)
+    local runner = shell.program:gsub("tidepool$", "spec-runner")
+    local command = "TIDEPOOL=%s %s %s spec/support/run.lua -o TAP %s/greet/function_spec.lua 2>&1; echo $?"
+    local pipe = io.popen(command:format(shell.program, environment or "", runner, folder))
+    local text = pipe:read "*a"
+    pipe:close()
+    return text:match "^(.-)(%d+)\n$"
+  end
+
+  it("passes its check and its spec, and is not made again over itself", function()
+    assert.equal(0, (select(3, shell.run("check " .. folder .. "/greet"))))
+    local text, status = run_spec()
+    assert.equal("0", status, text)
+    assert.matches("ok 2", text)
+    local _, complaint, code = shell.run("new " .. folder .. "/greet")
+    assert.same({ "tidepool: " .. folder .. "/greet is there already\n", 1 }, { complaint, code })
+    assert.equal(1, (select(3, shell.run "new 'no good'")))
+  end)
+
+  it("has a spec that can fail, and that says when its own tests refuse it", function()
+    local path = folder .. "/greet/function.lua"
+    local source = io.open(path):read "*a"
+    write(path, (source:gsub("%#req%.name }", "#req.name + 1 }")))
+    local text, status = run_spec()
+    assert.not_equal("0", status)
+    assert.matches("FAILED_PRECONDITION: test%[1%]: reply.letters: 3 was expected, is 4", text)
+    write(path, (source:gsub('text = "hello " %.%.', 'text = "hallo " ..'):gsub("test = ", "description2 = ")))
+    text = run_spec()
+    assert.matches("description2: no such field", text)
+  end)
+
+  it("leaves no node behind when its spec is killed", function()
+    write(folder .. "/greet/function_spec.lua", [[
+      local spec = require "tidepool.spec"
+      it("is killed", function()
+        local call = spec.deploy()
+        local file = io.open(os.getenv "NOTE", "w")
+        file:write(call.client:call("node.status").pid, "\n")
+        file:close()
+        os.execute "kill -9 $PPID"
+        while true do end
+      end)]])
+    run_spec("NOTE=" .. folder .. "/pid")
+    local pid = assert(tonumber(io.open(folder .. "/pid"):read "*a"))
+    local gone
+    for _ = 1, 200 do
+      gone = os.execute(("kill -0 %d 2>/dev/null"):format(pid)) ~= 0
+      if gone then break end
+      os.execute "sleep 0.05"
+    end
+    assert.is_true(gone)
+  end)
+
+  it("has a log that can be followed", function()
+    write(folder .. "/talk.lua", "return { handler = function(_, req) print('said ' .. req) end }")
+    local running = node.start()
+    local c = running:connect()
+    local environment = "TIDEPOOL_ADDRESS=" .. running.address
+    assert.equal(0, (select(3, shell.run("deploy " .. folder .. "/talk.lua", environment))))
+    for i = 1, 300 do c:invoke("talk", i) end
+    local pipe = io.popen(("%s exec timeout 20 %s logs talk -f 2>/dev/null"):format(environment, shell.program))
+    assert.equal("said 45", pipe:read "*l")
+    for _ = 46, 300 do pipe:read "*l" end
+    c:invoke("talk", "more")
+    assert.equal("said more", pipe:read "*l")
+    local since = assert(c:call("function.logs", { name = "talk", after = 299 }))
+    assert.same({ next = 301, lines = { "said 300", "said more" } }, since)
+    assert.equal(256, #assert(c:call("function.logs", "talk")))
+    assert.equal(0, running:stop())
+    pipe:close()
+  end)
+end)
