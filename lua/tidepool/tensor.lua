@@ -307,13 +307,16 @@ local float_type = ffi.typeof "float[1]"
 function M.float(value) return float_type(value) end
 
 local function put_attribute(attribute, name, value, what)
-  attribute.name, attribute.count = name, 1
+  attribute.count = 1
+  copy(attribute.name, name)
   if type(value) == "table" then
     if #value > C.CALL_VALUES_MAX then misuse("%s: %s has %d values", what, name, #value) end
     attribute.kind, attribute.count = C.CALL_ATTRIBUTE_INTS, #value
     for i = 1, #value do attribute.as.ints[i - 1] = value[i] end
   elseif type(value) == "string" then
-    attribute.kind, attribute.as.string = C.CALL_ATTRIBUTE_STRING, value
+    if #value >= C.CALL_NAME_BYTES then misuse("%s: %s has %d characters", what, name, #value) end
+    attribute.kind = C.CALL_ATTRIBUTE_STRING
+    copy(attribute.as.string, value)
   elseif type(value) == "cdata" then
     attribute.kind, attribute.as.floats[0] = C.CALL_ATTRIBUTE_FLOAT, value[0]
   else
@@ -327,7 +330,9 @@ function M.run_operator(op_type, inputs, output_count, kind, attributes)
   local request = request_now()
   keep_short(request)
   put_ends(request, op_type, inputs, output_count)
-  call.kind, call.op_type, call.attribute_count = C.CALL_OPERATION, op_type, 0
+  call.kind, call.attribute_count = C.CALL_OPERATION, 0
+  -- Assigning a string to an array is not compiled; no name of an operator is too long.
+  copy(call.op_type, op_type)
   for i = 1, attributes and #attributes or 0, 2 do
     put_attribute(call.attributes[call.attribute_count], attributes[i], attributes[i + 1], op_type)
     call.attribute_count = call.attribute_count + 1
