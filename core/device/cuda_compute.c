@@ -148,11 +148,11 @@ bool
 cuda_compute_take_error(struct cuda_compute *compute, struct error *error)
 {
 	struct cuda_fault *fault = compute->fault;
-	if (fault->where != NULL) {
+	if (fault->where != 0) {
 		error_set(ERR_OUT_OF_RANGE,
-			  "%s: index %lld is out of range for a dimension of %lld", fault->where,
-			  fault->index, fault->limit);
-		fault->where = NULL;
+			  "%s: index %lld is out of range for a dimension of %lld",
+			  (const char *)(uintptr_t)~fault->where, fault->index, fault->limit);
+		fault->where = 0;
 		cuda_compute_fail(compute, error_last());
 	}
 	pthread_mutex_lock(&compute->lock);

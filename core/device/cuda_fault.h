@@ -4,10 +4,15 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 /* What a kernel meets that it cannot serve, in memory of the host that the GPU writes to; where is set last. */
 struct cuda_fault {
-	/* NULL: nothing. Text that names the node, which lives as long as the program. */
-	const char *volatile where;
+	/*
+	 * 0: nothing. The complement of the address, on the host, of text that names the node and lives as long as the
+	 * program: a number to kernels, which nobody is to take for memory of theirs.
+	 */
+	volatile uint64_t where;
 	/* An index, and the dimension that it does not fit. */
 	volatile long long index;
 	volatile long long limit;

@@ -3,12 +3,11 @@
  * are the input's part plus that of the state (exec/recurrent.h). Formulas and the order of gates are
  * ONNX's.
  */
+#include "exec/op_recurrent.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-
-#include "exec/operator.h"
-#include "exec/recurrent.h"
 
 enum {
 	/* Inputs: X, W, R, B, sequence_lens, initial_h; LSTM also initial_c, P. */
@@ -20,19 +19,9 @@ enum {
 	INPUT_H = 5,
 	INPUT_C = 6,
 	INPUT_P = 7,
-	INPUTS = 8,
 	OUTPUT_Y = 0,
 	OUTPUT_H = 1,
 	OUTPUT_C = 2,
-	OUTPUTS = 3,
-};
-
-/* Which inputs and outputs the node has; the addresses of others are NULL. */
-struct recurrent_node {
-	struct recurrent shape;
-	bool has_input[INPUTS];
-	bool has_output[OUTPUTS];
-	bool batch_first;
 };
 
 static const float *
@@ -94,36 +83,43 @@ output_steps(const struct recurrent_node *node, int64_t direction)
 	};
 }
 
+struct recurrent_direction
+op_recurrent_direction(const struct recurrent_node *node, const struct operands *operands,
+		       int64_t d)
+{
+	const struct recurrent *shape = &node->shape;
+	int64_t rows = shape->gates * shape->hidden;
+	return (struct recurrent_direction){
+		.index = d,
+		.reverse = shape->starts_reverse || d == 1,
+		.x = operands->inputs[INPUT_X],
+		.w = part(operands->inputs[INPUT_W], d, rows * shape->in),
+		.r = part(operands->inputs[INPUT_R], d, rows * shape->hidden),
+		.b = part(input_of(node, operands, INPUT_B), d, 2 * rows),
+		.p = part(input_of(node, operands, INPUT_P), d, 3 * shape->hidden),
+		.lengths = node->has_input[INPUT_LENGTHS] ? operands->inputs[INPUT_LENGTHS] : NULL,
+		.initial_h = input_of(node, operands, INPUT_H),
+		.initial_c = input_of(node, operands, INPUT_C),
+		.y = output_of(node, operands, OUTPUT_Y),
+		.y_h = output_of(node, operands, OUTPUT_H),
+		.y_c = output_of(node, operands, OUTPUT_C),
+		.x_steps = input_steps(node),
+		.y_steps = output_steps(node, d),
+		.state_steps = state_steps(node, d),
+	};
+}
+
 static int
 run_recurrent(const void *state, const struct operands *operands)
 {
 	const struct recurrent_node *node = state;
 	const struct recurrent *shape = &node->shape;
-	int64_t rows = shape->gates * shape->hidden;
 	if (recurrent_check_lengths(shape, node->has_input[INPUT_LENGTHS]
 						   ? operands->inputs[INPUT_LENGTHS]
 						   : NULL) != 0)
 		return -1;
 	for (int64_t d = 0; d < shape->directions; d++) {
-		struct recurrent_direction direction = {
-			.index = d,
-			.reverse = shape->starts_reverse || d == 1,
-			.x = operands->inputs[INPUT_X],
-			.w = part(operands->inputs[INPUT_W], d, rows * shape->in),
-			.r = part(operands->inputs[INPUT_R], d, rows * shape->hidden),
-			.b = part(input_of(node, operands, INPUT_B), d, 2 * rows),
-			.p = part(input_of(node, operands, INPUT_P), d, 3 * shape->hidden),
-			.lengths = node->has_input[INPUT_LENGTHS] ? operands->inputs[INPUT_LENGTHS]
-								  : NULL,
-			.initial_h = input_of(node, operands, INPUT_H),
-			.initial_c = input_of(node, operands, INPUT_C),
-			.y = output_of(node, operands, OUTPUT_Y),
-			.y_h = output_of(node, operands, OUTPUT_H),
-			.y_c = output_of(node, operands, OUTPUT_C),
-			.x_steps = input_steps(node),
-			.y_steps = output_steps(node, d),
-			.state_steps = state_steps(node, d),
-		};
+		struct recurrent_direction direction = op_recurrent_direction(node, operands, d);
 		recurrent_run(shape, &direction, operands->scratch);
 	}
 	return 0;
@@ -252,9 +248,9 @@ prepare_recurrent(struct operator_call *call)
 	shape->clip = node_float(call->node, "clip", INFINITY);
 	shape->couples_input_forget = node_int(call->node, "input_forget", 0) != 0;
 	shape->linear_before_reset = node_int(call->node, "linear_before_reset", 0) != 0;
-	for (uint32_t i = 0; i < INPUTS; i++)
+	for (uint32_t i = 0; i < OP_RECURRENT_INPUTS; i++)
 		node->has_input[i] = operator_has_input(call, i);
-	for (uint32_t i = 0; i < OUTPUTS; i++)
+	for (uint32_t i = 0; i < OP_RECURRENT_OUTPUTS; i++)
 		node->has_output[i] = operator_has_output(call, i);
 	call->kernel->scratch_bytes = recurrent_scratch(shape);
 	call->kernel->flops =

@@ -32,17 +32,17 @@ static const struct {
 	const char *name;
 	struct recurrent_function function;
 } functions[] = {
-	{ "Relu", { relu, 0, 0, false, false } },
-	{ "Tanh", { tanh_of, 0, 0, false, false } },
-	{ "Sigmoid", { sigmoid, 0, 0, false, false } },
-	{ "Affine", { affine, 1, 0, true, true } },
-	{ "LeakyRelu", { leaky_relu, 0.01f, 0, true, false } },
-	{ "ThresholdedRelu", { thresholded_relu, 1, 0, true, false } },
-	{ "ScaledTanh", { scaled_tanh, 1, 1, true, true } },
-	{ "HardSigmoid", { hard_sigmoid, 0.2f, 0.5f, true, true } },
-	{ "Elu", { elu, 1, 0, true, false } },
-	{ "Softsign", { softsign, 0, 0, false, false } },
-	{ "Softplus", { softplus, 0, 0, false, false } },
+	{ "Relu", { relu, RECURRENT_RELU, 0, 0, false, false } },
+	{ "Tanh", { tanh_of, RECURRENT_TANH, 0, 0, false, false } },
+	{ "Sigmoid", { sigmoid, RECURRENT_SIGMOID, 0, 0, false, false } },
+	{ "Affine", { affine, RECURRENT_AFFINE, 1, 0, true, true } },
+	{ "LeakyRelu", { leaky_relu, RECURRENT_LEAKY_RELU, 0.01f, 0, true, false } },
+	{ "ThresholdedRelu", { thresholded_relu, RECURRENT_THRESHOLDED_RELU, 1, 0, true, false } },
+	{ "ScaledTanh", { scaled_tanh, RECURRENT_SCALED_TANH, 1, 1, true, true } },
+	{ "HardSigmoid", { hard_sigmoid, RECURRENT_HARD_SIGMOID, 0.2f, 0.5f, true, true } },
+	{ "Elu", { elu, RECURRENT_ELU, 1, 0, true, false } },
+	{ "Softsign", { softsign, RECURRENT_SOFTSIGN, 0, 0, false, false } },
+	{ "Softplus", { softplus, RECURRENT_SOFTPLUS, 0, 0, false, false } },
 };
 
 int

@@ -18,9 +18,25 @@ enum {
 	RECURRENT_FUNCTIONS = 3,
 };
 
+enum recurrent_activation {
+	RECURRENT_RELU,
+	RECURRENT_TANH,
+	RECURRENT_SIGMOID,
+	RECURRENT_AFFINE,
+	RECURRENT_LEAKY_RELU,
+	RECURRENT_THRESHOLDED_RELU,
+	RECURRENT_SCALED_TANH,
+	RECURRENT_HARD_SIGMOID,
+	RECURRENT_ELU,
+	RECURRENT_SOFTSIGN,
+	RECURRENT_SOFTPLUS,
+};
+
 /* An activation with its parameters. */
 struct recurrent_function {
+	/* The host's. */
 	float (*call)(float x, float alpha, float beta);
+	enum recurrent_activation activation;
 	float alpha;
 	float beta;
 	bool takes_alpha;

@@ -125,7 +125,7 @@ struct loss_at {
 	float *out;
 	float *log_probabilities;
 	struct cuda_fault *fault;
-	const char *label;
+	uint64_t label;
 };
 
 /* log(sum(exp(scores))) over the classes, step elements apart. */
@@ -186,7 +186,7 @@ cuda_algebra_loss(const void *state, const struct operands *operands)
 			      (float *)operands->outputs[0],
 			      loss->wants_log_probabilities ? (float *)operands->outputs[1] : NULL,
 			      cuda_op_compute(operands)->fault,
-			      operands->label };
+			      label_of(operands) };
 	KERNEL_LAUNCH(loss_kernel, 1, 1024, 0, stream_of(operands), *loss, at);
 	return launched(operands, "loss_kernel");
 }

@@ -12,13 +12,13 @@ extern "C" {
 /* Where a kernel tells that an index does not fit. */
 struct witness {
 	struct cuda_fault *fault;
-	const char *label;
+	uint64_t label;
 };
 
 static struct witness
 witness_of(const struct operands *operands)
 {
-	return { cuda_op_compute(operands)->fault, operands->label };
+	return { cuda_op_compute(operands)->fault, label_of(operands) };
 }
 
 static __device__ __forceinline__ int64_t

@@ -226,7 +226,7 @@ walk(const struct broadcast &broadcast, int64_t i, int64_t *offsets)
 
 /* Tell that an index does not fit, once. */
 static __device__ __forceinline__ void
-report_fault(struct cuda_fault *fault, const char *where, int64_t index, int64_t limit)
+report_fault(struct cuda_fault *fault, uint64_t where, int64_t index, int64_t limit)
 {
 	fault->index = index;
 	fault->limit = limit;
@@ -236,7 +236,7 @@ report_fault(struct cuda_fault *fault, const char *where, int64_t index, int64_t
 
 /* An index that may count from the end, as 0 … limit-1; an unfit one is reported and becomes 0. */
 static __device__ __forceinline__ int64_t
-check_index(int64_t index, int64_t limit, struct cuda_fault *fault, const char *where)
+check_index(int64_t index, int64_t limit, struct cuda_fault *fault, uint64_t where)
 {
 	int64_t fit = index < 0 ? index + limit : index;
 	if (fit >= 0 && fit < limit)
@@ -299,6 +299,13 @@ static inline cudaStream_t
 stream_of(const struct operands *operands)
 {
 	return cuda_op_compute(operands)->stream;
+}
+
+/* A run's label as struct cuda_fault wants it. */
+static inline uint64_t
+label_of(const struct operands *operands)
+{
+	return ~(uint64_t)(uintptr_t)operands->label;
 }
 
 /* What a run that has launched kernels returns. */

@@ -14,6 +14,7 @@
 #include "exec/broadcast.h"
 #include "exec/graph.h"
 #include "exec/op_remap.h"
+#include "exec/recurrent.h"
 #include "exec/rows.h"
 #include "exec/tensor.h"
 
@@ -134,3 +135,11 @@ cudaError_t
 kernel_pad(cudaStream_t stream, const struct pad *pad, const struct tensor_type *shape,
 	   size_t element_bytes, const void *in, const void *constant, uint64_t value, void *out,
 	   int64_t n);
+
+/* --- recurrent networks (recurrent.cu) -------------------------------------------------------------------------------------- */
+
+/* One direction, all sequences. scratch: recurrent_scratch for each of the batch. */
+cudaError_t
+kernel_recurrent(cudaStream_t stream, const struct recurrent *shape,
+		 const struct recurrent_direction *direction, struct cuda_fault *fault,
+		 const char *label, float *scratch);

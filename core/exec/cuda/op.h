@@ -25,9 +25,11 @@ struct cuda_family {
 /* clang-format off */
 #define CUDA_FAMILIES(X) \
 	X(conv) \
+	X(deconv) \
 	X(element) \
 	X(matmul) \
-	X(pad)
+	X(pad) \
+	X(recurrent)
 /* clang-format on */
 
 #define X(name) extern const struct cuda_family cuda_family_##name;

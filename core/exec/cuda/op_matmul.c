@@ -6,6 +6,9 @@
 #include "exec/cuda/planner.h"
 #include "exec/cuda/posts.h"
 
+/* What every tensor is aligned to, bytes. */
+enum { TENSOR_ALIGNMENT = 64 };
+
 /*
  * cuBLASLt counts columns first. A matrix that lies row by row is to it the transposed one, so C = A B is asked for as
  * C' = B' A': B comes first, and the rows of what it computes are our columns.
@@ -219,6 +222,42 @@ create_layouts(struct operator_call *call, struct matmul *matmul, cudaDataType_t
 	return operator_unimplemented(call, "cublasLtMatrixLayout: status %d", (int)status);
 }
 
+/* What a matrix of so many elements is aligned to when others of its size may lie before it. */
+static uint32_t
+alignment_of(const struct matmul *matmul, int64_t elements)
+{
+	uint64_t bytes = (uint64_t)elements * data_type_bytes(matmul->data_type);
+	uint64_t largest = matmul->outer == 1 ? TENSOR_ALIGNMENT : bytes & -bytes;
+	return (uint32_t)(largest > TENSOR_ALIGNMENT ? TENSOR_ALIGNMENT : largest);
+}
+
+/* Workspace and alignments that an algorithm can count on; cuBLASLt's A is our B. */
+static cublasStatus_t
+set_preference(cublasLtMatmulPreference_t preference, const struct matmul *matmul)
+{
+	const struct product *product = &matmul->product;
+	uint64_t workspace = CUDA_WORKSPACE_BYTES;
+	uint32_t a = alignment_of(matmul, product->k * product->n);
+	uint32_t b = alignment_of(matmul, product->m * product->k);
+	uint32_t c = alignment_of(matmul, product->m * product->n);
+	const struct {
+		cublasLtMatmulPreferenceAttributes_t name;
+		const void *value;
+		size_t bytes;
+	} settings[] = {
+		{ CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof(workspace) },
+		{ CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &a, sizeof(a) },
+		{ CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &b, sizeof(b) },
+		{ CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &c, sizeof(c) },
+		{ CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &c, sizeof(c) },
+	};
+	cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]) && status == 0; i++)
+		status = cublasLtMatmulPreferenceSetAttribute(preference, settings[i].name,
+							      settings[i].value, settings[i].bytes);
+	return status;
+}
+
 /* Ask for the best way, as the library's heuristic sees it. UNIMPLEMENTED when there is none. */
 static int
 choose_algorithm(struct operator_call *call, struct matmul *matmul)
@@ -227,10 +266,9 @@ choose_algorithm(struct operator_call *call, struct matmul *matmul)
 	cublasLtMatmulDesc_t desc = NULL;
 	cublasLtMatmulHeuristicResult_t result;
 	/* A bias must have an address for the heuristic to look at its alignment: that of tensors. */
-	static const void *const aligned = (const void *)256;
+	static const void *const aligned = (const void *)TENSOR_ALIGNMENT;
 	bool biased = matmul->epilogue == CUBLASLT_EPILOGUE_BIAS ||
 		      matmul->epilogue == CUBLASLT_EPILOGUE_RELU_BIAS;
-	uint64_t workspace = CUDA_WORKSPACE_BYTES;
 	int found = 0;
 	if (describe(call, NULL, matmul, biased ? aligned : NULL, &desc) != 0)
 		return -1;
@@ -240,9 +278,7 @@ choose_algorithm(struct operator_call *call, struct matmul *matmul)
 	}
 	cublasStatus_t status = cublasLtMatmulPreferenceCreate(&preference);
 	if (status == CUBLAS_STATUS_SUCCESS)
-		status = cublasLtMatmulPreferenceSetAttribute(
-			preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
-			sizeof(workspace));
+		status = set_preference(preference, matmul);
 	if (status == CUBLAS_STATUS_SUCCESS)
 		status = cublasLtMatmulAlgoGetHeuristic(planner_blas(), desc, matmul->b, matmul->a,
 							matmul->c, matmul->c, preference, 1,

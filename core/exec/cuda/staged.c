@@ -152,7 +152,8 @@ copy_outputs(const struct staged *staged, const char *memory, const struct opera
 static int
 run_and_wait(struct staged_run *run)
 {
-	int result = cuda_compute_check(run->compute, cudaStreamSynchronize(run->compute->stream),
+	struct cuda_compute *compute = run->compute;
+	int result = cuda_compute_check(compute, cudaStreamSynchronize(compute->stream),
 					"cudaStreamSynchronize");
 	if (result == 0)
 		result = run_host(run);
@@ -167,6 +168,8 @@ run_staged(const void *state, const struct operands *operands)
 	struct staged_run *run = new_run(staged, operands);
 	if (run == NULL)
 		return -1;
+	/* The run is its own from here on: it may be over, and freed, before a call returns. */
+	struct cuda_compute *compute = run->compute;
 	char *memory = run->memory;
 	if (copy_inputs(run, operands) != 0) {
 		free(run);
@@ -175,8 +178,8 @@ run_staged(const void *state, const struct operands *operands)
 	if (run->output_types != NULL) {
 		if (run_and_wait(run) != 0)
 			return -1;
-	} else if (cuda_compute_check(run->compute,
-				      cudaLaunchHostFunc(run->compute->stream, run_in_stream, run),
+	} else if (cuda_compute_check(compute,
+				      cudaLaunchHostFunc(compute->stream, run_in_stream, run),
 				      "cudaLaunchHostFunc") != 0) {
 		free(run);
 		return -1;

@@ -611,7 +611,7 @@ region_of(const struct roi_align &align, const float *corners)
 
 static __global__ void
 roi_kernel(struct roi_align align, const float *in, const float *rois, const void *batches,
-	   float *out, struct cuda_fault *fault, const char *label)
+	   float *out, struct cuda_fault *fault, uint64_t label)
 {
 	int64_t size = align.out_height * align.out_width;
 	KERNEL_LOOP(i, align.rois * align.channels * size)
@@ -654,6 +654,6 @@ cuda_window_roi_align(const void *state, const struct operands *operands)
 	KERNEL_LAUNCH_FLAT(roi_kernel, grid_for(n), BLOCK, stream_of(operands), *align,
 			   (const float *)operands->inputs[0], (const float *)operands->inputs[1],
 			   operands->inputs[2], (float *)operands->outputs[0],
-			   cuda_op_compute(operands)->fault, operands->label);
+			   cuda_op_compute(operands)->fault, label_of(operands));
 	return launched(operands, "roi_kernel");
 }
