@@ -147,12 +147,22 @@ mean_plane_kernel(struct pool pool, const T *in, T *out)
 	}
 }
 
+/* The pool for a kernel, which works out itself what the host keeps in tables. */
+static struct pool
+bare(const struct pool *pool)
+{
+	struct pool copy = *pool;
+	for (int d = 0; d < WINDOW_MAX_RANK; d++)
+		copy.spans[d] = NULL;
+	return copy;
+}
+
 template <typename T>
 static void
 put_max_pool(const struct pool *pool, const struct operands *operands)
 {
 	int64_t n = pool->planes * pool->out_size;
-	KERNEL_LAUNCH_FLAT(max_pool_kernel<T>, grid_for(n), BLOCK, stream_of(operands), *pool,
+	KERNEL_LAUNCH_FLAT(max_pool_kernel<T>, grid_for(n), BLOCK, stream_of(operands), bare(pool),
 			   (const T *)operands->inputs[0], (T *)operands->outputs[0],
 			   pool->has_indices ? (int64_t *)operands->outputs[1] : NULL, n);
 }
@@ -169,10 +179,10 @@ put_mean_pool(const struct pool *pool, const struct operands *operands)
 		KERNEL_LAUNCH(mean_plane_kernel<T>,
 			      (unsigned)(pool->planes > GRID_MOST ? GRID_MOST : pool->planes),
 			      pool->in_size < BLOCK ? (int)WARP : (int)BLOCK, 0,
-			      stream_of(operands), *pool, in, out);
+			      stream_of(operands), bare(pool), in, out);
 	else
 		KERNEL_LAUNCH_FLAT(mean_pool_kernel<T>, grid_for(n), BLOCK, stream_of(operands),
-				   *pool, in, out, n);
+				   bare(pool), in, out, n);
 }
 
 extern "C" int
