@@ -93,18 +93,22 @@ local function attribute(name, value)
   return head .. table.concat(parts) .. wire.int(20, 7)
 end
 
+-- output: the name; a list of kinds of names when there are several, then all are returned.
 function Builder:node(op_type, inputs, attributes, output)
-  output = output or self:fresh(op_type:lower())
+  local outputs = { type(output) == "string" and output or self:fresh(op_type:lower()) }
+  if type(output) == "table" then
+    for i, what in ipairs(output) do outputs[i] = self:fresh(what) end
+  end
   local parts, names = {}, {}
   for _, input in ipairs(inputs) do parts[#parts + 1] = wire.bytes(1, input) end
-  parts[#parts + 1] = wire.bytes(2, output)
-  parts[#parts + 1] = wire.bytes(3, "n_" .. output)
+  for _, name in ipairs(outputs) do parts[#parts + 1] = wire.bytes(2, name) end
+  parts[#parts + 1] = wire.bytes(3, "n_" .. outputs[1])
   parts[#parts + 1] = wire.bytes(4, op_type)
   for name in pairs(attributes or {}) do names[#names + 1] = name end
   table.sort(names)
   for _, name in ipairs(names) do parts[#parts + 1] = wire.bytes(5, attribute(name, attributes[name])) end
   self.nodes[#self.nodes + 1] = table.concat(parts)
-  return output
+  return unpack(outputs)
 end
 
 for method, op_type in pairs {

@@ -235,6 +235,16 @@ copy_data(const struct operands *operands, int64_t elements, size_t element_byte
 				"cudaMemcpyAsync");
 }
 
+/* The state for a kernel: the host's function is of no use there. */
+template <typename S>
+static S
+bare(const S *state)
+{
+	S copy = *state;
+	copy.reduce = NULL;
+	return copy;
+}
+
 /* Types that updates can be combined in. */
 #define UPDATE_TYPES(X)                                                                            \
 	X(FLOAT, float)                                                                            \
@@ -256,7 +266,7 @@ cuda_gather_scatter_elements(const void *state, const struct operands *operands)
 #define X(N, type)                                                                                 \
 	case DATA_TYPE_##N:                                                                        \
 		KERNEL_LAUNCH_FLAT(update_elements_kernel<type>, grid_for(n), BLOCK,               \
-				   stream_of(operands), *elements, operands->inputs[1],            \
+				   stream_of(operands), bare(elements), operands->inputs[1],       \
 				   (const type *)operands->inputs[2],                              \
 				   (type *)operands->outputs[0], n, witness_of(operands));         \
 		break;
@@ -271,7 +281,7 @@ cuda_gather_scatter_elements(const void *state, const struct operands *operands)
 #define X(bytes, type)                                                                             \
 	case bytes:                                                                                \
 		KERNEL_LAUNCH_FLAT(scatter_elements_kernel<type>, grid_for(n), BLOCK,              \
-				   stream_of(operands), *elements, operands->inputs[1],            \
+				   stream_of(operands), bare(elements), operands->inputs[1],       \
 				   (const type *)operands->inputs[2],                              \
 				   (type *)operands->outputs[0], n, witness_of(operands));         \
 		break;
@@ -361,7 +371,7 @@ cuda_gather_scatter_nd(const void *state, const struct operands *operands)
 #define X(N, type)                                                                                 \
 	case DATA_TYPE_##N:                                                                        \
 		KERNEL_LAUNCH_FLAT(update_nd_kernel<type>, grid_for(n), BLOCK,                     \
-				   stream_of(operands), *slices, operands->inputs[1],              \
+				   stream_of(operands), bare(slices), operands->inputs[1],         \
 				   (const type *)operands->inputs[2],                              \
 				   (type *)operands->outputs[0], n, witness_of(operands));         \
 		break;
@@ -376,7 +386,7 @@ cuda_gather_scatter_nd(const void *state, const struct operands *operands)
 #define X(bytes, type)                                                                             \
 	case bytes:                                                                                \
 		KERNEL_LAUNCH_FLAT(scatter_nd_kernel<type>, grid_for(n), BLOCK,                    \
-				   stream_of(operands), *slices, operands->inputs[1],              \
+				   stream_of(operands), bare(slices), operands->inputs[1],         \
 				   (const type *)operands->inputs[2],                              \
 				   (type *)operands->outputs[0], n, witness_of(operands));         \
 		break;

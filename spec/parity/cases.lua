@@ -1,0 +1,214 @@
+-- Operators, with inputs as large as networks have them, in small: {name, inputs, make, options}. An input is its dims,
+-- or {dims=, datatype=, values=}; make(b, x, …) adds to a builder of models/zoo and returns the output.
+local cases = {}
+
+local function case(name, inputs, make) cases[#cases + 1] = { name = name, inputs = inputs, make = make } end
+
+local function node(op_type, attributes)
+  return function(b, ...) return b:node(op_type, { ... }, attributes) end
+end
+
+local function integers(...) return { dims = { select("#", ...) }, datatype = "INT64", values = { ... } } end
+
+-- --- element-wise -------------------------------------------------------------------------------------------------
+
+local PLANES = { 2, 16, 20, 21 }
+
+for _, op_type in ipairs {
+  "Relu", "LeakyRelu", "Elu", "Selu", "Celu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Softplus", "Softsign",
+  "ThresholdedRelu", "Exp", "Reciprocal", "Neg", "Abs", "Sign", "Floor", "Ceil", "Round", "Erf", "Sin", "Cos", "Tan",
+  "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Atanh", "IsNaN", "IsInf", "Shrink",
+} do
+  case(op_type, { PLANES }, function(b, x)
+    local y = b:node(op_type, { x })
+    -- Judgements are booleans.
+    return (op_type == "IsNaN" or op_type == "IsInf") and b:node("Cast", { y }, { to = 1 }) or y
+  end)
+end
+case("Sqrt, Log of squares", { PLANES }, function(b, x)
+  local y = b:add(b:mul(x, x), b:number(0.1))
+  return { b:node("Sqrt", { y }), b:node("Log", { y }), b:node("Acosh", { b:add(y, b:number(1)) }) }
+end)
+case("Clip", { PLANES }, function(b, x) return b:clip(x, -0.25, 0.5) end)
+for _, op_type in ipairs { "Add", "Sub", "Mul", "Div", "Max", "Min", "PRelu" } do
+  case(op_type, { PLANES, PLANES }, node(op_type))
+  case(op_type .. " a channel", { PLANES, { 16, 1, 1 } }, node(op_type))
+  case(op_type .. " a row", { PLANES, { 21 } }, node(op_type))
+end
+case("Pow", { PLANES }, function(b, x) return b:pow(b:node("Abs", { x }), b:number(1.7)) end)
+case("Sum and Mean of three", { PLANES, { 1, 16, 1, 21 }, PLANES }, function(b, x, y, z)
+  return { b:node("Sum", { x, y, z }), b:node("Mean", { x, y, z }) }
+end)
+for _, op_type in ipairs { "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual" } do
+  case(op_type, { PLANES, PLANES },
+    function(b, x, y) return b:node("Cast", { b:node(op_type, { x, y }) }, { to = 1 }) end)
+end
+case("And, Or, Xor, Not", { PLANES, PLANES }, function(b, x, y)
+  local p, q = b:node("Less", { x, y }), b:node("Less", { x, b:number(0) })
+  local all = {}
+  for i, op_type in ipairs { "And", "Or", "Xor" } do
+    all[i] = b:node("Cast", { b:node(op_type, { p, q }) }, { to = 1 })
+  end
+  all[4] = b:node("Cast", { b:node("Not", { p }) }, { to = 1 })
+  return all
+end)
+case("Where", { PLANES, PLANES }, function(b, x, y) return b:node("Where", { b:node("Less", { x, y }), x, y }) end)
+case("Mod of integers", { integers(7, -7, 9, 0, -3), integers(3, 3, -4, 5, -2) }, node "Mod")
+case("Cast there and back", { PLANES }, function(b, x)
+  local all = {}
+  for i, to in ipairs { 10, 16, 11, 6, 7, 3, 2 } do
+    all[i] = b:node("Cast", { b:node("Cast", { b:mul(x, b:number(100)) }, { to = to }) }, { to = 1 })
+  end
+  return all
+end)
+-- --- products and convolutions ------------------------------------------------------------------------------------
+
+case("MatMul", { { 33, 65 } }, function(b, x) return b:matmul(x, b:weight({ 65, 40 }, 1)) end)
+case("MatMul, batches", { { 2, 3, 17, 24 }, { 2, 3, 24, 19 } }, node "MatMul")
+case("MatMul, batches that repeat", { { 2, 1, 17, 24 }, { 3, 24, 19 } }, node "MatMul")
+case("MatMul, Add, Relu", { { 33, 64 } }, function(b, x)
+  return b:relu(b:add(b:matmul(x, b:weight({ 64, 48 }, 1)), b:weight({ 48 }, 1)))
+end)
+case("MatMul, Add, Gelu", { { 33, 64 } }, function(b, x)
+  local y = b:add(b:matmul(x, b:weight({ 64, 48 }, 1)), b:weight({ 48 }, 1))
+  local erf = b:erf(b:div(y, b:number(math.sqrt(2))))
+  return b:mul(b:mul(y, b:add(erf, b:number(1))), b:number(0.5))
+end)
+case("Gemm", { { 24, 33 } }, function(b, x)
+  return b:node("Gemm", { x, b:weight({ 40, 24 }, 1), b:weight({ 40 }, 1) },
+    { transA = 1, transB = 1, alpha = { float = 0.5 }, beta = { float = 2 } })
+end)
+case("MatMul of integers", { { dims = { 2, 3 }, datatype = "INT64", values = { 1, 2, 3, 4, 5, 6 } },
+  { dims = { 3, 2 }, datatype = "INT64", values = { 7, 8, 9, 10, 11, 12 } } }, node "MatMul")
+case("Einsum", { { 2, 5, 7 }, { 2, 7, 6 } }, node("Einsum", { equation = "bij,bjk->bik" }))
+case("Det", { { 3, 4, 4 } }, node "Det")
+for _, groups in ipairs { 1, 4, 16 } do
+  case("Conv, groups " .. groups, { { 2, 16, 14, 15 } }, function(b, x)
+    return b:conv(x, 16, 32, { kernel = 3, pad = 1, groups = groups })
+  end)
+end
+case("Conv, bias, Relu", { { 1, 8, 20, 20 } }, function(b, x)
+  return b:relu(b:conv(x, 8, 24, { kernel = 3, stride = 2, pad = 1, bias = true }))
+end)
+case("Conv, bias, sum, Relu", { { 1, 16, 12, 12 } }, function(b, x)
+  return b:relu(b:add(b:conv(x, 16, 16, { kernel = 3, pad = 1, bias = true }), x))
+end)
+case("Conv, batch norm, HardSwish", { { 1, 16, 12, 12 } }, function(b, x)
+  return b:node("HardSwish", { b:batch_norm(b:conv(x, 16, 24, { kernel = 1 }), 24) })
+end)
+case("Conv of one dimension", { { 2, 6, 40 } }, function(b, x)
+  return b:node("Conv", { x, b:weight({ 8, 6, 5 }, 1) }, { dilations = { 2 }, pads = { 3, 1 } })
+end)
+case("Conv of three", { { 1, 4, 6, 7, 8 } }, function(b, x)
+  return b:node("Conv", { x, b:weight({ 5, 4, 3, 3, 3 }, 1) }, { strides = { 1, 2, 1 }, pads = { 1, 1, 1, 1, 1, 1 } })
+end)
+case("ConvTranspose", { { 2, 6, 9, 8 } }, function(b, x)
+  return b:node("ConvTranspose", { x, b:weight({ 6, 4, 3, 3 }, 1), b:weight({ 4 }, 1) },
+    { strides = { 2, 2 }, pads = { 1, 1, 1, 1 } })
+end)
+case("ConvTranspose, groups", { { 1, 6, 9, 8 } }, function(b, x)
+  return b:node("ConvTranspose", { x, b:weight({ 6, 2, 2, 3 }, 1) },
+    { group = 3, output_padding = { 1, 0 }, strides = { 2, 1 } })
+end)
+-- --- many to one --------------------------------------------------------------------------------------------------
+
+  or _, op_type in ipairs { "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare",
+  "ReduceLogSumExp" } do
+  case(op_type .. " of planes", { { 2, 5, 30, 31 } }, node(op_type, { axes = { 2, 3 } }))
+  case(op_type .. " of channels", { { 2, 70, 6, 7 } }, node(op_type, { axes = { 1 }, keepdims = 0 }))
+end
+case("ReduceSum of all", { { 3, 40, 17 } }, node("ReduceSum", { keepdims = 0 }))
+case("ReduceLogSum", { { 3, 40, 17 } },
+  function(b, x) return b:node("ReduceLogSum", { b:node("Abs", { x }) }, { axes = { 1 } }) end)
+for axis = 1, 2 do
+  for _, op_type in ipairs { "Softmax", "LogSoftmax", "Hardmax" } do
+    case(("%s, axis %d"):format(op_type, axis), { { 3, 90, 70 } }, node(op_type, { axis = axis }))
+  end
+end
+for _, op_type in ipairs { "ArgMax", "ArgMin" } do
+  case(op_type, { { 4, 200 } }, node(op_type, { axis = 1 }))
+  case(op_type .. ", first axis", { { 40, 30 } }, node(op_type, { axis = 0, select_last_index = 1 }))
+end
+case("LayerNormalization", { { 3, 7, 80 } }, function(b, x)
+  return b:node("LayerNormalization", { x, b:weight({ 80 }, 1), b:weight({ 80 }, 1) })
+end)
+case("InstanceNormalization", { { 2, 6, 9, 10 } }, function(b, x)
+  return b:node("InstanceNormalization", { x, b:weight({ 6 }, 1), b:weight({ 6 }, 1) })
+end)
+case("BatchNormalization", { { 2, 6, 9, 10 } }, function(b, x) return b:batch_norm(x, 6) end)
+case("LRN", { { 2, 9, 6, 7 } }, node("LRN", { size = 5 }))
+case("LpNormalization", { { 4, 70 } }, node "LpNormalization")
+case("MeanVarianceNormalization", { { 2, 4, 6, 7 } }, node "MeanVarianceNormalization")
+case("CumSum", { { 5, 40 } },
+  function(b, x) return b:node("CumSum", { x, b:constant({ 1 }, "INT64", {}) }, { reverse = 1 }) end)
+case("TopK", { { 3, 300 } }, function(b, x)
+  local values, indices = b:node("TopK", { x, b:constant { 7 } }, { axis = 1 }, { "values", "indices" })
+  return { values, b:node("Cast", { indices }, { to = 1 }) }
+end)
+-- --- neighbourhoods -----------------------------------------------------------------------------------------------
+
+case("MaxPool", { { 1, 8, 21, 20 } },
+  node("MaxPool", { kernel_shape = { 3, 3 }, strides = { 2, 2 }, pads = { 1, 1, 1, 1 } }))
+case("AveragePool", { { 1, 8, 21, 20 } },
+  node("AveragePool", { kernel_shape = { 3, 3 }, pads = { 1, 1, 1, 1 }, count_include_pad = 1 }))
+case("LpPool", { { 1, 8, 21, 20 } }, node("LpPool", { kernel_shape = { 2, 2 } }))
+case("GlobalAveragePool", { { 2, 8, 21, 20 } }, node "GlobalAveragePool")
+case("GlobalMaxPool", { { 2, 8, 21, 20 } }, node "GlobalMaxPool")
+for _, mode in ipairs { "nearest", "linear", "cubic" } do
+  case("Resize, " .. mode, { { 1, 3, 9, 10 } }, function(b, x)
+    return b:node("Resize", { x, "", b:constant({ 1, 1, 1.7, 0.8 }, "FP32") }, { mode = mode })
+  end)
+end
+case("GridSample", { { 1, 3, 9, 10 }, { 1, 5, 6, 2 } }, node "GridSample")
+-- --- moving -------------------------------------------------------------------------------------------------------
+
+case("Transpose of matrices", { { 3, 50, 41 } }, node("Transpose", { perm = { 0, 2, 1 } }))
+case("Transpose of four", { { 2, 5, 9, 11 } }, node("Transpose", { perm = { 2, 0, 3, 1 } }))
+case("Slice", { { 8, 30, 9 } }, function(b, x)
+  return b:node("Slice", { x, b:constant { 1, 25 }, b:constant { 7, 2 }, b:constant { 0, 1 }, b:constant { 2, -3 } })
+end)
+case("Concat", { { 2, 3, 7 }, { 2, 4, 7 } }, node("Concat", { axis = 1 }))
+case("Concat of the last", { { 9, 5 }, { 9, 2 } }, node("Concat", { axis = 1 }))
+case("Expand", { { 3, 1, 7 } }, function(b, x) return b:node("Expand", { x, b:constant { 2, 3, 5, 7 } }) end)
+case("Tile", { { 3, 4 } }, function(b, x) return b:node("Tile", { x, b:constant { 2, 3 } }) end)
+for _, mode in ipairs { "constant", "reflect", "edge" } do
+  case("Pad, " .. mode, { { 2, 7, 8 } }, function(b, x)
+    return b:node("Pad", { x, b:constant { 0, 2, 1, 0, 3, 4 } }, { mode = mode })
+  end)
+end
+case("DepthToSpace", { { 1, 12, 5, 6 } }, node("DepthToSpace", { blocksize = 2 }))
+case("SpaceToDepth", { { 1, 3, 8, 6 } }, node("SpaceToDepth", { blocksize = 2 }))
+case("Gather", { { 20, 33 }, integers(3, -1, 0, 19, 7) }, node "Gather")
+case("Gather along columns", { { 5, 20, 3 }, integers(3, -1, 0) }, node("Gather", { axis = 1 }))
+case("GatherElements", { { 2, 3 }, { dims = { 2, 2 }, datatype = "INT64", values = { 0, 2, -1, 1 } } },
+  node("GatherElements", { axis = 1 }))
+case("GatherND", { { 4, 5, 6 }, { dims = { 3, 2 }, datatype = "INT64", values = { 0, 4, 3, 2, 1, -1 } } },
+  node "GatherND")
+case("ScatterElements", { { 3, 5 }, { dims = { 1, 2 }, datatype = "INT64", values = { 2, 4 } }, { 1, 2 } },
+  node("ScatterElements", { axis = 1 }))
+case("ScatterND, adding", { { 6, 4 }, { dims = { 3, 1 }, datatype = "INT64", values = { 1, 4, 1 } }, { 3, 4 } },
+  node("ScatterND", { reduction = "add" }))
+case("OneHot", { integers(0, 3, -1, 9) }, function(b, x)
+  return b:node("OneHot", { x, b:constant({ 5 }, "INT64", {}), b:constant({ 0, 1 }, "FP32") })
+end)
+case("Trilu", { { 2, 6, 7 } }, node("Trilu", { upper = 0 }))
+case("ReverseSequence", { { 6, 4, 3 }, integers(1, 6, 0, 3) },
+  node("ReverseSequence", { batch_axis = 1, time_axis = 0 }))
+-- --- numbers of few bits, and sequences ---------------------------------------------------------------------------
+
+case("QuantizeLinear, DequantizeLinear", { { 4, 50 } }, function(b, x)
+  local scale = b:number(0.01)
+  return b:node("DequantizeLinear", { b:node("QuantizeLinear", { x, scale }), scale })
+end)
+case("DynamicQuantizeLinear", { { 4, 50 } }, function(b, x)
+  local y, scale, zero = b:node("DynamicQuantizeLinear", { x }, nil, { "y", "scale", "zero" })
+  return { b:node("Cast", { y }, { to = 1 }), scale, b:node("Cast", { zero }, { to = 1 }) }
+end)
+for op_type, gates in pairs { RNN = 1, GRU = 3, LSTM = 4 } do
+  case(op_type, { { 7, 3, 20 } }, function(b, x)
+    return b:node(op_type, { x, b:weight({ 1, gates * 24, 20 }, 0.3), b:weight({ 1, gates * 24, 24 }, 0.3),
+      b:weight({ 1, 2 * gates * 24 }, 0.3) }, { hidden_size = 24 })
+  end)
+end
+
+return cases

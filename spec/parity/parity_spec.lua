@@ -1,0 +1,80 @@
+-- Every kind of device gives what `host` gives. Runs on the kind that specs run on (spec/support/kind.lua): on the
+-- stand-in for CUDA by BUILD/standin/spec-runner, on a GPU with TIDEPOOL_SPEC_DEVICE=cuda.
+--   TIDEPOOL_PARITY=bench  prints what each operator takes on both, us
+--   TIDEPOOL_PARITY_ONLY=pattern
+local ffi = require "ffi"
+local graphs = require "spec.support.graphs"
+local kind = require "spec.support.kind"
+local net = require "spec.support.net"
+local run = require "spec.parity.run"
+local C = ffi.C
+
+-- Sums in another order, other implementations of the same functions.
+local RTOL, ATOL = 2e-4, 2e-5
+local RUNS = 20
+
+local TYPES = { FP32 = { 1, "float" }, INT32 = { 6, "int32_t" }, INT64 = { 7, "int64_t" } }
+
+-- What has no kernel on the GPU and runs on the host (docs/gpu.md lists all).
+local STAGED = {}
+
+local function make_inputs(case)
+  local described, tensors = {}, {}
+  for i, input in ipairs(case.inputs) do
+    described[i] = graphs.input(input.dims or input, { datatype = input.datatype, values = input.values, seed = i })
+    local data_type, ctype = unpack(TYPES[described[i].datatype])
+    local values = described[i].values
+    tensors[i] = { type = net.type(data_type, described[i].dims), data = ffi.new(ctype .. "[?]", #values, values) }
+  end
+  return described, tensors
+end
+
+-- Where two outputs differ, nil when they agree.
+local function difference(got, want)
+  if not C.tensor_type_equal(got.type, want.type) then return "types differ" end
+  for i = 0, want.count - 1 do
+    local x, y = got.numbers[i], want.numbers[i]
+    local same = x == y or (x ~= x and y ~= y)
+    -- False for NaN against a number.
+    local close = math.abs(x - y) <= ATOL + RTOL * math.abs(y)
+    if not same and not close then
+      return ("[%d] is %.9g, not %.9g"):format(i, x, y)
+    end
+  end
+end
+
+local function compare(case, runs)
+  local path = os.tmpname()
+  local described, tensors = make_inputs(case)
+  graphs.write(path, described, case.make)
+  local ok, want, _, host_ns = pcall(run, path, tensors, "host", runs)
+  local got_ok, got, steps, ns = pcall(run, path, tensors, kind, runs)
+  os.remove(path)
+  assert(ok, want)
+  assert(got_ok, got)
+  for i = 1, #want do
+    local where = difference(got[i], want[i])
+    assert(where == nil, where and ("output %d %s"):format(i, where))
+  end
+  for _, step in ipairs(steps) do
+    assert(not step.staged or STAGED[step.op_type], step.op_type .. " ran on the host")
+  end
+  return host_ns, ns
+end
+
+describe("parity with host on " .. kind, function()
+  local only, bench = os.getenv "TIDEPOOL_PARITY_ONLY", os.getenv "TIDEPOOL_PARITY" == "bench"
+  if kind == "host" then
+    it("of another kind of device", function() pending "this process runs specs on host" end)
+    return
+  end
+  for _, case in ipairs(require "spec.parity.cases") do
+    if not only or case.name:find(only) then
+      it("of " .. case.name, function()
+        local host_ns, ns = compare(case, bench and RUNS)
+        if not bench then return end
+        print(("parity: %-36s host %9.1f us  %s %9.1f us"):format(case.name, host_ns / 1e3, kind, ns / 1e3))
+      end)
+    end
+  end
+end)
