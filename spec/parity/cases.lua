@@ -61,6 +61,7 @@ case("Cast there and back", { PLANES }, function(b, x)
   end
   return all
 end)
+
 -- --- products and convolutions ------------------------------------------------------------------------------------
 
 case("MatMul", { { 33, 65 } }, function(b, x) return b:matmul(x, b:weight({ 65, 40 }, 1)) end)
@@ -110,10 +111,12 @@ case("ConvTranspose, groups", { { 1, 6, 9, 8 } }, function(b, x)
   return b:node("ConvTranspose", { x, b:weight({ 6, 2, 2, 3 }, 1) },
     { group = 3, output_padding = { 1, 0 }, strides = { 2, 1 } })
 end)
+
 -- --- many to one --------------------------------------------------------------------------------------------------
 
-  or _, op_type in ipairs { "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare",
-  "ReduceLogSumExp" } do
+for _, op_type in ipairs {
+  "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSumExp",
+} do
   case(op_type .. " of planes", { { 2, 5, 30, 31 } }, node(op_type, { axes = { 2, 3 } }))
   case(op_type .. " of channels", { { 2, 70, 6, 7 } }, node(op_type, { axes = { 1 }, keepdims = 0 }))
 end
@@ -145,6 +148,7 @@ case("TopK", { { 3, 300 } }, function(b, x)
   local values, indices = b:node("TopK", { x, b:constant { 7 } }, { axis = 1 }, { "values", "indices" })
   return { values, b:node("Cast", { indices }, { to = 1 }) }
 end)
+
 -- --- neighbourhoods -----------------------------------------------------------------------------------------------
 
 case("MaxPool", { { 1, 8, 21, 20 } },
