@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "device/device.h"
+#include "exec/narrow.h"
 #include "net/server.h"
 #include "script/limits.h"
 
@@ -61,6 +62,8 @@ struct config {
 	struct config_device devices[CONFIG_DEVICES_MAX];
 	/* Budget of packed models in host memory, bytes. */
 	uint64_t store_bytes;
+	/* What models' parameters are in host memory and on the link. */
+	enum narrow_form parameters;
 	/* Size at which a model's image is cut into groups, bytes. */
 	uint64_t group_bytes;
 	/* Policy file in force from the start; NULL: the one of last time, else the built-in fifo. */

@@ -227,6 +227,19 @@ read_log_level(struct source *source, const struct field *field, void *to)
 }
 
 static int
+read_parameters(struct source *source, const struct field *field, void *to)
+{
+	(void)field;
+	int form = lua_type(source->L, -1) == LUA_TSTRING
+			   ? narrow_from_name(lua_tostring(source->L, -1))
+			   : -1;
+	if (form < 0)
+		return refuse(source, "must be \"fp32\", \"fp16\" or \"int8\"");
+	*(enum narrow_form *)to = (enum narrow_form)form;
+	return 0;
+}
+
+static int
 read_device_kind(struct source *source, const struct field *field, void *to)
 {
 	(void)field;
@@ -446,6 +459,7 @@ static const struct field config_fields[] = {
 	{ .name = "limits", .read = read_table, .fields = limit_fields },
 	{ .name = "devices", .read = read_devices },
 	NUMBER("store", read_bytes, config, store_bytes, 0, 0x1p50),
+	VALUE("parameters", read_parameters, config, parameters),
 	NUMBER("group", read_bytes, config, group_bytes, 64, 0x1p40),
 	VALUE("policy", read_string, config, policy),
 	VALUE("policy_config", read_policy_config, config, policy_config),

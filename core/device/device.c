@@ -240,6 +240,30 @@ stream_notify(struct device_stream *stream, stream_done_f *done, void *context)
 	return stream->ops->notify(stream, done, context);
 }
 
+/* A stream_done_f. The stream that comes last tells; it sees what the other wrote. */
+static void
+joined(void *context, const struct error *error)
+{
+	struct stream_join *join = context;
+	if (error != NULL && __atomic_exchange_n(&join->failed, 1, __ATOMIC_RELAXED) == 0)
+		join->error = *error;
+	if (__atomic_sub_fetch(&join->left, 1, __ATOMIC_ACQ_REL) == 0)
+		join->done(join->context, join->failed != 0 ? &join->error : NULL);
+}
+
+void
+stream_notify_both(struct device_stream *first, struct device_stream *second,
+		   struct stream_join *join, stream_done_f *done, void *context)
+{
+	*join = (struct stream_join){ .done = done,
+				      .context = context,
+				      .left = second != NULL ? 2 : 1 };
+	if (stream_notify(first, joined, join) != 0)
+		joined(join, error_last());
+	if (second != NULL && stream_notify(second, joined, join) != 0)
+		joined(join, error_last());
+}
+
 int
 stream_run_now(struct device_stream *stream, const struct device_launch *launch)
 {

@@ -74,6 +74,8 @@ enum stream_kind {
 	STREAM_COPY_OUT,
 	/* Copies from peers, beside those from the host. */
 	STREAM_COPY_PEER,
+	/* Small work that copies wait for. */
+	STREAM_WIDEN,
 };
 
 /*
@@ -207,6 +209,24 @@ stream_label_part(struct device_stream *stream, uint32_t part);
 int
 stream_notify(struct device_stream *stream, stream_done_f *done, void *context)
 	__attribute__((warn_unused_result));
+
+/* Two notifies that are one; the caller keeps it until done was called. */
+struct stream_join {
+	stream_done_f *done;
+	void *context;
+	/* Streams that have yet to pass; whether one of them had an error, and the first. Changed atomically. */
+	uint32_t left;
+	uint32_t failed;
+	struct error error;
+};
+
+/*
+ * Call done once, when all that was put on both streams is done: on a thread of the device, or at once by the caller when a
+ * notify cannot be put. second may be NULL.
+ */
+void
+stream_notify_both(struct device_stream *first, struct device_stream *second,
+		   struct stream_join *join, stream_done_f *done, void *context);
 
 /* Run launch on the calling thread, now; only where properties say runs_inline and nothing is put on the stream. */
 int

@@ -14,6 +14,7 @@ static const char *const thread_names[] = {
 	[STREAM_COPY_IN] = "tide-copy-in",
 	[STREAM_COPY_OUT] = "tide-copy-out",
 	[STREAM_COPY_PEER] = "tide-copy-peer",
+	[STREAM_WIDEN] = "tide-widen",
 };
 
 static const char *const rows[] = {
@@ -21,6 +22,7 @@ static const char *const rows[] = {
 	[STREAM_COPY_IN] = "copy in",
 	[STREAM_COPY_OUT] = "copy out",
 	[STREAM_COPY_PEER] = "copy peer",
+	[STREAM_WIDEN] = "widen",
 };
 
 /* --- the stream's own thread ------------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 #include "exec/backend.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "exec/onednn.h"
 #include "exec/operator.h"
@@ -8,10 +9,23 @@
 /* What a module exports: a struct backend. */
 static const char backend_name[] = "tidepool_module_backend";
 
+/* On the stream's own thread. */
+static int
+widen_now(void *queue, enum narrow_form form, void *to, const void *from, size_t bytes)
+{
+	(void)queue;
+	if (form == NARROW_FP32)
+		memcpy(to, from, bytes);
+	else
+		narrow_widen(form, to, from, bytes / sizeof(float));
+	return 0;
+}
+
 static const struct backend host_backend = {
 	.blocks = true,
 	.prepare = operator_prepare_host,
 	.platform = onednn_platform,
+	.widen = widen_now,
 };
 
 static const struct backend *

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "device/device.h"
+#include "exec/narrow.h"
 #include "exec/tensor.h"
 
 struct operator_call;
@@ -25,6 +26,11 @@ struct backend {
 	/* Put a conversion as exec/cast.h's on a queue. */
 	int (*cast)(void *queue, enum data_type to, void *out, enum data_type from, const void *in,
 		    int64_t elements);
+	/*
+	 * Put on a queue: write the bytes at `to` from the narrow form of them at `from`, both memory of the device, 4-byte
+	 * aligned and apart. NULL: narrow parameters are not for this kind.
+	 */
+	int (*widen)(void *queue, enum narrow_form form, void *to, const void *from, size_t bytes);
 };
 
 /* The backend of that kind of device; NULL with the error set: UNAVAILABLE when its module cannot be loaded. Any thread. */

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "model/narrow_image.h"
 #include "model/pack.h"
 
 enum {
@@ -100,6 +101,12 @@ image_fetch(const struct image *image, uint32_t group, uint32_t end)
 		return 0;
 	return error_set(ERR_DATA_LOSS, "%s: group %u cannot be read: %s", image->path, group,
 			 strerror(errno));
+}
+
+const struct image *
+image_on_host(const struct image *image)
+{
+	return image->narrow != NULL ? &image->narrow->image : image;
 }
 
 uint64_t

@@ -22,8 +22,11 @@ struct image {
 	const struct image_group *groups;
 	/* The file behind it. */
 	const char *path;
+	/* What lies in host memory instead, in fewer bits; NULL: this itself. */
+	const struct narrow_image *narrow;
 };
 
+struct narrow_image;
 struct pack;
 
 /* What an image was made from; all of it must match for a file to be used. */
@@ -64,6 +67,10 @@ image_hollow(uint64_t bytes, uint64_t group_bytes);
  */
 int
 image_fetch(const struct image *image, uint32_t group, uint32_t end);
+
+/* What lies in host memory and crosses the link: the narrow image where there is one. Its groups are the image's. */
+const struct image *
+image_on_host(const struct image *image);
 
 /* Bytes of groups first … end-1. */
 uint64_t

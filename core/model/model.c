@@ -14,6 +14,7 @@
 #include "exec/parallel.h"
 #include "exec/program.h"
 #include "model/compile.h"
+#include "model/narrow_image.h"
 #include "model/onnx.h"
 #include "model/pack.h"
 #include "model/pass.h"
@@ -38,6 +39,7 @@ struct model {
 	bool *any_rank;
 	struct pack pack;
 	struct image *image;
+	struct narrow_image *narrow;
 	struct program_cache programs;
 	/* One compilation at a time. */
 	pthread_mutex_t compiling;
@@ -169,33 +171,83 @@ build_image(struct model *model, const struct image_key *key, const char *path)
 	return model->image != NULL ? 0 : -1;
 }
 
+/* FOLDER/HASH-KIND.SUFFIX in path (PATH_MAX bytes); with no cache folder, *kept is NULL, else it is path. */
 static int
-find_image(struct model *model, const struct model_options *options)
+cache_path(const struct model *model, const struct model_options *options, const char *suffix,
+	   char *path, const char **kept)
 {
-	char path[PATH_MAX];
-	struct image_key key;
+	*kept = options->cache_folder == NULL ? NULL : path;
+	if (options->cache_folder == NULL ||
+	    snprintf(path, PATH_MAX, "%s/%s-%s.%s", options->cache_folder, model->hash,
+		     device_kind_name(options->kind), suffix) < PATH_MAX)
+		return 0;
+	return error_set(ERR_INVALID_ARGUMENT, "%s: path too long", options->cache_folder);
+}
+
+static int
+make_key(const struct model *model, const struct model_options *options, struct image_key *key)
+{
 	const struct backend *backend = backend_of(options->kind);
 	if (backend == NULL)
 		return -1;
-	memset(&key, 0, sizeof(key));
-	snprintf(key.hash, sizeof(key.hash), "%s", model->hash);
-	key.kind = options->kind;
-	key.platform = backend->platform();
-	key.group_bytes =
+	memset(key, 0, sizeof(*key));
+	snprintf(key->hash, sizeof(key->hash), "%s", model->hash);
+	key->kind = options->kind;
+	key->platform = backend->platform();
+	key->group_bytes =
 		options->group_bytes != 0 ? options->group_bytes : MODEL_GROUP_BYTES_DEFAULT;
-	pack_create(&model->pack, model->graph, key.group_bytes);
-	if (options->cache_folder == NULL)
-		return build_image(model, &key, NULL);
-	if (snprintf(path, sizeof(path), "%s/%s-%s.image", options->cache_folder, model->hash,
-		     device_kind_name(options->kind)) >= (int)sizeof(path))
-		return error_set(ERR_INVALID_ARGUMENT, "%s: path too long", options->cache_folder);
-	model->image = image_open(&model->pack, &key, path);
+	return 0;
+}
+
+static int
+find_image(struct model *model, const struct model_options *options, const struct image_key *key)
+{
+	char path[PATH_MAX];
+	const char *kept;
+	pack_create(&model->pack, model->graph, key->group_bytes);
+	if (cache_path(model, options, "image", path, &kept) != 0)
+		return -1;
+	model->image = kept == NULL ? NULL : image_open(&model->pack, key, kept);
 	if (model->image != NULL)
 		return 0;
-	if (error_last()->code != ERR_NOT_FOUND)
+	if (kept != NULL && error_last()->code != ERR_NOT_FOUND)
 		log_write(LOG_WARN, "packing again: %s", error_last()->message);
 	error_clear();
-	return build_image(model, &key, path);
+	return build_image(model, key, kept);
+}
+
+/* What lies in host memory, when that is to be narrower than the image. */
+static int
+find_narrow(struct model *model, const struct model_options *options, const struct image_key *key)
+{
+	char path[PATH_MAX];
+	const char *kept;
+	if (options->parameters == NARROW_FP32)
+		return 0;
+	if (cache_path(model, options, narrow_name(options->parameters), path, &kept) != 0)
+		return -1;
+	model->narrow =
+		narrow_image_open(model->image, &model->pack, options->parameters, key, kept);
+	if (model->narrow == NULL)
+		return -1;
+	model->image->narrow = model->narrow;
+	log_info("%s: parameters as %s: %.1f of %.1f MiB; moved by %.2e, those of one by %.2e "
+		 "(root mean square, relative)",
+		 model->hash, narrow_name(options->parameters),
+		 (double)model->narrow->image.bytes / (1 << 20),
+		 (double)model->image->bytes / (1 << 20), model->narrow->error,
+		 model->narrow->worst_error);
+	return 0;
+}
+
+/* Import the file, and find or make its images. */
+static int
+open_model(struct model *model, const char *path, const struct model_options *options)
+{
+	struct image_key key;
+	if (import(model, path) != 0 || make_key(model, options, &key) != 0)
+		return -1;
+	return find_image(model, options, &key) != 0 ? -1 : find_narrow(model, options, &key);
 }
 
 /* --- the model ---------------------------------------------------------------------------------------------------- */
@@ -205,6 +257,7 @@ model_delete(struct model *model)
 {
 	program_cache_destroy(&model->programs);
 	image_delete(model->image);
+	narrow_image_delete(model->narrow);
 	pack_destroy(&model->pack);
 	onnx_files_destroy(&model->files);
 	arena_destroy(&model->arena);
@@ -236,7 +289,7 @@ model_open(const char *path, const struct model_options *options)
 		return NULL;
 	model->options.kind = options->kind;
 	model->options.threads = options->threads != 0 ? options->threads : 1;
-	int result = import(model, path) != 0 ? -1 : find_image(model, options);
+	int result = open_model(model, path, options);
 	parallel_rest();
 	if (result != 0) {
 		error_wrap("%s", path);
@@ -300,6 +353,12 @@ const struct image *
 model_image(const struct model *model)
 {
 	return model->image;
+}
+
+const struct narrow_image *
+model_narrow(const struct model *model)
+{
+	return model->narrow;
 }
 
 struct program *

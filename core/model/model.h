@@ -5,6 +5,7 @@
 #pragma once
 
 #include "device/device.h"
+#include "exec/narrow.h"
 #include "exec/tensor.h"
 #include "model/image.h"
 
@@ -23,6 +24,8 @@ struct model_options {
 	unsigned threads;
 	/* Size of a group, about; a parameter larger than this is a group of its own. 0: the default. */
 	size_t group_bytes;
+	/* What parameters are in host memory and on the link. */
+	enum narrow_form parameters;
 	/* Directory for packed images, by content hash; NULL: pack into anonymous memory. */
 	const char *cache_folder;
 };
@@ -80,6 +83,10 @@ const struct model_info *
 model_info(const struct model *model);
 const struct image *
 model_image(const struct model *model);
+
+/* How its parameters lie in host memory; NULL: as on the device. */
+const struct narrow_image *
+model_narrow(const struct model *model);
 
 /* The program for these input types (a reference of the caller's), or NULL without an error: not compiled yet. */
 struct program *

@@ -19,7 +19,7 @@ resident_ns(const struct program *program)
 static double
 arrival_ns(const struct image *image, uint32_t first, uint32_t groups, double rate)
 {
-	return (double)image_bytes_of(image, first, groups) / rate * 1e9;
+	return (double)image_bytes_of(image_on_host(image), first, groups) / rate * 1e9;
 }
 
 /* ns of a run with groups 0 … there-1 there and the others on their way. */

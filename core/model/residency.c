@@ -4,6 +4,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "model/staging.h"
+
 /* What is known of one group on the device. */
 struct group {
 	struct extent *extent;
@@ -41,6 +43,8 @@ struct residency_load {
 	struct residency *residency;
 	uint32_t first;
 	uint32_t end;
+	/* Of a narrow image; NULL otherwise. */
+	struct staging *staging;
 	/* A group each, of a load from disk; NULL otherwise. */
 	struct fetch *fetches;
 	/* Why not all of it could be put; what fail_rest shows to the stream. */
@@ -337,14 +341,16 @@ hold_up_to(struct residency *residency, uint32_t groups)
 }
 
 static struct residency_load *
-load_new(struct residency *residency, uint32_t first, uint32_t end)
+load_new(struct residency *residency, uint32_t first, uint32_t end, struct staging *staging)
 {
 	struct residency_load *load = malloc(sizeof(*load));
 	if (load == NULL) {
 		error_set(ERR_RESOURCE_EXHAUSTED, "no memory for a load");
 		return NULL;
 	}
-	*load = (struct residency_load){ .residency = residency, .first = first, .end = end };
+	*load = (struct residency_load){
+		.residency = residency, .first = first, .end = end, .staging = staging
+	};
 	for (uint32_t i = first; i < end; i++)
 		residency->groups[i].load = load;
 	residency_pin(residency, end);
@@ -366,12 +372,25 @@ residency_begin_load(struct residency *residency, uint32_t groups, uint64_t *nee
 		error_set(ERR_UNAVAILABLE, "a load failed and what waits for it has not ended yet");
 		return NULL;
 	}
-	*needed_bytes = missing_up_to(residency, groups);
+	const struct narrow_image *narrow = residency->image->narrow;
+	struct staging *staging = NULL;
+	*needed_bytes = missing_up_to(residency, groups) +
+			(narrow != NULL ? staging_bytes(narrow, first, groups) : 0);
 	if (hold_up_to(residency, groups) != 0)
 		return NULL;
-	struct residency_load *load = load_new(residency, first, groups);
-	if (load == NULL)
+	if (narrow != NULL) {
+		staging = staging_new(residency->pool, residency->device, narrow, first, groups,
+				      residency->owner);
+		if (staging == NULL) {
+			drop_down_to(residency, first);
+			return NULL;
+		}
+	}
+	struct residency_load *load = load_new(residency, first, groups, staging);
+	if (load == NULL) {
+		staging_delete(staging);
 		drop_down_to(residency, first);
+	}
 	return load;
 }
 
@@ -406,11 +425,14 @@ run_fetch(const struct device_launch *launch, void *native)
 {
 	(void)native;
 	const struct fetch *fetch = launch->work;
-	return image_fetch(fetch->load->residency->image, fetch->group, fetch->load->end);
+	return image_fetch(image_on_host(fetch->load->residency->image), fetch->group,
+			   fetch->load->end);
 }
 
+/* *stream is then the one that has the group. */
 static int
-copy_from_host(struct residency_load *load, uint32_t group, const struct residency_source *source)
+copy_from_host(struct residency_load *load, uint32_t group, const struct residency_source *source,
+	       struct device_stream **stream)
 {
 	const struct image *image = load->residency->image;
 	const struct image_group *part = &image->groups[group];
@@ -420,6 +442,11 @@ copy_from_host(struct residency_load *load, uint32_t group, const struct residen
 		struct device_launch launch = { .run = run_fetch, .work = fetch };
 		if (stream_launch(source->host, &launch) != 0)
 			return -1;
+	}
+	if (load->staging != NULL) {
+		*stream = source->widen;
+		return staging_put(load->staging, group, load->residency->addresses[group],
+				   source->host, source->widen);
 	}
 	return stream_copy_in(source->host, load->residency->addresses[group],
 			      image->data + part->offset, part->bytes);
@@ -468,7 +495,7 @@ put_group(struct residency_load *load, uint32_t group, const struct residency_so
 	stream_label(*stream, source->label);
 	stream_label_part(*stream, group);
 	int result = from_peer ? copy_from_peer(load, group, *stream, source->peer)
-			       : copy_from_host(load, group, source);
+			       : copy_from_host(load, group, source, stream);
 	if (result != 0 || stream_record(*stream, load->residency->groups[group].event) != 0)
 		return error_wrap("group %u", group);
 	return 0;
@@ -486,14 +513,14 @@ residency_issue_load(struct residency_load *load, const struct residency_source 
 		fail_rest(load, source->host, load->first);
 		return -1;
 	}
-	for (uint32_t i = load->first; i < load->end; i++) {
+	int result = 0;
+	for (uint32_t i = load->first; i < load->end && result == 0; i++) {
 		struct device_stream *stream;
-		if (put_group(load, i, source, &shares, &stream) != 0) {
+		result = put_group(load, i, source, &shares, &stream);
+		if (result != 0)
 			fail_rest(load, stream, i);
-			return -1;
-		}
 	}
-	return 0;
+	return result;
 }
 
 /* Groups from first on are not good any more. Their events stay with those who wait for them. */
@@ -515,6 +542,7 @@ residency_finish_load(struct residency_load *load, const struct error *error)
 		condemn(residency, load->first);
 	residency->loads--;
 	residency_unpin(residency, load->end);
+	staging_delete(load->staging);
 	free(load->fetches);
 	free(load);
 }

@@ -97,6 +97,8 @@ struct residency_source {
 	 * early as it can; a rate of 0 is not known, and the peer then gives all it has. */
 	double host_rate;
 	double peer_rate;
+	/* A stream of its own for widening what lies narrow in host memory; needed for such images. */
+	struct device_stream *widen;
 	/* What traces call the copies (trace_name). */
 	uint32_t label;
 };

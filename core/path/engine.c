@@ -99,8 +99,12 @@ open_device(struct engine *engine, uint32_t id)
 	device->copy_in = stream_new(device->device, STREAM_COPY_IN);
 	if (properties->peer_rate > 0)
 		device->copy_peer = stream_new(device->device, STREAM_COPY_PEER);
+	bool widens = engine->config->parameters != NARROW_FP32;
+	if (widens)
+		device->widen = stream_new(device->device, STREAM_WIDEN);
 	if (device->compute == NULL || device->copy_in == NULL ||
-	    (properties->peer_rate > 0 && device->copy_peer == NULL) || submit_start(device) != 0)
+	    (properties->peer_rate > 0 && device->copy_peer == NULL) ||
+	    (widens && device->widen == NULL) || submit_start(device) != 0)
 		return error_wrap("devices[%u]", id + 1);
 	device->is_running = true;
 	tracing_device(device);
@@ -123,6 +127,8 @@ close_device(struct engine_device *device)
 		stream_delete(device->copy_in);
 	if (device->copy_peer != NULL)
 		stream_delete(device->copy_peer);
+	if (device->widen != NULL)
+		stream_delete(device->widen);
 	if (device->scratch != NULL)
 		pool_free(device->pool, device->scratch);
 	if (device->pool != NULL)
@@ -152,10 +158,10 @@ engine_open_devices(struct engine *engine)
 			return -1;
 	}
 	const struct device_properties *first = device_properties(engine->devices[0].device);
-	engine->model_options =
-		(struct model_options){ .kind = first->kind,
-					.threads = first->threads,
-					.group_bytes = engine->config->group_bytes };
+	engine->model_options = (struct model_options){ .kind = first->kind,
+							.threads = first->threads,
+							.group_bytes = engine->config->group_bytes,
+							.parameters = engine->config->parameters };
 	snprintf(engine->cache_folder, sizeof(engine->cache_folder), "%s/cache",
 		 engine->config->state);
 	engine->model_options.cache_folder = engine->cache_folder;

@@ -63,6 +63,8 @@ struct engine_device {
 	/* Submit thread only. */
 	struct device_stream *compute;
 	struct device_stream *copy_in;
+	/* Widens what lies narrow in host memory; NULL where nothing does. */
+	struct device_stream *widen;
 	/* NULL where no peers are connected. */
 	struct device_stream *copy_peer;
 	/* The submit thread and its work: jobs. */

@@ -118,6 +118,7 @@ put_loads(struct job *job)
 			continue;
 		const struct residency_source source = {
 			.host = job->device->copy_in,
+			.widen = job->device->widen,
 			.from_disk = job->from_disk[m],
 			.peer = job->peer == NULL ? NULL
 						  : job->models[m]->residency[job->peer->view.id],
@@ -201,8 +202,9 @@ execute_on_submit_thread(struct job *job)
 	/* What was put runs to its end in any case; the job is over when both streams have passed it. */
 	if (failed != NULL)
 		job->outcome = error;
-	if (job->brings && stream_notify(device->copy_in, submit_copy_done, job) != 0)
-		submit_copy_done(job, error_last());
+	if (job->brings)
+		stream_notify_both(device->copy_in, device->widen, &job->load_join,
+				   submit_copy_done, job);
 	if (job->takes_from_peer &&
 	    stream_notify(device->copy_peer, submit_peer_copy_done, job) != 0)
 		submit_peer_copy_done(job, error_last());
@@ -282,7 +284,7 @@ measure(struct job *job, uint64_t now)
 static uint64_t
 brought_bytes(const struct job *job, uint32_t m)
 {
-	const struct image *image = model_image(job->models[m]->model);
+	const struct image *image = image_on_host(model_image(job->models[m]->model));
 	return image_bytes_of(image, image->group_count - job->brought[m], image->group_count);
 }
 

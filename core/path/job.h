@@ -139,6 +139,7 @@ struct job {
 	/* Completions outstanding: one for the compute stream, one for each copy stream when it loads; and the latter alone. */
 	uint32_t outstanding;
 	uint32_t copies;
+	struct stream_join load_join;
 	/* What the submit thread needs until the job is done. */
 	struct arena arena;
 	/* The first error of its streams; code ERR_OK when there was none. Last: only their codes are cleared. */

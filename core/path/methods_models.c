@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "model/narrow_image.h"
 #include "path/deploy_record.h"
 #include "path/engine.h"
 #include "path/methods.h"
@@ -145,11 +146,28 @@ write_residency(struct writer *writer, const struct engine_model *model)
 	}
 }
 
+/* How the parameters lie in host memory, and what that cost in accuracy. */
+static void
+write_parameters(struct writer *writer, const struct model *model)
+{
+	const struct narrow_image *narrow = model_narrow(model);
+	writer_string(writer, "parameters");
+	writer_map(writer, 4);
+	writer_string(writer, "form");
+	writer_string(writer, narrow_name(narrow == NULL ? NARROW_FP32 : narrow->form));
+	writer_string(writer, "host_bytes");
+	writer_uint(writer, image_on_host(model_image(model))->bytes);
+	writer_string(writer, "error");
+	writer_double(writer, narrow == NULL ? 0 : narrow->error);
+	writer_string(writer, "worst_error");
+	writer_double(writer, narrow == NULL ? 0 : narrow->worst_error);
+}
+
 static void
 write_model(struct writer *writer, const struct engine_model *model)
 {
 	const struct model_info *info = model_info(model->model);
-	writer_map(writer, 13);
+	writer_map(writer, 14);
 	writer_string(writer, "name");
 	writer_string(writer, model->name);
 	writer_string(writer, "hash");
@@ -160,6 +178,7 @@ write_model(struct writer *writer, const struct engine_model *model)
 	writer_uint(writer, (uint64_t)model->view.bytes);
 	writer_string(writer, "groups");
 	writer_uint(writer, model->view.group_count);
+	write_parameters(writer, model->model);
 	writer_string(writer, "prefix_groups");
 	writer_uint(writer, model->view.prefix_groups);
 	writer_string(writer, "prefix_bytes");

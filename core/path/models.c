@@ -133,7 +133,7 @@ models_add(struct engine *engine, const struct model_opened *opened, const char 
 	entry->engine = engine;
 	entry->model = model;
 	entry->references = 1;
-	store_add(&engine->store, &entry->store, model_image(model));
+	store_add(&engine->store, &entry->store, image_on_host(model_image(model)));
 	entry->view.bytes = (double)model_image(model)->bytes;
 	entry->view.group_count = model_image(model)->group_count;
 	entry->view.prefix_groups = entry->view.group_count;

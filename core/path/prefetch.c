@@ -49,7 +49,7 @@ static void
 copied(void *context, const struct error *error)
 {
 	struct prefetch *prefetch = context;
-	if (error != NULL)
+	if (error != NULL && prefetch->outcome.code == ERR_OK)
 		prefetch->outcome = *error;
 	prefetch->errand.run = finish;
 	submit_post_back(prefetch->device->engine, &prefetch->errand);
@@ -63,13 +63,13 @@ issue(void *owner)
 	struct device_stream *copy_in = prefetch->device->copy_in;
 	struct error error = { .code = ERR_OK };
 	const struct residency_source source = { .host = copy_in,
+						 .widen = prefetch->device->widen,
 						 .from_disk = prefetch->from_disk,
 						 .label = prefetch->label };
 	if (residency_issue_load(prefetch->load, &source) != 0)
 		error = *error_last();
 	prefetch->outcome = error;
-	if (stream_notify(copy_in, copied, prefetch) != 0)
-		copied(prefetch, error_last());
+	stream_notify_both(copy_in, prefetch->device->widen, &prefetch->join, copied, prefetch);
 }
 
 /* As much of the rest of the model as there is, or can be made, room for; NULL: none of it. */
@@ -108,7 +108,8 @@ begin(struct engine_device *device, struct engine_model *model)
 		bool alone = device->loads == 0;
 		prefetch->model = models_ref(model);
 		prefetch->load = load;
-		prefetch->bytes = image_bytes_of(image, had, residency_groups(residency));
+		prefetch->bytes =
+			image_bytes_of(image_on_host(image), had, residency_groups(residency));
 		prefetch->issued_at = clock_now();
 		prefetch->began_at = alone ? prefetch->issued_at : 0;
 		prefetch->errand.run = issue;

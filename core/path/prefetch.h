@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "device/device.h"
 #include "path/submit.h"
 
 struct engine;
@@ -23,6 +24,7 @@ struct prefetch {
 	/* What is being brought, counted; NULL: nothing is under way. */
 	struct engine_model *model;
 	struct residency_load *load;
+	struct stream_join join;
 	uint64_t bytes;
 	bool from_disk;
 	/* The model's name in traces. */

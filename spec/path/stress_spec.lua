@@ -1,13 +1,14 @@
 -- A node with four small devices that fail, forty models that do not fit, sixty-four clients, and evictions, reloads,
 -- changes of policy and faults all the while: every request is answered once, and every output is right to the bit.
--- TIDEPOOL_STRESS_REQUESTS says how many requests (200,000 in full).
+-- Parameters are as on the device, and narrow in host memory. TIDEPOOL_STRESS_REQUESTS says how many requests (200,000 in
+-- full).
 local client = require "tidepool.client"
 local nets = require "spec.support.nets"
 local node = require "spec.support.node"
 local random = require "spec.support.random"
 local is_sanitized = require "spec.support.sanitizer"
 
-local REQUESTS = tonumber(os.getenv "TIDEPOOL_STRESS_REQUESTS") or is_sanitized and 1500 or 6000
+local REQUESTS = tonumber(os.getenv "TIDEPOOL_STRESS_REQUESTS") or is_sanitized and 800 or 3000
 local CLIENTS, DEVICES, MODELS, INPUTS = 64, 4, 40, 4
 local DEVICE_MEMORY = "32M"
 local POLICIES = { "fifo", "edf", "torpor", "tide" }
@@ -43,21 +44,21 @@ local function input_of(model, input)
   return client.tensor("FP32", { 1, width }, nets.row(model * 10 + input, width))
 end
 
-local function start(devices, memory)
+local function start(parameters, devices, memory)
   local list = {}
   for index = 1, devices do
     list[index] = { kind = "host", memory = memory, threads = 1, faults = true, switch = 0, peer_rate = "8G",
       link_rate = "8G" }
   end
-  local running = node.start { devices = list, group = "256K", log = "warn" }
+  local running = node.start { devices = list, group = "256K", parameters = parameters, log = "warn" }
   local c = running:connect()
   for model = 1, MODELS do assert(c:call("function.deploy", deploy_request(model))) end
   return running, c
 end
 
 -- [model][input] → bytes, from a node on which nothing ever moves or fails.
-local function expected_outputs(inputs)
-  local running, c = start(1, "512M")
+local function expected_outputs(parameters, inputs)
+  local running, c = start(parameters, 1, "512M")
   local outputs = {}
   for model = 1, MODELS do
     outputs[model] = {}
@@ -125,14 +126,14 @@ local function is_allowed(code, message)
 end
 
 describe("a node under stress", function()
-  it(("answers %d requests right, whatever is done to it"):format(REQUESTS), function()
+  local function answers_right(parameters)
     local inputs = {}
     for model = 1, MODELS do
       inputs[model] = {}
       for input = 1, INPUTS do inputs[model][input] = input_of(model, input) end
     end
-    local expected = expected_outputs(inputs)
-    local running, admin = start(DEVICES, DEVICE_MEMORY)
+    local expected = expected_outputs(parameters, inputs)
+    local running, admin = start(parameters, DEVICES, DEVICE_MEMORY)
     local pick = random(11)
     local trouble = new_trouble(admin, pick)
     local clients, asked = {}, {}
@@ -193,5 +194,11 @@ describe("a node under stress", function()
     assert.equal(2, states.lost)
     for index = 1, CLIENTS do clients[index]:close() end
     assert.equal(0, running:stop())
-  end)
+  end
+
+  for _, parameters in ipairs { "fp32", "fp16" } do
+    it(("answers %d requests right, whatever is done to it, with %s parameters"):format(REQUESTS, parameters), function()
+      answers_right(parameters)
+    end)
+  end
 end)

@@ -56,14 +56,20 @@ local function temporary_folder()
   local folder = os.tmpname()
   os.remove(folder)
   assert(os.execute("mkdir -m 700 " .. folder) == 0)
-  -- Removed when the Lua state ends, with what still runs in it.
+  -- Removed when the Lua state ends.
   local guard = newproxy(true)
-  local held = { folder = folder }
+  getmetatable(guard).__gc = function() os.execute("rm -rf " .. folder) end
+  return folder, guard
+end
+
+-- Ends what still runs when the node is collected. Finalizers run in reverse order of creation: made behind the pipe of
+-- io.popen, which waits for the process when it is closed, this goes first.
+local function end_with(held)
+  local guard = newproxy(true)
   getmetatable(guard).__gc = function()
     if held.pid then ffi.C.kill(held.pid, SIGKILL) end
-    os.execute("rm -rf " .. folder)
   end
-  return folder, guard, held
+  return guard
 end
 
 -- The next line of the process' standard output that matches; nil at its end or the deadline.
@@ -93,6 +99,7 @@ local function run(self)
   local command = "{ %s serve --config %s 2>>%s & pid=$!; echo pid=$pid; wait $pid; echo status=$?; } 2>/dev/null"
   self.process = io.popen(command:format(
     quoted(program()), self.folder .. "/node.lua", self.folder .. "/log"))
+  self.ending = end_with(self.held)
   self.fd = ffi.C.fileno(self.process)
   local pid = self:read_line("^pid=", deadline)
   self.pid = pid and tonumber(pid:match "%d+")
@@ -121,8 +128,8 @@ end
 
 -- Start a node. config: keys of the configuration file; listen and state are set here unless given.
 function M.start(config)
-  local folder, guard, held = temporary_folder()
-  local self = setmetatable({ folder = folder, address = folder .. "/node.sock", guard = guard, held = held }, Node)
+  local folder, guard = temporary_folder()
+  local self = setmetatable({ folder = folder, address = folder .. "/node.sock", guard = guard, held = {} }, Node)
   local whole = { listen = { "127.0.0.1:0", self.address }, state = folder .. "/state" }
   for key, value in pairs(config or {}) do whole[key] = value end
   if kind ~= "host" then whole.devices = devices_of(whole) end

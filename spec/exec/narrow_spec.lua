@@ -1,5 +1,5 @@
 local ffi = require "ffi"
-local C = require "spec.support.c"("model/narrow.h", "base/clock.h")
+local C = require "spec.support.c"("exec/narrow.h", "base/clock.h")
 local random = require "spec.support.random"
 
 local FORMS = { fp16 = 2 ^ -11, int8 = 1 / 254 }
@@ -32,14 +32,14 @@ describe("narrow", function()
     for name in pairs(FORMS) do
       assert.equal(name, ffi.string(C.narrow_name(C.narrow_from_name(name))))
     end
-    assert.equal(C.NARROW_NONE, C.narrow_from_name "none")
+    assert.equal(C.NARROW_FP32, C.narrow_from_name "fp32")
     assert.equal(-1, C.narrow_from_name "fp8")
   end)
 
   it("takes a half and about a quarter of the bytes", function()
     assert.equal(2000, tonumber(C.narrow_bytes(C.NARROW_FP16, 1000)))
     assert.equal(1000 + 16 * 4, tonumber(C.narrow_bytes(C.NARROW_INT8, 1000)))
-    assert.equal(4000, tonumber(C.narrow_bytes(C.NARROW_NONE, 1000)))
+    assert.equal(4000, tonumber(C.narrow_bytes(C.NARROW_FP32, 1000)))
     assert.equal(0, tonumber(C.narrow_bytes(C.NARROW_INT8, 0)))
   end)
 

@@ -1,4 +1,4 @@
-#include "model/narrow.h"
+#include "exec/narrow.h"
 
 #include <math.h>
 #include <string.h>
@@ -10,7 +10,7 @@ enum { INT8_LARGEST = 127 };
 
 static const float fp16_largest = 65504;
 
-static const char *const names[] = { "none", "fp16", "int8" };
+static const char *const names[] = { "fp32", "fp16", "int8" };
 
 enum { FORMS = sizeof(names) / sizeof(names[0]) };
 

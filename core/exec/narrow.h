@@ -10,7 +10,7 @@
 
 enum narrow_form {
 	/* As they are. */
-	NARROW_NONE,
+	NARROW_FP32,
 	/* IEEE binary16, rounded to nearest, ties to even. Values beyond its range become its largest. */
 	NARROW_FP16,
 	/* A float of scale for each block, all of them first, then a signed byte a value: value = scale * byte. */
@@ -29,7 +29,7 @@ struct narrow_error {
 	double moved;
 };
 
-/* "none", "fp16", "int8"; and back, -1 when there is no such form. */
+/* "fp32", "fp16", "int8"; and back, -1 when there is no such form. */
 const char *
 narrow_name(enum narrow_form form);
 int
@@ -39,7 +39,7 @@ narrow_from_name(const char *name);
 size_t
 narrow_bytes(enum narrow_form form, size_t count);
 
-/* Write count floats in that form (not NONE); adds to *error what they moved. `to`: narrow_bytes, 4-byte aligned. */
+/* Write count floats in that form (not FP32); adds to *error what they moved. `to`: narrow_bytes, 4-byte aligned. */
 void
 narrow_pack(enum narrow_form form, void *to, const float *from, size_t count,
 	    struct narrow_error *error);
