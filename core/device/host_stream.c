@@ -10,18 +10,14 @@
 #include "device/host_wait.h"
 
 static const char *const thread_names[] = {
-	[STREAM_COMPUTE] = "tide-compute",
-	[STREAM_COPY_IN] = "tide-copy-in",
-	[STREAM_COPY_OUT] = "tide-copy-out",
-	[STREAM_COPY_PEER] = "tide-copy-peer",
+	[STREAM_COMPUTE] = "tide-compute",   [STREAM_COPY_IN] = "tide-copy-in",
+	[STREAM_COPY_OUT] = "tide-copy-out", [STREAM_COPY_PEER] = "tide-copy-peer",
 	[STREAM_WIDEN] = "tide-widen",
 };
 
 static const char *const rows[] = {
-	[STREAM_COMPUTE] = "compute",
-	[STREAM_COPY_IN] = "copy in",
-	[STREAM_COPY_OUT] = "copy out",
-	[STREAM_COPY_PEER] = "copy peer",
+	[STREAM_COMPUTE] = "compute",   [STREAM_COPY_IN] = "copy in",
+	[STREAM_COPY_OUT] = "copy out", [STREAM_COPY_PEER] = "copy peer",
 	[STREAM_WIDEN] = "widen",
 };
 

@@ -1,7 +1,7 @@
 -- A node with four small devices that fail, forty models that do not fit, sixty-four clients, and evictions, reloads,
 -- changes of policy and faults all the while: every request is answered once, and every output is right to the bit.
--- Parameters are as on the device, and narrow in host memory. TIDEPOOL_STRESS_REQUESTS says how many requests (200,000 in
--- full).
+-- Once with parameters as on the device and once with narrow ones. TIDEPOOL_STRESS_REQUESTS says how many requests
+-- (200,000 in full).
 local client = require "tidepool.client"
 local nets = require "spec.support.nets"
 local node = require "spec.support.node"
@@ -197,7 +197,7 @@ describe("a node under stress", function()
   end
 
   for _, parameters in ipairs { "fp32", "fp16" } do
-    it(("answers %d requests right, whatever is done to it, with %s parameters"):format(REQUESTS, parameters), function()
+    it(("answers %d requests right, whatever is done to it: %s"):format(REQUESTS, parameters), function()
       answers_right(parameters)
     end)
   end
