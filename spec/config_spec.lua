@@ -124,9 +124,9 @@ describe("config", function()
     end
     message("return 3", "must return a table, returns a number")
     message("return { ports = 3 }", "ports: unknown key; known: listen, state, token, log, limits, devices, store, "
-      .. "group, policy, policy_config, watch, functions, generations, worker")
+      .. "parameters, group, policy, policy_config, watch, functions, generations, worker")
     message("return { 'x' }", "[1]: unknown key; known: listen, state, token, log, limits, devices, store, "
-      .. "group, policy, policy_config, watch, functions, generations, worker")
+      .. "parameters, group, policy, policy_config, watch, functions, generations, worker")
     message("return { limits = { frames = 1 } }",
       "limits.frames: unknown key; known: frame, depth, connections, in_flight, unsent, idle_ms")
     message("return { devices = { { kind = 'host' }, { memory = '5X' } } }",

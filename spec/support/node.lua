@@ -64,12 +64,13 @@ end
 
 -- Ends what still runs when the node is collected. Finalizers run in reverse order of creation: made behind the pipe of
 -- io.popen, which waits for the process when it is closed, this goes first.
-local function end_with(held)
+local function new_ending()
   local guard = newproxy(true)
+  local ending = { guard = guard }
   getmetatable(guard).__gc = function()
-    if held.pid then ffi.C.kill(held.pid, SIGKILL) end
+    if ending.pid then ffi.C.kill(ending.pid, SIGKILL) end
   end
-  return guard
+  return ending
 end
 
 -- The next line of the process' standard output that matches; nil at its end or the deadline.
@@ -99,11 +100,11 @@ local function run(self)
   local command = "{ %s serve --config %s 2>>%s & pid=$!; echo pid=$pid; wait $pid; echo status=$?; } 2>/dev/null"
   self.process = io.popen(command:format(
     quoted(program()), self.folder .. "/node.lua", self.folder .. "/log"))
-  self.ending = end_with(self.held)
+  self.ending = new_ending()
   self.fd = ffi.C.fileno(self.process)
   local pid = self:read_line("^pid=", deadline)
   self.pid = pid and tonumber(pid:match "%d+")
-  self.held.pid = self.pid
+  self.ending.pid = self.pid
   local ready = self:read_line("^tidepool ready ", deadline)
   if not ready then
     self:kill()
@@ -129,7 +130,7 @@ end
 -- Start a node. config: keys of the configuration file; listen and state are set here unless given.
 function M.start(config)
   local folder, guard = temporary_folder()
-  local self = setmetatable({ folder = folder, address = folder .. "/node.sock", guard = guard, held = {} }, Node)
+  local self = setmetatable({ folder = folder, address = folder .. "/node.sock", guard = guard }, Node)
   local whole = { listen = { "127.0.0.1:0", self.address }, state = folder .. "/state" }
   for key, value in pairs(config or {}) do whole[key] = value end
   if kind ~= "host" then whole.devices = devices_of(whole) end
@@ -148,7 +149,7 @@ function Node:wait(seconds)
   local line = self:read_line("^status=", socket.now() + (seconds or PATIENCE))
   if not line then return nil end
   self.process:close()
-  self.process, self.pid, self.held.pid = nil, nil, nil
+  self.process, self.pid, self.ending.pid = nil, nil, nil
   self.status = tonumber(line:match "%d+")
   return self.status
 end
