@@ -301,6 +301,9 @@ infer_roi_align(struct operator_call *call)
 	const struct tensor_type *indices = &call->inputs[2];
 	int64_t height = node_int(call->node, "output_height", 1);
 	int64_t width = node_int(call->node, "output_width", 1);
+	if (x->data_type == DATA_TYPE_FLOAT16 || x->data_type == DATA_TYPE_BFLOAT16)
+		return operator_unimplemented(call, "element type %s is not supported",
+					      data_type_name(x->data_type));
 	if (x->rank != 4 || x->data_type != DATA_TYPE_FLOAT || rois->rank != 2 ||
 	    rois->dims[1] != 4 || rois->data_type != DATA_TYPE_FLOAT)
 		return operator_error(call, "the input must be FP32[n,c,h,w], the regions "

@@ -177,7 +177,10 @@ read_shape(const struct operator_call *call, struct recurrent *shape, bool *batc
 	const char *direction = node_string(call->node, "direction", "forward");
 	*batch_first = node_int(call->node, "layout", 0) != 0;
 	*shape = (struct recurrent){ .kind = kind_of(call) };
-	if (x->rank != 3 || x->data_type != DATA_TYPE_FLOAT || call->inputs[INPUT_R].rank != 3)
+	if (x->data_type != DATA_TYPE_FLOAT)
+		return operator_unimplemented(call, "element type %s is not supported",
+					      data_type_name(x->data_type));
+	if (x->rank != 3 || call->inputs[INPUT_R].rank != 3)
 		return operator_error(call, "X must be FP32[length,batch,features]");
 	shape->gates = shape->kind == RECURRENT_LSTM ? 4 : shape->kind == RECURRENT_GRU ? 3 : 1;
 	shape->directions = strcmp(direction, "bidirectional") == 0 ? 2 : 1;

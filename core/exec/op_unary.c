@@ -206,6 +206,21 @@ run_clip(const void *state, const struct operands *operands)
 	return 0;
 }
 
+/* 16-bit floats are not among them: they are widened (exec/widen.h). */
+static bool
+clips(enum data_type data_type)
+{
+	switch (data_type) {
+#define X(N, type, lowest, highest) case DATA_TYPE_##N:
+		CLIP_INTEGERS(X)
+		X(DOUBLE, double, 0, 0)
+#undef X
+		return true;
+	default:
+		return false;
+	}
+}
+
 static int
 infer_clip(struct operator_call *call)
 {
@@ -225,8 +240,13 @@ prepare_clip(struct operator_call *call)
 {
 	double low = operator_scalar(call, 1, node_float(call->node, "min", -INFINITY));
 	double high = operator_scalar(call, 2, node_float(call->node, "max", INFINITY));
+	/* The upper bound wins. */
+	low = low > high ? high : low;
 	if (call->inputs[0].data_type == DATA_TYPE_FLOAT)
 		return use_unary(call, ROW_CLIP, (float)low, (float)high);
+	if (!clips(call->inputs[0].data_type))
+		return operator_unimplemented(call, "element type %s is not supported",
+					      data_type_name(call->inputs[0].data_type));
 	struct clip *clip = operator_state(call, sizeof(*clip));
 	if (clip == NULL)
 		return -1;

@@ -185,7 +185,7 @@ operator_prepare_host(struct operator_call *call)
 {
 	/* oneDNN chooses for the number of threads that holds now, as run_segment sets it. */
 	omp_set_num_threads((int)call->threads);
-	if (operator_try(call, call->op->prepare) == 0)
+	if (!widen_is_needed(call) && operator_try(call, call->op->prepare) == 0)
 		return 0;
 	return operator_try(call, widen_prepare);
 }

@@ -279,6 +279,18 @@ widen_prepare_as(struct operator_call *call, const struct op *op, widen_f *widen
 	return 0;
 }
 
+bool
+widen_is_needed(const struct operator_call *call)
+{
+	struct tensor_type outputs[OPERATOR_MAX_OUTPUTS];
+	struct operator_call again = *call;
+	if (call->op->infer == NULL || half_of(call) == DATA_TYPE_NONE ||
+	    call->output_count > OPERATOR_MAX_OUTPUTS)
+		return false;
+	again.outputs = outputs;
+	return call->op->infer(&again) != 0 && error_last()->code == ERR_UNIMPLEMENTED;
+}
+
 int
 widen_prepare(struct operator_call *call)
 {

@@ -10,6 +10,10 @@
 int
 widen_infer(struct operator_call *call);
 
+/* Do the operator's own rules refuse the 16-bit floats that call has, so that prepare need not? Sets the error if so. */
+bool
+widen_is_needed(const struct operator_call *call);
+
 /* As widen_infer for prepare; call->kernel is zeroed. */
 int
 widen_prepare(struct operator_call *call);

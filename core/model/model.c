@@ -120,9 +120,9 @@ import(struct model *model, const char *path)
 
 /* --- image -------------------------------------------------------------------------------------------------------- */
 
-/* The inputs with open dimensions filled in: the first is a batch of 1, others are `dim`. False when none is open. */
+/* The inputs with open dimensions filled in: first ones with `first`, others with dim. False when none is open. */
 static bool
-fill_dims(const struct model *model, int64_t dim, struct tensor_type *types)
+fill_dims(const struct model *model, int64_t first, int64_t dim, struct tensor_type *types)
 {
 	bool open = false;
 	for (uint32_t i = 0; i < model->info.input_count; i++) {
@@ -130,27 +130,42 @@ fill_dims(const struct model *model, int64_t dim, struct tensor_type *types)
 		for (uint32_t k = 0; k < types[i].rank; k++) {
 			if (types[i].dims[k] != TENSOR_DYNAMIC)
 				continue;
-			types[i].dims[k] = k == 0 ? 1 : dim;
-			open |= k != 0;
+			types[i].dims[k] = k == 0 ? first : dim;
+			open |= k != 0 || first != 1;
 		}
 	}
 	return open;
 }
 
-/* Compile for the first default that the model takes, packing parameters on the way. */
+/* Does the error say that the sizes tried do not suit the model, rather than that nothing would? */
+static bool
+is_of_sizes(const struct error *error)
+{
+	return error->code == ERR_INVALID_ARGUMENT || error->code == ERR_OUT_OF_RANGE;
+}
+
+/*
+ * Compile for the first default that the model takes, packing parameters on the way: first dimensions are a batch of 1, and
+ * where nothing suits that, lists as long as the rest.
+ */
 static struct program *
 compile_default(struct model *model)
 {
+	enum { DEFAULTS = sizeof(default_dims) / sizeof(default_dims[0]) };
 	struct tensor_type *types =
 		arena_calloc(&model->arena, model->info.input_count, sizeof(types[0]));
 	size_t group_bytes = model->pack.group_bytes;
-	bool open = types != NULL;
-	for (size_t i = 0; i < sizeof(default_dims) / sizeof(default_dims[0]) && open; i++) {
-		open = fill_dims(model, default_dims[i], types);
+	for (size_t i = 0; i < 2 * DEFAULTS && types != NULL; i++) {
+		int64_t dim = default_dims[i % DEFAULTS];
+		bool open = fill_dims(model, i < DEFAULTS ? 1 : dim, dim, types);
 		struct program *program = compile(model->graph, &model->pack, types,
 						  model->info.input_count, &model->options);
-		if (program != NULL || error_last()->code != ERR_INVALID_ARGUMENT)
+		if (program != NULL || !is_of_sizes(error_last()))
 			return program;
+		if (!open && i >= DEFAULTS)
+			return NULL;
+		if (!open)
+			i = DEFAULTS - 1;
 		pack_destroy(&model->pack);
 		pack_create(&model->pack, model->graph, group_bytes);
 	}

@@ -32,6 +32,26 @@ static const struct {
 	{ "HardSwish", POST_HARD_SWISH, NULL, 0 },
 };
 
+/* A bound that Clip's input gives, if it is there. False when its value is not known here, or of another type. */
+static bool
+read_bound(const struct fuser *fuser, const struct node *node, uint32_t input, float *bound)
+{
+	bool is_given = input < node->input_count && node->inputs[input] >= 0;
+	return !is_given || match_scalar(&fuser->match, node, input, bound);
+}
+
+/* As unary_posts for Clip. */
+static uint32_t
+clip_post(const struct fuser *fuser, const struct node *node, struct post *post)
+{
+	float low = node_float(node, "min", -INFINITY);
+	float high = node_float(node, "max", INFINITY);
+	if (!read_bound(fuser, node, 1, &low) || !read_bound(fuser, node, 2, &high))
+		return 0;
+	*post = (struct post){ .kind = POST_CLIP, .alpha = low > high ? high : low, .beta = high };
+	return 1;
+}
+
 /* A post for a function of one input; count of them (HardSigmoid is two), 0 when it is none. */
 static uint32_t
 unary_posts(const struct fuser *fuser, const struct node *node, struct post *posts)
@@ -50,14 +70,8 @@ unary_posts(const struct fuser *fuser, const struct node *node, struct post *pos
 		posts[0].kind = tanh ? POST_GELU_TANH : POST_GELU_ERF;
 		return 1;
 	}
-	if (match_is(node, "Clip")) {
-		float low = node_float(node, "min", -INFINITY);
-		float high = node_float(node, "max", INFINITY);
-		match_scalar(&fuser->match, node, 1, &low);
-		match_scalar(&fuser->match, node, 2, &high);
-		posts[0] = (struct post){ .kind = POST_CLIP, .alpha = low, .beta = high };
-		return 1;
-	}
+	if (match_is(node, "Clip"))
+		return clip_post(fuser, node, posts);
 	if (match_is(node, "HardSigmoid")) {
 		posts[0] = (struct post){ .kind = POST_LINEAR,
 					  .alpha = node_float(node, "alpha", 0.2f),

@@ -110,7 +110,24 @@ local function take_bfloat16(tensor, wanted)
   end
 end
 
-local function compare(got, expected, position)
+-- The largest difference over the largest number expected, where both are numbers; infinite where only one is.
+local function relative_difference(got, expected, count)
+  local largest, difference = 1e-30, 0
+  for i = 0, count - 1 do
+    local x, y = got[i], expected[i]
+    if x ~= y and (x == x or y == y) then
+      local away = math.abs(x - y)
+      -- Infinite, or not a number on one side only.
+      if away ~= away or away == math.huge then return math.huge end
+      difference = math.max(difference, away)
+    end
+    if math.abs(y) < math.huge then largest = math.max(largest, math.abs(y)) end
+  end
+  return difference / largest
+end
+
+-- tolerance: of the largest number of the output, in place of the suite's own.
+local function compare(got, expected, position, tolerance)
   take_bfloat16(expected, tonumber(got.type.data_type))
   if not C.tensor_type_equal(got.type, expected.type) then
     error(("output %d is %s, not %s"):format(position, format_type(got.type), format_type(expected.type)), 0)
@@ -121,11 +138,16 @@ local function compare(got, expected, position)
     if ffi.string(got.data, got.bytes) == ffi.string(expected.data, expected.bytes) then return end
   end
   local x, y = doubles(got, count), doubles(expected, count)
+  if tolerance and REAL[data_type] then
+    local difference = relative_difference(x, y, count)
+    if difference <= tolerance then return end
+    error(("output %d is %.2g of its largest number away, at most %.2g"):format(position, difference, tolerance), 0)
+  end
   local at = find_difference(x, y, count, REAL[data_type] and math.max(RTOL, TYPE_RTOL[data_type] or 0) or 0)
   if at then error(("output %d[%d] is %.9g, not %.9g"):format(position, at, x[at], y[at]), 0) end
 end
 
-local function check_set(model, image, inputs, expected)
+local function check_set(model, image, inputs, expected, tolerance)
   local types, info = {}, C.model_info(model)
   for i, input in ipairs(inputs) do
     if i <= info.input_count then take_bfloat16(input, tonumber(info.inputs[i - 1].type.data_type)) end
@@ -137,7 +159,7 @@ local function check_set(model, image, inputs, expected)
   memory:free()
   if not ok then error(outputs, 0) end
   if #outputs ~= #expected then error(("%d outputs, not %d"):format(#outputs, #expected), 0) end
-  for i = 1, #expected do compare(outputs[i], expected[i], i - 1) end
+  for i = 1, #expected do compare(outputs[i], expected[i], i - 1, tolerance) end
 end
 
 -- Inputs that the suite makes up for models without any: 0, 1/n, 2/n …
@@ -156,7 +178,7 @@ local function made_up_inputs(model, arena)
   return inputs
 end
 
--- Run all data sets of the case {model=, sets= or outputs=}; raises what is wrong.
+-- Run all data sets of the case {model=, sets= or outputs=, tolerance=}; raises what is wrong.
 local function check(test, arena)
   local model = net.open(test.model, { kind = kind })
   local image = C.model_image(model)
@@ -165,7 +187,8 @@ local function check(test, arena)
     return
   end
   for _, folder in ipairs(test.sets) do
-    check_set(model, image, read_tensors(folder .. "/input_", arena), read_tensors(folder .. "/output_", arena))
+    check_set(model, image, read_tensors(folder .. "/input_", arena), read_tensors(folder .. "/output_", arena),
+      test.tolerance)
   end
 end
 

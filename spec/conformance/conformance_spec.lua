@@ -57,9 +57,10 @@ describe("conformance", function()
   end)
 
   it("with the node tests of PyPI's onnx", function()
-    local cases = suite.pypi()
+    local cases, halves = suite.pypi()
     if #cases == 0 then return pending "build/venv has no onnx package" end
     run("PyPI's ONNX node tests up to opset 24", cases)
+    run("the same in half precision", halves)
   end)
 
   it("with ONNX's light models", function()

@@ -32,23 +32,42 @@ function suite.debian()
   return cases
 end
 
--- PyPI's node tests ("pypi/test_abs"), made of the package's code once for each version; an empty list without it.
+-- The cases in a folder, as generate.py and families.py write them, prefix before their names.
+local function cases_in(folder, prefix)
+  local cases = {}
+  for _, name in ipairs(lines("LC_ALL=C ls " .. folder)) do
+    local case = folder .. "/" .. name
+    local sets = lines(("LC_ALL=C ls -d %s/test_data_set_*"):format(case))
+    local tolerance = io.open(case .. "/tolerance")
+    cases[#cases + 1] = { name = prefix .. name, model = case .. "/model.onnx", sets = sets,
+      tolerance = tolerance and tolerance:read "*n" }
+    if tolerance then tolerance:close() end
+  end
+  return cases
+end
+
+-- PyPI's node tests ("pypi/test_abs"), and the same in half precision ("half/test_abs"), made of the package's code
+-- once for each version; empty lists without it.
 function suite.pypi()
   local version = lines(PYTHON .. " -c 'import onnx; print(onnx.__version__)'")[1]
-  if not version then return {} end
-  local folder = ("build/conformance/onnx-%s-%d"):format(version, NEWEST_OPSET)
+  if not version then return {}, {} end
+  local folder = ("build/conformance/onnx-%s-opset-%d"):format(version, NEWEST_OPSET)
   if os.execute(("test -d %s"):format(folder)) ~= 0 then
     local made = ("rm -rf %s.part && mkdir -p %s.part && %s spec/conformance/generate.py %s.part %d"
       .. " && mv %s.part %s"):format(
       folder, folder, PYTHON, folder, NEWEST_OPSET, folder, folder)
     assert(os.execute(made) == 0, "spec/conformance/generate.py failed")
   end
-  local cases = {}
-  for _, name in ipairs(lines("LC_ALL=C ls " .. folder)) do
-    local case = folder .. "/" .. name
-    cases[#cases + 1] = { name = "pypi/" .. name, model = case .. "/model.onnx", sets = { case .. "/test_data_set_0" } }
-  end
-  return cases
+  return cases_in(folder .. "/single", "pypi/"), cases_in(folder .. "/half", "half/")
+end
+
+-- Small models of the families that nodes serve, with ONNX Runtime's answers, made in `folder`; an empty list without
+-- the package.
+function suite.families(folder)
+  if #lines(PYTHON .. " -c 'import onnxruntime; print(1)'") == 0 then return {} end
+  assert(os.execute(("%s spec/conformance/families.py %s >/dev/null 2>&1"):format(PYTHON, folder)) == 0,
+    "spec/conformance/families.py failed")
+  return cases_in(folder, "families/")
 end
 
 -- The light models: real architectures with made-up weights.
