@@ -23,7 +23,7 @@ struct backend {
 	uint64_t (*platform)(void);
 	/* Put a copy of host memory, which stays as it is, on a queue; NULL: kernels read host memory. */
 	int (*copy_in)(void *queue, void *to, const void *from, size_t bytes);
-	/* Put a conversion as exec/cast.h's on a queue. */
+	/* Put a conversion as exec/cast.h's on a queue; NULL: kernels run where cast_run does. */
 	int (*cast)(void *queue, enum data_type to, void *out, enum data_type from, const void *in,
 		    int64_t elements);
 	/*

@@ -136,7 +136,7 @@ static int
 convert(const struct widened *widened, const struct operands *operands, enum data_type to,
 	void *out, enum data_type from, const void *in, int64_t elements)
 {
-	if (widened->backend != NULL)
+	if (widened->backend != NULL && widened->backend->cast != NULL)
 		return widened->backend->cast(operands->queue, to, out, from, in, elements);
 	cast_run(to, out, from, in, elements);
 	return 0;
