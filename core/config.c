@@ -108,7 +108,8 @@ config_check(const struct config *config)
 					 config->listen[i]);
 	}
 	for (uint32_t i = 0; i < config->device_count; i++) {
-		if (config->group_bytes > config->devices[i].options.memory_bytes)
+		uint64_t memory_bytes = config->devices[i].options.memory_bytes;
+		if (memory_bytes != 0 && config->group_bytes > memory_bytes)
 			return error_set(ERR_INVALID_ARGUMENT,
 					 "devices[%u].memory: smaller than one group", i + 1);
 	}

@@ -360,7 +360,7 @@ static const struct field device_fields[] = {
 
 static const struct field device_field = { .fields = device_fields };
 
-/* An array of tables; a device that says no memory gets the default device's. */
+/* An array of tables; a device that says no memory gets the default device's, a GPU what it has. */
 static int
 read_devices(struct source *source, const struct field *field, void *to)
 {
@@ -375,12 +375,14 @@ read_devices(struct source *source, const struct field *field, void *to)
 	for (int i = 0; i < count; i++) {
 		config->devices[i] =
 			(struct config_device){ .options = { .index = i,
-							     .memory_bytes = memory_bytes,
 							     .switch_id = DEVICE_NO_SWITCH } };
 		size_t before = enter(source, "[%u]", NULL, (uint32_t)i + 1);
 		lua_rawgeti(source->L, -1, i + 1);
 		if (read_table(source, &device_field, &config->devices[i]) != 0)
 			return -1;
+		uint64_t *bytes = &config->devices[i].options.memory_bytes;
+		if (*bytes == 0 && config->devices[i].kind != DEVICE_KIND_CUDA)
+			*bytes = memory_bytes;
 		lua_pop(source->L, 1);
 		leave(source, before);
 	}

@@ -382,10 +382,10 @@ cuda_launch(struct device_stream *base, const struct device_launch *launch)
 	int before = before_work(stream);
 	if (before != 0)
 		return before < 0 ? -1 : 0;
-	if (stream->compute == NULL)
-		return error_set(ERR_FAILED_PRECONDITION, "%s: a copy stream runs no operators",
-				 stream->device->base.properties.name);
-	if (cuda_compute_launch(stream->compute, launch) != 0)
+	/* On a copy stream it is host work that a copy after it needs: bringing an image from disk. */
+	int result = stream->compute == NULL ? launch->run(launch, NULL)
+					     : cuda_compute_launch(stream->compute, launch);
+	if (result != 0)
 		keep_error(stream);
 	return 0;
 }

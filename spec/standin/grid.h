@@ -39,7 +39,7 @@ extern "C" {
 
 extern __thread struct grid_place grid_place;
 
-/* One launch. parameters, at offset in closure, are copied with it, bit by bit; every pointer among them is checked. */
+/* One launch. Its closure is copied, bit by bit; the pointers among its parameters are checked. */
 struct grid_launch {
 	const char *kernel;
 	struct grid_index grid;
@@ -52,7 +52,9 @@ struct grid_launch {
 	void (*thread)(const void *closure);
 	const void *closure;
 	size_t bytes;
-	size_t parameters;
+	/* As many as it has parameters; NULL for those that are none. */
+	const void *const *pointers;
+	size_t pointer_count;
 };
 
 /* Put it on its stream; what is wrong with it is for cudaGetLastError. */

@@ -1,4 +1,5 @@
 /* Launches: what is wrong with one is seen here, before it is put on its stream. */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,6 +14,8 @@ enum {
 	MAX_YZ = 65535,
 	MAX_BLOCK_Z = 64,
 	PAGE = 4096,
+	LEAST_TEXT = 4,
+	MAX_TEXT = 256,
 };
 
 struct kernel_work {
@@ -48,40 +51,40 @@ check_shape(const struct grid_launch *launch)
 	return cudaSuccess;
 }
 
-/* Is that word the address of host memory which exists? Small numbers are none, nor are two halves that are. */
+/* Text, that a kernel hands on without reading it, is no data that it was to have on the device. */
 static bool
-is_host_address(uintptr_t word)
+is_text(const char *at)
 {
+	size_t room = PAGE - (uintptr_t)at % PAGE, length = 0;
 	unsigned char there;
-	if (word < UINT64_C(0x500000000000) || word >= UINT64_C(0x800000000000))
+	if (mincore((void *)((uintptr_t)at / PAGE * PAGE), 1, &there) != 0)
 		return false;
-	return mincore((void *)(word / PAGE * PAGE), 1, &there) == 0;
+	while (length < room && length < MAX_TEXT && isprint((unsigned char)at[length]))
+		length++;
+	return length >= LEAST_TEXT && (length == room || at[length] == 0);
 }
 
+/* One past the end is an address that may be held. */
 static cudaError_t
-check_word(const struct grid_launch *launch, uintptr_t word)
+check_pointer(const struct grid_launch *launch, const void *address)
 {
 	int device;
-	const void *address = (const void *)word;
 	const struct gpu *gpu = ((const struct handle *)launch->stream)->gpu;
-	/* One past the end is an address that may be held. */
+	if (address == NULL)
+		return cudaSuccess;
 	if (vram_find(address, 0, &device) != VRAM_ELSEWHERE)
 		return vram_check(gpu, address, 0, launch->kernel);
-	if (!is_host_address(word) || pinned_holds(address, 0))
+	if (pinned_holds(address, 0) || is_text(address))
 		return cudaSuccess;
 	return call_misuse(cudaErrorInvalidValue, "%s: %p is host memory", launch->kernel, address);
 }
 
 static cudaError_t
-check_parameters(const struct grid_launch *launch)
+check_pointers(const struct grid_launch *launch)
 {
 	cudaError_t status = cudaSuccess;
-	for (size_t at = launch->parameters; status == cudaSuccess && at + 8 <= launch->bytes;
-	     at += 8) {
-		uintptr_t word;
-		memcpy(&word, (const char *)launch->closure + at, sizeof(word));
-		status = check_word(launch, word);
-	}
+	for (size_t i = 0; i < launch->pointer_count && status == cudaSuccess; i++)
+		status = check_pointer(launch, launch->pointers[i]);
 	return status;
 }
 
@@ -98,7 +101,7 @@ put(const struct grid_launch *launch)
 	if (status == cudaSuccess)
 		status = check_shape(launch);
 	if (status == cudaSuccess)
-		status = check_parameters(launch);
+		status = check_pointers(launch);
 	if (status != cudaSuccess)
 		return status;
 	struct kernel_work *work = work_new(sizeof(*work), &work_call, run_kernel, destroy_kernel);

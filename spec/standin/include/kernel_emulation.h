@@ -123,12 +123,15 @@ kernel_index(dim3 size)
 	return { size.x, size.y, size.z };
 }
 
+/* A parameter that is a pointer, for the launch to check; NULL for others. */
 template <class T>
-static inline void
-kernel_argument(T &to, T from)
+static inline const void *
+kernel_pointer(T argument)
 {
-	to = from;
-	__builtin_clear_padding(&to);
+	if constexpr (std::is_pointer<T>::value)
+		return (const void *)argument;
+	else
+		return nullptr;
 }
 
 template <class... P, class... A>
@@ -139,11 +142,8 @@ kernel_launch(const char *name, bool is_flat, void (*kernel)(P...), dim3 grid, d
 	static_assert((std::is_trivially_copyable<P>::value && ...),
 		      "a kernel's arguments are copied bit by bit");
 	typedef kernel_closure<P...> closure;
-	/* No byte between the arguments holds what looks like a pointer. */
-	alignas(closure) unsigned char memory[sizeof(closure)] = {};
-	closure *made = (closure *)memory;
-	made->kernel = kernel;
-	std::apply([&](P &...to) { (kernel_argument(to, (P)arguments), ...); }, made->arguments);
+	closure made = { kernel, std::tuple<P...>(arguments...) };
+	const void *pointers[] = { kernel_pointer<P>(arguments)..., nullptr };
 	grid_launch launch = {};
 	launch.kernel = name;
 	launch.grid = kernel_index(grid);
@@ -152,9 +152,10 @@ kernel_launch(const char *name, bool is_flat, void (*kernel)(P...), dim3 grid, d
 	launch.stream = stream;
 	launch.is_flat = is_flat;
 	launch.thread = closure::run;
-	launch.closure = made;
-	launch.bytes = sizeof(closure);
-	launch.parameters = sizeof(kernel);
+	launch.closure = &made;
+	launch.bytes = sizeof(made);
+	launch.pointers = pointers;
+	launch.pointer_count = sizeof...(P);
 	grid_put(&launch);
 }
 
