@@ -27,6 +27,11 @@ call_create(struct operator_call *call, const struct graph *graph, const struct 
 		const struct value *value = &graph->values[node->inputs[i]];
 		types[i] = value->type;
 		constants[i] = value->constant;
+		/* Their values are looked at; others are packed or copied. */
+		if (constants[i] != NULL && operator_needs_value(op, i))
+			constants[i] = constant_aligned(constants[i], arena);
+		if (constants[i] == NULL && value->constant != NULL)
+			return -1;
 		if (!value->has_type)
 			types[i].data_type = DATA_TYPE_NONE;
 	}
@@ -116,7 +121,8 @@ pack_now(struct parameters *parameters, const struct operator_call *call, uint32
 	if (memory == NULL)
 		return -1;
 	once->inputs[input] = align(memory);
-	return pack(context, call->constants[input], align(memory));
+	const struct constant *from = constant_aligned(call->constants[input], once->arena);
+	return from == NULL ? -1 : pack(context, from, align(memory));
 }
 
 /* Constants lie where they were imported or folded, which need not suit a kernel's loads; copies do. */

@@ -7,6 +7,22 @@
 
 enum { FIRST_ROOM = 16 };
 
+const struct constant *
+constant_aligned(const struct constant *constant, struct arena *arena)
+{
+	size_t bytes = tensor_bytes(&constant->type);
+	if (bytes == 0 ||
+	    (uintptr_t)constant->data % data_type_bytes(constant->type.data_type) == 0)
+		return constant;
+	struct constant *copy = arena_alloc(arena, sizeof(*copy));
+	void *data = arena_alloc(arena, bytes);
+	if (copy == NULL || data == NULL)
+		return NULL;
+	memcpy(data, constant->data, bytes);
+	*copy = (struct constant){ constant->type, data };
+	return copy;
+}
+
 struct graph *
 graph_new(struct arena *arena)
 {

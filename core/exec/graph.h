@@ -11,6 +11,8 @@
 struct graph;
 struct op;
 
+enum { GRAPH_UNALIGNED_BYTES = 65536 };
+
 enum attribute_kind {
 	ATTRIBUTE_INT,
 	ATTRIBUTE_FLOAT,
@@ -22,7 +24,10 @@ enum attribute_kind {
 	ATTRIBUTE_STRINGS,
 };
 
-/* A constant tensor. data: tensor_bytes(&type) bytes, at least aligned to the element size. Booleans are 0 or 1. */
+/*
+ * A constant tensor. data: tensor_bytes(&type) bytes, aligned to the element size but for floats of GRAPH_UNALIGNED_BYTES
+ * and more, which may lie anywhere in a mapped file: copy them, or use constant_aligned. Booleans are 0 or 1.
+ */
 struct constant {
 	struct tensor_type type;
 	const void *data;
@@ -132,6 +137,10 @@ struct graph {
 	uint32_t output_count;
 	int32_t *outputs;
 };
+
+/* The constant, or a copy in arena when its data is not aligned to its elements. NULL with the error set. */
+const struct constant *
+constant_aligned(const struct constant *constant, struct arena *arena);
 
 /* An empty graph in arena. NULL with RESOURCE_EXHAUSTED. */
 struct graph *

@@ -127,6 +127,18 @@ find_parameter(struct parameters *parameters, const struct constant *constant, c
 	return 1;
 }
 
+/* Pack from the constant, or from a copy for the time where its data is not aligned. */
+static int
+pack_aligned(const struct constant *constant, void *to, operator_pack_f *pack, void *context)
+{
+	struct arena temporary;
+	arena_create(&temporary, 0);
+	const struct constant *from = constant_aligned(constant, &temporary);
+	int result = from == NULL ? -1 : pack(context, from, to);
+	arena_destroy(&temporary);
+	return result;
+}
+
 static int
 add_parameter(struct parameters *parameters, const struct operator_call *call, uint32_t input,
 	      const char *key, const void *descriptor, size_t size, size_t bytes,
@@ -142,7 +154,7 @@ add_parameter(struct parameters *parameters, const struct operator_call *call, u
 		return 0;
 	}
 	void *to = add_form(own->compiler, constant, key, descriptor, size, bytes, location);
-	return to == NULL ? -1 : pack(context, constant, to);
+	return to == NULL ? -1 : pack_aligned(constant, to, pack, context);
 }
 
 /* A constant that no operator packed, as it is. */

@@ -191,13 +191,6 @@ header_of(const struct pack *pack, const struct image_key *key)
 	return header;
 }
 
-/* Where an entry's bytes are in the image. */
-static uint64_t
-offset_of(const struct pack *pack, const struct pack_entry *entry)
-{
-	return pack->groups[entry->group].offset + entry->offset;
-}
-
 static int
 write_content(int fd, const struct pack *pack, const struct image_key *key)
 {
@@ -207,12 +200,9 @@ write_content(int fd, const struct pack *pack, const struct image_key *key)
 	    write_all(fd, &header, sizeof(header), 0) != 0 ||
 	    write_all(fd, pack->groups, groups, sizeof(header)) != 0 ||
 	    write_all(fd, pack->entries, pack->count * sizeof(pack->entries[0]),
-		      sizeof(header) + groups) != 0)
+		      sizeof(header) + groups) != 0 ||
+	    write_all(fd, pack->memory, header.data_bytes, header.data_offset) != 0)
 		return -1;
-	for (uint32_t i = 0; i < pack->count; i++)
-		if (write_all(fd, pack->buffers[i], pack->entries[i].bytes,
-			      header.data_offset + offset_of(pack, &pack->entries[i])) != 0)
-			return -1;
 	return fsync(fd);
 }
 
@@ -236,17 +226,7 @@ write_file(const struct pack *pack, const struct image_key *key, const char *pat
 	return result;
 }
 
-static void
-free_buffers(struct pack *pack)
-{
-	for (uint32_t i = 0; i < pack->count; i++) {
-		free(pack->buffers[i]);
-		pack->buffers[i] = NULL;
-	}
-	pack->closed = true;
-}
-
-/* In anonymous memory: each parameter is freed when it has been copied. */
+/* In anonymous memory: where it was packed. */
 static struct image *
 build_in_memory(struct pack *pack)
 {
@@ -254,23 +234,8 @@ build_in_memory(struct pack *pack)
 	if (mapped == NULL)
 		return NULL;
 	mapped->image.bytes = pack_bytes(pack);
-	mapped->mapping_bytes = round_to_page(mapped->image.bytes + 1);
-	void *memory = mmap(NULL, mapped->mapping_bytes, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory == MAP_FAILED) {
-		error_set_errno("image of %zu bytes", mapped->mapping_bytes);
-		image_delete(&mapped->image);
-		return NULL;
-	}
-	mapped->mapping = memory;
-	mapped->image.data = memory;
-	for (uint32_t i = 0; i < pack->count; i++) {
-		memcpy((char *)memory + offset_of(pack, &pack->entries[i]), pack->buffers[i],
-		       pack->entries[i].bytes);
-		free(pack->buffers[i]);
-		pack->buffers[i] = NULL;
-	}
-	pack->closed = true;
+	mapped->mapping = pack_close(pack, &mapped->mapping_bytes);
+	mapped->image.data = mapped->mapping;
 	return &mapped->image;
 }
 
@@ -406,12 +371,15 @@ image_build(struct pack *pack, const struct image_key *key, const char *path)
 		return build_in_memory(pack);
 	}
 	struct pack copy;
-	pack_create(&copy, pack->graph, pack->group_bytes);
+	pack_create(&copy, pack->graph, pack->group_bytes, NULL);
 	struct image *image = image_open(&copy, key, path);
 	pack_destroy(&copy);
 	if (image == NULL)
 		return NULL;
-	free_buffers(pack);
+	size_t mapping_bytes;
+	void *packed = pack_close(pack, &mapping_bytes);
+	if (packed != NULL)
+		munmap(packed, mapping_bytes);
 	return image;
 }
 

@@ -41,7 +41,7 @@ struct image_key {
 };
 
 /*
- * Make the image of what was packed, close pack and free its buffers. path: written there (temporary file, fsync, rename)
+ * Make the image of what was packed and close pack. path: written there (temporary file, fsync, rename)
  * and mapped; NULL, or when it cannot be written (logged): in anonymous memory. NULL with RESOURCE_EXHAUSTED.
  */
 struct image *

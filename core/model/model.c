@@ -24,6 +24,8 @@
 enum {
 	/* 16 bytes in hex. */
 	HASH_TEXT_BYTES = 33,
+	/* Bytes of the file that are in memory at once while it is hashed. */
+	HASH_STRIDE = 8 << 20,
 };
 
 struct model {
@@ -61,7 +63,12 @@ hash_model(struct model *model)
 	const unsigned char *begin = model->files.data;
 	const unsigned char *end = begin + model->files.size;
 	XXH3_128bits_reset(state);
-	XXH3_128bits_update(state, begin, model->files.size);
+	for (size_t at = 0; at < model->files.size; at += HASH_STRIDE) {
+		size_t left = model->files.size - at;
+		size_t bytes = left < HASH_STRIDE ? left : HASH_STRIDE;
+		XXH3_128bits_update(state, begin + at, bytes);
+		onnx_drop(&model->files, begin + at, bytes);
+	}
 	for (uint32_t i = 0; i < model->graph->value_count; i++) {
 		const struct constant *constant = model->graph->values[i].constant;
 		const unsigned char *data = constant != NULL ? constant->data : NULL;
@@ -115,7 +122,10 @@ import(struct model *model, const char *path)
 	model->info.hash = model->hash;
 	model->info.node_count = model->graph->node_count;
 	model->info.opset = model->graph->opset;
-	return take_ports(model) != 0 ? -1 : passes_run_untyped(model->graph);
+	if (take_ports(model) != 0 || passes_run_untyped(model->graph) != 0)
+		return -1;
+	onnx_drop(&model->files, model->files.data, model->files.size);
+	return 0;
 }
 
 /* --- image -------------------------------------------------------------------------------------------------------- */
@@ -167,7 +177,7 @@ compile_default(struct model *model)
 		if (!open)
 			i = DEFAULTS - 1;
 		pack_destroy(&model->pack);
-		pack_create(&model->pack, model->graph, group_bytes);
+		pack_create(&model->pack, model->graph, group_bytes, &model->files);
 	}
 	return NULL;
 }
@@ -219,7 +229,7 @@ find_image(struct model *model, const struct model_options *options, const struc
 {
 	char path[PATH_MAX];
 	const char *kept;
-	pack_create(&model->pack, model->graph, key->group_bytes);
+	pack_create(&model->pack, model->graph, key->group_bytes, &model->files);
 	if (cache_path(model, options, "image", path, &kept) != 0)
 		return -1;
 	model->image = kept == NULL ? NULL : image_open(&model->pack, key, kept);

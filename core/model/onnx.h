@@ -50,10 +50,12 @@ void
 onnx_files_destroy(struct onnx_files *files);
 
 /*
- * Hand the memory of a constant's data back to the kernel, whole pages of it; what it held is gone. For whoever has
- * copied a large parameter elsewhere and needs it no more, so that an import never holds a model twice. Does nothing for
- * an import from the caller's bytes.
+ * Let go of the pages of the model's files that hold size bytes at data, or a constant's: they are read again when they are
+ * asked for. For whoever has copied them, so that an import never holds a model twice. Does nothing for what was imported
+ * from the caller's bytes, and for constants that lie elsewhere.
  */
+void
+onnx_drop(const struct onnx_files *files, const void *data, size_t size);
 void
 onnx_release(const struct onnx_files *files, const struct constant *constant);
 

@@ -174,15 +174,25 @@ drop_pages(const void *data, size_t size)
 		madvise((void *)first, end - first, MADV_DONTNEED);
 }
 
-void
-onnx_files_drop(const struct onnx_files *files, const void *data, size_t size)
+bool
+onnx_files_hold(const struct onnx_files *files, const void *data)
 {
-	if (files->mappings != NULL)
+	for (const struct onnx_mapping *at = files->mappings; at != NULL; at = at->older)
+		if ((const unsigned char *)data >= at->data &&
+		    (const unsigned char *)data < at->data + at->size)
+			return true;
+	return false;
+}
+
+void
+onnx_drop(const struct onnx_files *files, const void *data, size_t size)
+{
+	if (onnx_files_hold(files, data))
 		drop_pages(data, size);
 }
 
 void
 onnx_release(const struct onnx_files *files, const struct constant *constant)
 {
-	onnx_files_drop(files, constant->data, tensor_bytes(&constant->type));
+	onnx_drop(files, constant->data, tensor_bytes(&constant->type));
 }

@@ -68,9 +68,9 @@ int
 onnx_files_external(struct onnx_files *files, const char *location, const unsigned char **data,
 		    size_t *size);
 
-/* Drop the mapped pages of bytes that were copied; nothing when they are the caller's. */
-void
-onnx_files_drop(const struct onnx_files *files, const void *data, size_t size);
+/* Does it lie in one of the mapped files? */
+bool
+onnx_files_hold(const struct onnx_files *files, const void *data);
 
 /* --- onnx_skeleton.c ------------------------------------------------------------------------------------------------ */
 

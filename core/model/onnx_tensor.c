@@ -244,7 +244,18 @@ copy_bytes(struct arena *arena, enum data_type data_type, struct place place)
 	return copy;
 }
 
-/* Use the bytes where they lie if they are aligned, else a copy. */
+/* Large floats are used where they lie, whatever their alignment: copies would hold the model in memory twice. */
+static bool
+stays_in_file(const struct onnx_files *files, enum data_type data_type, struct place place)
+{
+	if (data_type == DATA_TYPE_BOOL || place.size == 0)
+		return false;
+	return (uintptr_t)place.data % data_type_bytes(data_type) == 0 ||
+	       (data_type == DATA_TYPE_FLOAT && place.size >= GRAPH_UNALIGNED_BYTES &&
+		onnx_files_hold(files, place.data));
+}
+
+/* Use the bytes where they lie if that may be, else a copy. */
 static int
 read_bytes(struct onnx_files *files, struct arena *arena, struct place place, const char *field,
 	   struct constant *constant)
@@ -256,13 +267,12 @@ read_bytes(struct onnx_files *files, struct arena *arena, struct place place, co
 				 "%s holds %zu bytes where type and dims make %zu", field,
 				 place.size, wanted);
 	constant->data = place.data;
-	if (data_type != DATA_TYPE_BOOL && wanted != 0 &&
-	    (uintptr_t)place.data % data_type_bytes(data_type) == 0)
+	if (stays_in_file(files, data_type, place))
 		return 0;
 	constant->data = copy_bytes(arena, data_type, place);
 	if (constant->data == NULL)
 		return -1;
-	onnx_files_drop(files, place.data, place.size);
+	onnx_drop(files, place.data, place.size);
 	return 0;
 }
 

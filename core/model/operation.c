@@ -265,7 +265,7 @@ compile_operation(const struct operation *operation, unsigned threads)
 	struct graph *graph = types != NULL ? create_graph(operation, types, &arena) : NULL;
 	if (graph != NULL) {
 		/* No image: constants go with the program. */
-		pack_create(&pack, graph, 0);
+		pack_create(&pack, graph, 0, NULL);
 		pack.closed = true;
 		program = compile(graph, &pack, types, graph->input_count, &options);
 		pack_destroy(&pack);

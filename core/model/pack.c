@@ -3,24 +3,31 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "model/cut.h"
+#include "model/onnx.h"
 
-enum { FIRST_ROOM = 64 };
+enum {
+	FIRST_ROOM = 64,
+	/* Of the image's memory, so that it lies on large pages. */
+	LARGE_PAGE = 2 << 20,
+};
 
 void
-pack_create(struct pack *pack, const struct graph *graph, size_t group_bytes)
+pack_create(struct pack *pack, const struct graph *graph, size_t group_bytes,
+	    const struct onnx_files *files)
 {
-	*pack = (struct pack){ .graph = graph, .group_bytes = group_bytes };
+	*pack = (struct pack){ .graph = graph, .group_bytes = group_bytes, .files = files };
 }
 
 void
 pack_destroy(struct pack *pack)
 {
-	for (uint32_t i = 0; i < pack->count && pack->buffers != NULL; i++)
-		free(pack->buffers[i]);
-	free(pack->buffers);
+	if (pack->memory != NULL)
+		munmap(pack->memory, pack->memory_bytes);
 	free(pack->entries);
 	free(pack->groups);
 	*pack = (struct pack){ 0 };
@@ -46,7 +53,7 @@ pack_find(const struct pack *pack, const struct constant *constant, const char *
 	return NULL;
 }
 
-/* Twice the room for entries and their buffers. */
+/* Twice the room for entries. */
 static int
 grow_entries(struct pack *pack)
 {
@@ -54,21 +61,58 @@ grow_entries(struct pack *pack)
 		return 0;
 	uint32_t room = pack->room == 0 ? FIRST_ROOM : 2 * pack->room;
 	struct pack_entry *entries = realloc(pack->entries, room * sizeof(entries[0]));
-	if (entries != NULL)
-		pack->entries = entries;
-	void **buffers = realloc(pack->buffers, room * sizeof(buffers[0]));
-	if (buffers != NULL)
-		pack->buffers = buffers;
-	if (entries == NULL || buffers == NULL)
+	if (entries == NULL)
 		return error_set(ERR_RESOURCE_EXHAUSTED, "no memory for %u parameters", room);
+	pack->entries = entries;
 	pack->room = room;
 	return 0;
 }
 
 static size_t
-round_up(size_t bytes)
+round_up(size_t bytes, size_t unit)
 {
-	return (bytes + PACK_ALIGNMENT - 1) / PACK_ALIGNMENT * PACK_ALIGNMENT;
+	return (bytes + unit - 1) / unit * unit;
+}
+
+/* What the graph's constants take as they are, which is about what the image will take. */
+static size_t
+constant_bytes(const struct graph *graph)
+{
+	size_t bytes = 0;
+	for (uint32_t i = 0; i < graph->value_count; i++)
+		if (graph->values[i].constant != NULL)
+			bytes += tensor_bytes(&graph->values[i].constant->type);
+	return bytes;
+}
+
+/* Memory for an image of so many bytes; it may move. Only what is written to takes room. */
+static int
+grow_memory(struct pack *pack, size_t bytes)
+{
+	if (bytes <= pack->memory_bytes)
+		return 0;
+	size_t wanted = pack->memory != NULL ? pack->memory_bytes * 2 : constant_bytes(pack->graph);
+	size_t room = round_up(wanted > bytes ? wanted : bytes, LARGE_PAGE);
+	void *memory = pack->memory != NULL
+			       ? mremap(pack->memory, pack->memory_bytes, room, MREMAP_MAYMOVE)
+			       : mmap(NULL, room, PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (memory == MAP_FAILED)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "no memory for an image of %zu bytes",
+				 room);
+	madvise(memory, room, MADV_HUGEPAGE);
+	pack->memory = memory;
+	pack->memory_bytes = room;
+	return 0;
+}
+
+/* The last parameter has been packed: its pages in the model's file are not needed any more. */
+static void
+release_last(const struct pack *pack)
+{
+	if (pack->count != 0 && pack->files != NULL)
+		onnx_release(pack->files,
+			     pack->graph->values[pack->entries[pack->count - 1].value].constant);
 }
 
 const struct pack_entry *
@@ -80,13 +124,10 @@ pack_add(struct pack *pack, const struct constant *constant, const char *key,
 	assert(value >= 0 && strlen(key) < PACK_KEY_BYTES);
 	if (grow_entries(pack) != 0)
 		return NULL;
-	size_t rounded = round_up(bytes);
-	void *memory = aligned_alloc(PACK_ALIGNMENT, rounded != 0 ? rounded : PACK_ALIGNMENT);
-	if (memory == NULL) {
-		error_set(ERR_RESOURCE_EXHAUSTED, "no memory for a parameter of %zu bytes", bytes);
+	release_last(pack);
+	size_t rounded = round_up(bytes, PACK_ALIGNMENT);
+	if (grow_memory(pack, pack->bytes + rounded) != 0)
 		return NULL;
-	}
-	memset((char *)memory + bytes, 0, rounded - bytes);
 	struct pack_entry *entry = &pack->entries[pack->count];
 	memset(entry, 0, sizeof(*entry));
 	entry->value = (uint32_t)value;
@@ -96,10 +137,25 @@ pack_add(struct pack *pack, const struct constant *constant, const char *key,
 	memcpy(entry->key, key, strlen(key));
 	if (descriptor_bytes != 0)
 		memcpy(entry->descriptor, descriptor, descriptor_bytes);
+	*buffer = pack->memory + pack->bytes;
 	pack->bytes += rounded;
-	pack->buffers[pack->count++] = memory;
-	*buffer = memory;
+	pack->count++;
 	return entry;
+}
+
+unsigned char *
+pack_close(struct pack *pack, size_t *mapping_bytes)
+{
+	unsigned char *memory = pack->memory;
+	size_t used = round_up(pack->bytes, (size_t)sysconf(_SC_PAGESIZE));
+	release_last(pack);
+	pack->closed = true;
+	if (memory != NULL && used < pack->memory_bytes)
+		munmap(memory + used, pack->memory_bytes - used);
+	*mapping_bytes = used;
+	pack->memory = NULL;
+	pack->memory_bytes = 0;
+	return memory;
 }
 
 /* The entry's bytes in the image while nothing is cut. */

@@ -35,6 +35,8 @@ struct pack_entry {
 	unsigned char descriptor[PACK_DESCRIPTOR_BYTES];
 };
 
+struct onnx_files;
+
 struct pack {
 	/* The model's graph: constants are known by their address in it. */
 	const struct graph *graph;
@@ -43,17 +45,25 @@ struct pack {
 	uint32_t count;
 	uint32_t room;
 	struct pack_entry *entries;
-	/* While open: the parameters' bytes, one allocation an entry. */
-	void **buffers;
+	/*
+	 * While open: the image's memory, so far; parameters are packed right where they are to be, so that a model is in
+	 * memory once. Image_build takes it over or frees it.
+	 */
+	unsigned char *memory;
+	/* Of its mapping. */
+	size_t memory_bytes;
+	/* The model's files, whose pages are let go of when what they hold was packed; NULL: none. */
+	const struct onnx_files *files;
 	/* Of all entries so far, before they are cut. */
 	uint64_t bytes;
 	uint32_t group_count;
 	struct image_group *groups;
 };
 
-/* An empty, open pack. */
+/* An empty, open pack. files: see above. */
 void
-pack_create(struct pack *pack, const struct graph *graph, size_t group_bytes);
+pack_create(struct pack *pack, const struct graph *graph, size_t group_bytes,
+	    const struct onnx_files *files);
 void
 pack_destroy(struct pack *pack);
 
@@ -67,7 +77,7 @@ pack_value(const struct pack *pack, const struct constant *constant);
 
 /*
  * A new entry of bytes for the model's constant, behind the others; *buffer is where its bytes are to be written, before
- * the pack is closed. NULL with RESOURCE_EXHAUSTED.
+ * the next call or the closing of the pack. NULL with RESOURCE_EXHAUSTED.
  */
 const struct pack_entry *
 pack_add(struct pack *pack, const struct constant *constant, const char *key,
@@ -80,6 +90,10 @@ pack_cut(struct pack *pack);
 /* Where bytes that lie at `place` in the whole image are after the cut. */
 void
 pack_find_group(const struct pack *pack, uint64_t place, uint32_t *group, uint64_t *offset);
+
+/* Cut the memory to the image's size and hand it over, with its mapping's size; the pack is closed. NULL: it is empty. */
+unsigned char *
+pack_close(struct pack *pack, size_t *mapping_bytes);
 
 /* Bytes from the start of the image to the end of the last group. */
 uint64_t

@@ -55,11 +55,12 @@ scale_weights(struct graph *graph, const struct constant *weights, const struct 
 	if (value < 0)
 		return -1;
 	int64_t each = tensor_elements(&weights->type) / affine->channels;
-	const float *from = weights->data;
 	float *to = data;
+	/* The weights may lie anywhere in the model's file. */
+	memcpy(to, weights->data, tensor_bytes(&weights->type));
 	for (int64_t c = 0; c < affine->channels; c++)
 		for (int64_t i = 0; i < each; i++)
-			to[c * each + i] = from[c * each + i] * affine->factors[c];
+			to[c * each + i] *= affine->factors[c];
 	return value;
 }
 
