@@ -158,4 +158,36 @@ describe("image", function()
     run(1, { cache_folder = folder })
     assert.not_equal(first, cached())
   end)
+
+  -- Sanitizers keep memory that was freed.
+  local function has_sanitizer()
+    ffi.cdef "void __asan_init(void); void __tsan_init(void);"
+    return pcall(function() return C.__asan_init end) or pcall(function() return C.__tsan_init end)
+  end
+
+  local function memory(what)
+    for line in io.lines "/proc/self/status" do
+      local kibibytes = line:match("^" .. what .. ":%s+(%d+)")
+      if kibibytes then return kibibytes * 1024 end
+    end
+  end
+
+  it("has a model in memory once while it is made", function()
+    if has_sanitizer() then return pending "sanitizers keep memory that was freed" end
+    local width, layers = 1024, 12
+    graphs.write(path, { graphs.input { 1, width } }, function(b, x)
+      for _ = 1, layers do x = b:linear(x, width, width) end
+      return x
+    end)
+    collectgarbage()
+    local peak = assert(io.open("/proc/self/clear_refs", "w"))
+    peak:write "5"
+    peak:close()
+    local before = memory "VmRSS"
+    local model = net.open(path)
+    local used = memory "VmHWM" - before
+    local bytes = tonumber(C.model_image(model).bytes)
+    assert.is_true(bytes >= width * width * layers * 4)
+    assert.is_true(used < 1.2 * bytes, ("%d bytes for an image of %d"):format(used, bytes))
+  end)
 end)
