@@ -6,7 +6,8 @@ help:
 	@echo 'make test       install what is missing; lint, specs, sanitizers, fuzz targets (steps: make test STEPS="dev asan")'
 	@echo 'make bench      build release and measure: calls beside Tarantool, cold start'
 	@echo 'make paper      run the experiments of the paper in the simulator: build/paper/index.html, docs/paper.md (TRACE=file)'
-	@echo 'make gpu-check  build with CUDA and run the specs on the GPU of this machine'
+	@echo 'make gpu-check  on a machine with a GPU: build, compare with host, measure (DRY=1: say what is missing)'
+	@echo 'make gpu-carry  collect the Debian packages that make gpu-check needs elsewhere: build/gpu-carry'
 	@echo 'make lint       formatting of C, luacheck of Lua'
 	@echo 'make build      the release build alone: build/release/tidepool'
 	@echo 'make clean      remove build/'
@@ -33,8 +34,10 @@ paper: build
 	@cp build/paper/paper.md docs/paper.md
 
 gpu-check:
-	@cmake/setup.sh test
-	@JOBS=$(JOBS) cmake/test.sh gpu
+	@JOBS=$(JOBS) cmake/gpu_check.sh $(if $(DRY),--dry-run)
+
+gpu-carry:
+	@cmake/gpu_carry.sh
 
 lint:
 	@cmake/lint.sh
@@ -42,4 +45,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: help demo build test bench paper gpu-check lint clean
+.PHONY: help demo build test bench paper gpu-check gpu-carry lint clean

@@ -1,6 +1,6 @@
 #!/bin/bash
 # test.sh [STEP...]: builds, checks and runs everything that `make test` stands for, or only the steps named. Steps: lint
-# dev asan tsan fuzz cuda; gpu by name only. Goes on after a failure; ends with one line that counts the tests of all runs.
+# dev asan tsan fuzz cuda. Goes on after a failure; ends with one line that counts the tests of all runs.
 # Environment: JOBS (2), FUZZ_SECONDS (20, a target).
 cd "$(dirname "$0")/.." || exit 1
 JOBS=${JOBS:-2}
@@ -114,13 +114,16 @@ step_cuda() {
     return
   fi
   check "build cuda" build cuda
+  check "no kernel spills registers" no_spills
 }
 
-# For a machine with a GPU: the specs of devices and operators, with the cuda device among them.
-step_gpu() {
-  check "there is a GPU" test -e /dev/nvidiactl
-  check "build cuda" build cuda
-  specs cuda spec/device spec/exec
+# ptxas told of every kernel in the build's log; a spill store of any is too much.
+no_spills() {
+  local kernels
+  cmake --build --preset cuda -j "$JOBS" --target spills >build/spills.log 2>&1 || { tail -5 build/spills.log; return 1; }
+  kernels=$(grep -c 'bytes spill stores' build/spills.log)
+  echo "$kernels kernels, $(grep 'bytes spill stores' build/spills.log | grep -vc ' 0 bytes spill stores') with spills"
+  [ "$kernels" -gt 0 ] && ! grep 'bytes spill stores' build/spills.log | grep -qv ' 0 bytes spill stores'
 }
 
 mkdir -p build

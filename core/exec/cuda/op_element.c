@@ -218,6 +218,15 @@ prepare_binary(struct operator_call *call)
 	return use_binary(call, op_binary_row(call));
 }
 
+/* Two element types are what the host makes of them: both widened to FP64, here by kernels. */
+static int
+prepare_pow(struct operator_call *call)
+{
+	if (call->inputs[0].data_type == call->inputs[1].data_type)
+		return prepare_binary(call);
+	return call->op->prepare(call);
+}
+
 static int
 prepare_mod(struct operator_call *call)
 {
@@ -421,7 +430,7 @@ static const struct cuda_op element_operators[] = {
 	BINARY("Sub"),
 	BINARY("Mul"),
 	BINARY("Div"),
-	BINARY("Pow"),
+	{ NULL, "Pow", 7, prepare_pow },
 	BINARY("PRelu"),
 	BINARY("Equal"),
 	BINARY("Less"),

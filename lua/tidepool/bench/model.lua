@@ -9,13 +9,13 @@ local output = require "tidepool.cli.output"
 local subject = require "tidepool.bench.subject"
 local summary = require "tidepool.bench.summary"
 
-local CONFIG = 'return { log = "error", devices = { { kind = "host", memory = "6G", threads = %d } } }'
+local CONFIG = 'return { log = "error", devices = { { kind = "%s", memory = "6G", threads = %d } } }'
 -- Calls before those that are measured.
 local WARM_UP = 3
 
 -- One run of a node: figures of `samples` calls.
-local function run_ours(model, threads, samples)
-  return node.with(CONFIG:format(threads), function(started)
+local function run_ours(model, device, threads, samples)
+  return node.with(CONFIG:format(device, threads), function(started)
     local connection = started:connect()
     model:deploy(connection)
     local first, reference = model:call(connection)
@@ -41,7 +41,7 @@ local function measure(model, threads, options)
   local calls, runs, theirs, first, their_first, difference = {}, {}, {}, {}, {}, nil
   local peer = options.peer and ort.new(model)
   for _ = 1, peer and options.rounds or 1 do
-    local ours = run_ours(model, threads, options.samples)
+    local ours = run_ours(model, options.device, threads, options.samples)
     append(calls, ours.calls)
     append(runs, ours.runs)
     first[#first + 1] = ours.first_us
@@ -101,6 +101,7 @@ return {
     parser:option("--open", "Size that open dimensions are given."):argname "N":convert(tonumber):default "1"
     parser:option("--threads", "Threads to run with; may be given more than once."):argname "N":convert(tonumber)
       :count "*"
+    parser:option("--device", "Kind of device."):argname "KIND":default "host"
     parser:option("--peer", "What to measure beside it, in turns."):choices { "ort" }
     parser:option("--rounds", "Rounds with a peer; figures are over all of them."):argname "N":convert(tonumber)
       :default "3"
