@@ -56,7 +56,6 @@ config_default(struct config *config)
 			       .options = { .memory_bytes = machine_memory() / 4,
 					    .switch_id = DEVICE_NO_SWITCH } } },
 		.store_bytes = machine_memory() / 2,
-		.group_bytes = 2 * MIB,
 		.watch = true,
 		.generations = 5,
 		.worker = { .processes = WORKER_PROCESSES_DEFAULT, .idle_ms = 60 * 1000 },

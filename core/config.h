@@ -64,7 +64,7 @@ struct config {
 	uint64_t store_bytes;
 	/* What models' parameters are in host memory and on the link. */
 	enum narrow_form parameters;
-	/* Size at which a model's image is cut into groups, bytes. */
+	/* Size at which a model's image is cut into groups, bytes; 0: from where the link's rate hardly rises. */
 	uint64_t group_bytes;
 	/* Policy file in force from the start; NULL: the one of last time, else the built-in fifo. */
 	const char *policy;

@@ -205,6 +205,18 @@ read_bytes(struct source *source, const struct field *field, void *to)
 	return read_scaled(source, field, 1024, to);
 }
 
+/* Bytes, or "auto", which is 0. */
+static int
+read_group(struct source *source, const struct field *field, void *to)
+{
+	if (lua_type(source->L, -1) == LUA_TSTRING &&
+	    strcmp(lua_tostring(source->L, -1), "auto") == 0) {
+		*(uint64_t *)to = 0;
+		return 0;
+	}
+	return read_bytes(source, field, to);
+}
+
 /* Bytes a second; K is 1000. */
 static int
 read_rate(struct source *source, const struct field *field, void *to)
@@ -462,7 +474,7 @@ static const struct field config_fields[] = {
 	{ .name = "devices", .read = read_devices },
 	NUMBER("store", read_bytes, config, store_bytes, 0, 0x1p50),
 	VALUE("parameters", read_parameters, config, parameters),
-	NUMBER("group", read_bytes, config, group_bytes, 64, 0x1p40),
+	NUMBER("group", read_group, config, group_bytes, 64, 0x1p40),
 	VALUE("policy", read_string, config, policy),
 	VALUE("policy_config", read_policy_config, config, policy_config),
 	VALUE("watch", read_bool, config, watch),

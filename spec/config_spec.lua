@@ -169,6 +169,13 @@ describe("config", function()
     end
   end)
 
+  it("takes a group's size, or has it measured", function()
+    assert.equal(0, tonumber(parse("return {}").group_bytes))
+    assert.equal(0, tonumber(parse("return { group = 'auto' }").group_bytes))
+    assert.equal(4 * 2 ^ 20, tonumber(parse("return { group = '4M' }").group_bytes))
+    assert.matches("group", refused "return { group = 'best' }")
+  end)
+
   it("refuses a device that cannot hold one group", function()
     assert.matches("devices%[1%].memory: smaller than one group",
       refused "return { group = '8M', devices = { { memory = '2M' } } }")

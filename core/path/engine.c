@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "device/elbow.h"
 #include "device/fault.h"
 #include "path/accept.h"
 #include "path/deploy.h"
@@ -28,6 +29,8 @@
 
 enum {
 	READY_LINE_BYTES = 4096,
+	/* What the elbow of a device's link is measured with. */
+	ELBOW_BYTES = 8 << 20,
 };
 
 void
@@ -146,6 +149,37 @@ engine_close_devices(struct engine *engine)
 	engine->devices = NULL;
 }
 
+/* Whole units of the pool, from where on larger copies are hardly faster; 0 when that cannot be told. */
+static uint64_t
+measure_elbow(struct engine_device *device)
+{
+	uint64_t elbow = 0;
+	size_t room = ELBOW_BYTES < device->view.capacity ? ELBOW_BYTES : POOL_UNIT;
+	struct extent *extent = pool_alloc(device->pool, room, device);
+	if (extent != NULL) {
+		elbow = elbow_measure(device->device, device->copy_in, extent->address, room);
+		pool_free(device->pool, extent);
+	}
+	if (elbow == 0)
+		log_warn("device %u: the best size of copies is not known: %s", device->view.id,
+			 error_last()->message);
+	return (elbow + POOL_UNIT - 1) / POOL_UNIT * POOL_UNIT;
+}
+
+/* What was asked for, or the largest of what suits each device. */
+static size_t
+choose_group(struct engine *engine)
+{
+	uint64_t largest = POOL_UNIT;
+	if (engine->config->group_bytes != 0)
+		return engine->config->group_bytes;
+	for (uint32_t i = 0; i < engine->device_count && !clock_is_virtual(); i++) {
+		uint64_t elbow = measure_elbow(&engine->devices[i]);
+		largest = elbow > largest ? elbow : largest;
+	}
+	return largest;
+}
+
 int
 engine_open_devices(struct engine *engine)
 {
@@ -160,7 +194,7 @@ engine_open_devices(struct engine *engine)
 	const struct device_properties *first = device_properties(engine->devices[0].device);
 	engine->model_options = (struct model_options){ .kind = first->kind,
 							.threads = first->threads,
-							.group_bytes = engine->config->group_bytes,
+							.group_bytes = choose_group(engine),
 							.parameters = engine->config->parameters };
 	snprintf(engine->cache_folder, sizeof(engine->cache_folder), "%s/cache",
 		 engine->config->state);

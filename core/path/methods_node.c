@@ -258,7 +258,7 @@ call_status(struct request *request)
 	struct writer *result = request_result(request);
 	if (result == NULL)
 		return -1;
-	writer_map(result, 15);
+	writer_map(result, 16);
 	writer_string(result, "version");
 	writer_string(result, TIDEPOOL_VERSION);
 	write_uint(result, "pid", (uint64_t)getpid());
@@ -269,6 +269,7 @@ call_status(struct request *request)
 	write_uint(result, "requests_under_way", engine->request_count - 1);
 	write_uint(result, "functions", length(&engine->functions));
 	write_uint(result, "models", length(&engine->models));
+	write_uint(result, "group_bytes", engine->model_options.group_bytes);
 	writer_string(result, "isolation");
 	writer_string(result, worker_isolation());
 	writer_string(result, "policy");
