@@ -6,14 +6,14 @@
 #include "device/device.h"
 
 enum {
-	SMALLEST = 128 << 10,
+	SMALLEST = 256 << 10,
 	/* Of each size; the best counts. */
 	PASSES = 2,
 	SIZES_MAX = 16,
 };
 
 static const uint64_t longest_ns = 50 * 1000 * 1000;
-static const double good_enough = 0.95;
+static const double good_enough = 0.9;
 
 /* ns that the room takes in copies of that size; 0 with the error set. */
 static uint64_t
@@ -42,7 +42,7 @@ time_size(struct device_stream *copy, char *to, const char *from, size_t room, s
 	return best;
 }
 
-/* Times of SMALLEST, twice that, and so on; how many, 0 with the error set. */
+/* Times of the whole room, half of it, and so on, as far as there is time for; how many, 0 with the error set. */
 static uint32_t
 time_sizes(struct device_stream *copy, char *to, const char *from, size_t room, uint64_t *times)
 {
@@ -51,7 +51,7 @@ time_sizes(struct device_stream *copy, char *to, const char *from, size_t room, 
 	/* Pages that are touched for the first time are no part of the link. */
 	if (time_pass(copy, to, from, room, room) == 0)
 		return 0;
-	for (size_t size = SMALLEST; size <= room && count < SIZES_MAX; size *= 2) {
+	for (size_t size = room; size >= SMALLEST && count < SIZES_MAX; size /= 2) {
 		times[count] = time_size(copy, to, from, room, size);
 		if (times[count] == 0)
 			return 0;
@@ -65,7 +65,7 @@ time_sizes(struct device_stream *copy, char *to, const char *from, size_t room, 
 uint64_t
 elbow_measure(struct device *device, struct device_stream *copy, void *device_to, size_t room)
 {
-	uint64_t times[SIZES_MAX], best = UINT64_MAX, elbow = SMALLEST;
+	uint64_t times[SIZES_MAX], best = UINT64_MAX;
 	void *from = device_host_alloc(device, room);
 	if (from == NULL)
 		return 0;
@@ -76,7 +76,7 @@ elbow_measure(struct device *device, struct device_stream *copy, void *device_to
 		return 0;
 	for (uint32_t i = 0; i < count; i++)
 		best = times[i] < best ? times[i] : best;
-	for (uint32_t i = 0; (double)times[i] * good_enough > (double)best; i++)
-		elbow *= 2;
-	return elbow;
+	while ((double)times[count - 1] * good_enough > (double)best)
+		count--;
+	return room >> (count - 1);
 }

@@ -8,9 +8,9 @@
 static const uintptr_t page_bytes = 4096;
 
 void
-store_create(struct store *store, uint64_t budget)
+store_create(struct store *store, uint64_t budget, store_drop_f *drop, void *context)
 {
-	*store = (struct store){ .budget = budget };
+	*store = (struct store){ .budget = budget, .drop = drop, .context = context };
 	list_create(&store->in_memory);
 }
 
@@ -36,6 +36,13 @@ drop_cached(const struct image *image)
 	close(fd);
 }
 
+void
+store_drop_pages(const struct image *image)
+{
+	advise(image, MADV_DONTNEED);
+	drop_cached(image);
+}
+
 static void
 drop(struct store *store, struct store_entry *entry)
 {
@@ -43,8 +50,10 @@ drop(struct store *store, struct store_entry *entry)
 	entry->is_in_memory = false;
 	store->used -= entry->image->bytes;
 	store->drops++;
-	advise(entry->image, MADV_DONTNEED);
-	drop_cached(entry->image);
+	if (store->drop != NULL)
+		store->drop(store->context, entry);
+	else
+		store_drop_pages(entry->image);
 }
 
 static void

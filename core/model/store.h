@@ -12,8 +12,19 @@
 #include "base/list.h"
 #include "model/image.h"
 
+struct store_entry;
+
+/*
+ * An image is to leave host memory: store_drop_pages does that, and may be called now or later, on any thread while the
+ * image is there.
+ */
+typedef void
+store_drop_f(void *context, struct store_entry *entry);
+
 struct store {
 	uint64_t budget;
+	store_drop_f *drop;
+	void *context;
 	/* Bytes of the images that are in host memory. */
 	uint64_t used;
 	/* Entries in host memory, least recently used first. */
@@ -31,9 +42,16 @@ struct store_entry {
 	uint32_t pins;
 };
 
-/* budget in bytes. The budget may be exceeded by images that are pinned at the same time. */
+/*
+ * budget in bytes; it may be exceeded by images that are pinned at the same time. drop NULL: pages are dropped at once, which
+ * takes some ms for a large image.
+ */
 void
-store_create(struct store *store, uint64_t budget);
+store_create(struct store *store, uint64_t budget, store_drop_f *drop, void *context);
+
+/* Give the image's pages back to the kernel. Harmless when it is being read again. */
+void
+store_drop_pages(const struct image *image);
 
 /* The image is on disk as far as the store is concerned. */
 void

@@ -33,6 +33,29 @@ enum {
 	ELBOW_BYTES = 8 << 20,
 };
 
+static void
+notify(struct client *client, const char *kind, const char *name, const char *detail)
+{
+	struct writer *output = connection_output(client->connection);
+	if (output == NULL)
+		return;
+	writer_array(output, 3);
+	writer_uint(output, MESSAGE_NOTIFICATION);
+	writer_string(output, "event");
+	writer_array(output, 1);
+	writer_map(output, 3);
+	writer_string(output, "kind");
+	writer_string(output, kind);
+	writer_string(output, "name");
+	writer_string(output, name);
+	writer_string(output, "detail");
+	if (detail == NULL)
+		writer_nil(output);
+	else
+		writer_string(output, detail);
+	connection_flush(client->connection);
+}
+
 void
 engine_event(struct engine *engine, const char *kind, const char *name, const char *detail)
 {
@@ -40,25 +63,18 @@ engine_event(struct engine *engine, const char *kind, const char *name, const ch
 		 detail == NULL ? "" : detail);
 	list_each(link, &engine->clients) {
 		struct client *client = list_entry(link, struct client, of_engine);
-		struct writer *output =
-			client->watches ? connection_output(client->connection) : NULL;
-		if (output == NULL)
-			continue;
-		writer_array(output, 3);
-		writer_uint(output, MESSAGE_NOTIFICATION);
-		writer_string(output, "event");
-		writer_array(output, 1);
-		writer_map(output, 3);
-		writer_string(output, "kind");
-		writer_string(output, kind);
-		writer_string(output, "name");
-		writer_string(output, name);
-		writer_string(output, "detail");
-		if (detail == NULL)
-			writer_nil(output);
-		else
-			writer_string(output, detail);
-		connection_flush(client->connection);
+		if (client->watches)
+			notify(client, kind, name, detail);
+	}
+}
+
+void
+engine_residency_event(struct engine *engine, const char *name, const char *detail)
+{
+	list_each(link, &engine->clients) {
+		struct client *client = list_entry(link, struct client, of_engine);
+		if (client->watches_residency)
+			notify(client, "residency", name, detail);
 	}
 }
 
@@ -387,7 +403,7 @@ engine_create(struct engine *engine, const struct config *config)
 	list_create(&engine->clients);
 	list_create(&engine->jobs);
 	list_create(&engine->deadlines);
-	store_create(&engine->store, config->store_bytes);
+	store_create(&engine->store, config->store_bytes, models_drop_image, engine);
 	list_create(&engine->models);
 	list_create(&engine->functions);
 	list_create(&engine->deploys);

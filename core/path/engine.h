@@ -20,6 +20,7 @@
 #include "net/server.h"
 #include "path/prefetch.h"
 #include "path/route.h"
+#include "path/tier.h"
 #include "script/policy.h"
 #include "script/view.h"
 #include "script/watch.h"
@@ -50,8 +51,9 @@ struct client {
 	/* Requests whose streams it does not take fast enough, by of_stalled. */
 	struct list stalled;
 	bool authenticated;
-	/* Gets `event` notifications. */
+	/* Gets `event` notifications; and those of where models stand, which are many. */
 	bool watches;
+	bool watches_residency;
 };
 
 /* A device with its pool, streams and submit thread. */
@@ -114,6 +116,8 @@ struct engine_model {
 	struct store_entry store;
 	/* By device id; NULL where it never was. */
 	struct residency **residency;
+	/* By device id: where it stands, as far as was looked at. */
+	struct tier_state *tiers;
 	/* Runs so far that ended well, each alone in its job. */
 	uint64_t runs;
 	uint32_t references;
@@ -226,6 +230,8 @@ struct engine {
 	uint32_t request_count;
 	uint64_t next_job_id;
 
+	/* How often a model came to stand so on a device. */
+	uint64_t tier_changes[TIER_COUNT];
 	/* The trace that is being made; pending NULL: none. */
 	struct {
 		struct pending *pending;
@@ -255,6 +261,10 @@ engine_stop(struct engine *engine);
 /* Tell watching clients: `[2, "event", [{kind=…, name=…, detail=…}]]`. detail may be NULL. */
 void
 engine_event(struct engine *engine, const char *kind, const char *name, const char *detail);
+
+/* As engine_event, of kind "residency" and not logged, for clients that watch residency. */
+void
+engine_residency_event(struct engine *engine, const char *name, const char *detail);
 
 /* --- what a node is put together from, in engine_serve and in the simulator ---------------------------------------- */
 

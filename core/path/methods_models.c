@@ -116,17 +116,6 @@ write_ports(struct writer *writer, const char *key, const struct model_port *por
 	}
 }
 
-static const char *
-state_name(const struct engine_model *model, const struct residency *residency)
-{
-	static const char *const names[] = { "host", "loading", "partial", "resident", "failed" };
-	enum residency_state state =
-		residency == NULL ? RESIDENCY_ABSENT : residency_state(residency);
-	if (state == RESIDENCY_ABSENT && !model->store.is_in_memory)
-		return "disk";
-	return names[state];
-}
-
 static void
 write_residency(struct writer *writer, const struct engine_model *model)
 {
@@ -136,9 +125,15 @@ write_residency(struct writer *writer, const struct engine_model *model)
 	for (uint32_t d = 0; d < engine->device_count; d++) {
 		const struct residency *residency =
 			engine->devices[d].lost ? NULL : model->residency[d];
-		writer_map(writer, 3);
+		const struct tier_state *state = tier_state(model, &engine->devices[d]);
+		bool says_why = state->tier == TIER_failed && state->reason != NULL;
+		writer_map(writer, says_why ? 4 : 3);
 		writer_string(writer, "state");
-		writer_string(writer, state_name(model, residency));
+		writer_string(writer, tier_name(state->tier));
+		if (says_why) {
+			writer_string(writer, "reason");
+			writer_string(writer, state->reason);
+		}
 		writer_string(writer, "groups");
 		writer_uint(writer, residency == NULL ? 0 : residency_groups(residency));
 		writer_string(writer, "bytes");

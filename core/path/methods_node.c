@@ -155,13 +155,31 @@ call_cancel(struct request *request)
 	return ROUTE_REPLY;
 }
 
+/* {residency = true} as the first parameter; 0, or -1 when it is something else. */
+static int
+read_residency(const struct request *request, bool *residency)
+{
+	struct reader reader;
+	struct slice value;
+	*residency = false;
+	if (request->message.param_count == 0 ||
+	    methods_field(request->message.params[0], "residency", &value) != 1)
+		return 0;
+	reader_create(&reader, value);
+	return reader_bool(&reader, "residency", residency);
+}
+
 static int
 call_watch(struct request *request)
 {
+	bool residency;
+	if (read_residency(request, &residency) != 0)
+		return -1;
 	struct writer *result = request_result(request);
 	if (result == NULL)
 		return -1;
 	request->client->watches = true;
+	request->client->watches_residency = residency;
 	writer_bool(result, true);
 	return ROUTE_REPLY;
 }
@@ -251,6 +269,16 @@ write_workers(struct writer *writer, const struct worker_host *workers)
 		write_uint(writer, worker_violation_name(kind), totals.violations[kind]);
 }
 
+/* How often a model came to stand so on a device. */
+static void
+write_tiers(struct writer *writer, const struct engine *engine)
+{
+	writer_string(writer, "residency");
+	writer_map(writer, TIER_COUNT);
+	for (enum tier tier = 0; tier < TIER_COUNT; tier++)
+		write_uint(writer, tier_name(tier), engine->tier_changes[tier]);
+}
+
 static int
 call_status(struct request *request)
 {
@@ -258,7 +286,7 @@ call_status(struct request *request)
 	struct writer *result = request_result(request);
 	if (result == NULL)
 		return -1;
-	writer_map(result, 16);
+	writer_map(result, 17);
 	writer_string(result, "version");
 	writer_string(result, TIDEPOOL_VERSION);
 	write_uint(result, "pid", (uint64_t)getpid());
@@ -280,6 +308,7 @@ call_status(struct request *request)
 		write_device(result, &engine->devices[i]);
 	write_workers(result, engine->workers);
 	write_store(result, &engine->store);
+	write_tiers(result, engine);
 	writer_string(result, "path");
 	writer_map(result, ROUTE_reply);
 	for (enum route_stage stage = 0; stage < ROUTE_reply; stage++)
@@ -297,7 +326,9 @@ const struct method methods_of_node[] = {
 	  call_cancel, false },
 	{ "node.status", "()", "Devices, counts, and the time spent in each stage of the path",
 	  call_status, false },
-	{ "watch", "()", "Send `event` notifications of deploys, models and devices from now on",
+	{ "watch", "({residency}?)",
+	  "Send `event` notifications of deploys, models and devices from now on; of every change "
+	  "of where models stand too",
 	  call_watch, false },
 	{ 0 },
 };

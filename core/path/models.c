@@ -122,7 +122,11 @@ models_add(struct engine *engine, const struct model_opened *opened, const char 
 	entry = calloc(1, sizeof(*entry));
 	if (entry != NULL)
 		entry->residency = calloc(engine->device_count + 1, sizeof(*entry->residency));
-	if (entry == NULL || entry->residency == NULL) {
+	if (entry != NULL)
+		entry->tiers = calloc(engine->device_count + 1, sizeof(*entry->tiers));
+	if (entry == NULL || entry->residency == NULL || entry->tiers == NULL) {
+		if (entry != NULL)
+			free(entry->residency);
 		free(entry);
 		model_unref(model);
 		error_set(ERR_RESOURCE_EXHAUSTED, "model '%s': no memory", name);
@@ -140,6 +144,7 @@ models_add(struct engine *engine, const struct model_opened *opened, const char 
 	entry->view.prefix_bytes = entry->view.bytes;
 	if (view_add_model(engine, entry) != 0) {
 		free(entry->residency);
+		free(entry->tiers);
 		free(entry);
 		model_unref(model);
 		return NULL;
@@ -164,6 +169,7 @@ forget(struct engine_model *model)
 		schedule_unpark(&engine->devices[d]);
 	}
 	store_remove(&engine->store, &model->store);
+	tier_forget(model);
 	model_unref(model->model);
 	free(model->residency);
 	free(model);
@@ -184,6 +190,44 @@ models_residency(struct engine_model *model, struct engine_device *device)
 		*residency = residency_new(device->pool, device->device, model_image(model->model),
 					   model);
 	return *residency;
+}
+
+/* An image whose pages are given back on a pool thread. */
+struct image_drop {
+	uv_work_t work;
+	struct model *model;
+};
+
+static void
+drop_image(uv_work_t *work)
+{
+	struct image_drop *drop = work->data;
+	store_drop_pages(model_image(drop->model));
+}
+
+static void
+image_dropped(uv_work_t *work, int cancelled)
+{
+	(void)cancelled;
+	struct image_drop *drop = work->data;
+	model_unref(drop->model);
+	free(drop);
+}
+
+void
+models_drop_image(void *context, struct store_entry *entry)
+{
+	struct engine *engine = context;
+	struct engine_model *model =
+		(struct engine_model *)((char *)entry - offsetof(struct engine_model, store));
+	struct image_drop *drop = malloc(sizeof(*drop));
+	tier_look_everywhere(model);
+	if (drop == NULL) {
+		store_drop_pages(entry->image);
+		return;
+	}
+	*drop = (struct image_drop){ .work.data = drop, .model = model_ref(model->model) };
+	uv_queue_work(&engine->loop, &drop->work, drop_image, image_dropped);
 }
 
 uint64_t

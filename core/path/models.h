@@ -53,6 +53,10 @@ models_unref(struct engine_model *model);
 struct residency *
 models_residency(struct engine_model *model, struct engine_device *device);
 
+/* A store_drop_f: the model's image leaves host memory, on a pool thread. context is the node. */
+void
+models_drop_image(void *context, struct store_entry *entry);
+
 /* Trim the model of that view id on the device; bytes given back. */
 uint64_t
 models_trim(struct engine *engine, uint32_t id, struct engine_device *device, uint32_t keep);

@@ -135,7 +135,10 @@ swap_begin_load(struct engine_device *device, struct engine_model *model)
 	device->loads++;
 	device->loads_begun++;
 	view_device_loading(device);
-	return store_pin(&device->engine->store, &model->store);
+	bool was_on_disk = store_pin(&device->engine->store, &model->store);
+	if (was_on_disk)
+		tier_look_everywhere(model);
+	return was_on_disk;
 }
 
 void
@@ -143,6 +146,8 @@ swap_end_load(struct engine_device *device, struct engine_model *model, struct r
 	      const struct error *error)
 {
 	residency_finish_load(load, error);
+	if (error != NULL)
+		tier_note_failure(model, device, error);
 	device->loads--;
 	store_unpin(&device->engine->store, &model->store);
 	view_device_loading(device);

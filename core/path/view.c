@@ -177,6 +177,7 @@ view_residency_changed(struct engine_model *model, struct engine_device *device)
 	const struct residency *residency = model->residency[device->view.id];
 	struct view_residency *view =
 		&engine->view_residency[model->view.id * engine->device_count + device->view.id];
+	tier_look(model, device);
 	/* What a lost device held is of no use to anybody. */
 	if (residency == NULL || device->lost) {
 		*view = (struct view_residency){ 0 };

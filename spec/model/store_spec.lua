@@ -7,7 +7,7 @@ describe("store", function()
   before_each(function()
     store = ffi.new "struct store"
     images, entries = ffi.new "struct image[4]", ffi.new "struct store_entry[4]"
-    C.store_create(store, 100)
+    C.store_create(store, 100, nil, nil)
     for i = 0, 3 do
       images[i].bytes = 40
       C.store_add(store, entries[i], images[i])
