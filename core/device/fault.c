@@ -33,7 +33,11 @@ fault_of(const struct device *device)
 static struct device_stream *
 inner_stream(struct device_stream *stream)
 {
-	return ((struct fault_stream *)stream)->inner;
+	struct device_stream *inner = ((struct fault_stream *)stream)->inner;
+	/* What is put is called the same in traces. */
+	inner->label = stream->label;
+	inner->label_part = stream->label_part;
+	return inner;
 }
 
 /* Count one call down; true when it is the one that fails. */

@@ -10,6 +10,7 @@ return {
     "tidepool bench coldstart --functions 1000 --json",
     "tidepool bench model resnet50.onnx bert_base.onnx --peer ort --threads 1 --threads 2",
     "tidepool bench swap resnet152.onnx bert_base.onnx --rates 12G,3G",
+    "tidepool bench swap resnet50.onnx --parts prefix,ahead,cycles",
   },
   options = function(parser)
     parser:command_target "measurement"

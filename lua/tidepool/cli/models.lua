@@ -20,10 +20,10 @@ end
 local function to_text(models)
   local rows = {}
   for index, each in ipairs(models) do
-    rows[index] = { each.name, output.bytes(each.bytes), each.groups, each.users, measured(each.load_us),
-      measured(each.run_us), where(each.devices) }
+    rows[index] = { each.name, output.bytes(each.bytes), each.groups, each.prefix_groups, each.users,
+      measured(each.load_us), measured(each.run_us), where(each.devices) }
   end
-  return output.rows({ "NAME", "BYTES", "GROUPS", "USERS", "LOAD", "RUN", "DEVICES" }, rows)
+  return output.rows({ "NAME", "BYTES", "GROUPS", "PREFIX", "USERS", "LOAD", "RUN", "DEVICES" }, rows)
 end
 
 local function load_model(options)
