@@ -198,16 +198,18 @@ copy_literals(const struct segment_run *run, void *queue)
 }
 
 /*
- * A segment's steps have run since `from`; returns now. Averaged with a weight of 1/8 for the new value; of runs beside
- * each other one may get lost. Where steps are only put on a native stream the time says nothing.
+ * A segment's steps have run since `from`; returns now. Runs of the whole program at once are averaged, with a weight of 1/8
+ * for the new value; beside a load, whose copies slow a run down, only what was faster counts. Of runs beside each other
+ * one may get lost.
  */
 static uint64_t
-note_time(_Atomic uint64_t *measured, uint64_t from, const void *native)
+note_time(_Atomic uint64_t *measured, uint64_t from, bool is_whole)
 {
 	uint64_t now = clock_now(), taken = now - from;
 	uint64_t old = atomic_load_explicit(measured, memory_order_relaxed);
-	if (native == NULL)
-		atomic_store_explicit(measured, old == 0 ? taken : old - old / 8 + taken / 8,
+	if (old == 0 || taken < old || is_whole)
+		atomic_store_explicit(measured,
+				      old != 0 && is_whole ? old - old / 8 + taken / 8 : taken,
 				      memory_order_relaxed);
 	return now;
 }
@@ -216,7 +218,10 @@ __attribute__((noinline)) static int
 run_steps(const struct segment_run *run, void *native)
 {
 	const struct program *program = run->program;
-	uint32_t at = run->first;
+	/* Where steps are only put on a native stream their times say nothing. */
+	uint32_t at = native == NULL ? run->first : program->segment_count;
+	bool is_whole =
+		run->segment->first_step == 0 && run->segment->end_step == program->info.step_count;
 	const void *inputs[program->operand_count + 1];
 	void *outputs[program->operand_count + 1];
 	/* Primitives were made for this many threads, and must be run by a thread that would use as many. */
@@ -229,7 +234,7 @@ run_steps(const struct segment_run *run, void *native)
 		if (run_step(run->binding, &program->steps[i], native, inputs, outputs) != 0)
 			return -1;
 		if (at < program->segment_count && i + 1 == program->segments[at].end_step)
-			from = note_time(&program->measured_ns[at++], from, native);
+			from = note_time(&program->measured_ns[at++], from, is_whole);
 	}
 	return 0;
 }

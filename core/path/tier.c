@@ -34,8 +34,7 @@ tier_now(const struct engine_model *model, const struct engine_device *device)
 		[RESIDENCY_PARTIAL] = TIER_partial, [RESIDENCY_RESIDENT] = TIER_resident,
 		[RESIDENCY_FAILED] = TIER_failed,
 	};
-	const struct residency *residency =
-		device->lost ? NULL : model->residency[device->view.id];
+	const struct residency *residency = device->lost ? NULL : model->residency[device->view.id];
 	enum tier tier = residency == NULL ? TIER_host : tiers[residency_state(residency)];
 	return tier == TIER_host && !model->store.is_in_memory ? TIER_disk : tier;
 }
