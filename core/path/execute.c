@@ -257,7 +257,9 @@ measure_prefix(const struct job *job, uint32_t m)
 	const struct image *image = model_image(model->model);
 	if (model->runs++, !is_time_for_prefix(model))
 		return;
-	uint32_t groups = prefix_groups(image, job->steps[0].program, job->device->view.load_rate);
+	/* Both forms of an image have the same groups; what crosses the link is the one in host memory. */
+	uint32_t groups = prefix_groups(image_on_host(image), job->steps[0].program,
+					job->device->view.load_rate);
 	model->view.prefix_groups = groups;
 	model->view.prefix_bytes = (double)image_bytes_of(image, 0, groups);
 }

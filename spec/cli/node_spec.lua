@@ -92,7 +92,7 @@ describe("tidepool with a node", function()
 
   it("loads, lists and unloads models", function()
     assert.equal("loaded pair\n", succeed("models load --name pair " .. folder .. "/double/net.onnx"))
-    assert.matches("^NAME +BYTES +GROUPS +USERS +LOAD +RUN +DEVICES\npair ", succeed "models")
+    assert.matches("^NAME +BYTES +GROUPS +PREFIX +USERS +LOAD +RUN +DEVICES\npair ", succeed "models")
     assert.equal("pair", json.decode(succeed "models --json")[1].name)
     assert.equal("unloaded pair\n", succeed "models unload pair")
     assert.equal("loaded net\n", succeed("models load --upload " .. folder .. "/double/net.onnx"))
