@@ -6,9 +6,8 @@
 #include "device/device.h"
 
 enum {
-	SMALLEST = 256 << 10,
-	/* Of each size; the best counts. */
-	PASSES = 2,
+	/* Each size has its turn so often, and its best time counts: a machine that is busy with other things slows some. */
+	PASSES = 4,
 	SIZES_MAX = 16,
 };
 
@@ -29,50 +28,42 @@ time_pass(struct device_stream *copy, char *to, const char *from, size_t room, s
 	return clock_now() - start + 1;
 }
 
-static uint64_t
-time_size(struct device_stream *copy, char *to, const char *from, size_t room, size_t size)
-{
-	uint64_t best = 0;
-	for (int i = 0; i < PASSES; i++) {
-		uint64_t ns = time_pass(copy, to, from, room, size);
-		if (ns == 0)
-			return 0;
-		best = best == 0 || ns < best ? ns : best;
-	}
-	return best;
-}
-
-/* Times of the whole room, half of it, and so on, as far as there is time for; how many, 0 with the error set. */
-static uint32_t
-time_sizes(struct device_stream *copy, char *to, const char *from, size_t room, uint64_t *times)
+/* Best times of room, half of it, … for `count` sizes; 0, or -1 with the error set. */
+static int
+time_sizes(struct device_stream *copy, char *to, const char *from, size_t room, uint32_t count,
+	   uint64_t *times)
 {
 	uint64_t start = clock_now();
-	uint32_t count = 0;
 	/* Pages that are touched for the first time are no part of the link. */
 	if (time_pass(copy, to, from, room, room) == 0)
-		return 0;
-	for (size_t size = room; size >= SMALLEST && count < SIZES_MAX; size /= 2) {
-		times[count] = time_size(copy, to, from, room, size);
-		if (times[count] == 0)
-			return 0;
-		count++;
-		if (clock_now() - start > longest_ns)
-			break;
+		return -1;
+	for (int pass = 0; pass == 0 || (pass < PASSES && clock_now() - start < longest_ns);
+	     pass++) {
+		for (uint32_t i = 0; i < count; i++) {
+			uint64_t ns = time_pass(copy, to, from, room, room >> i);
+			if (ns == 0)
+				return -1;
+			times[i] = pass == 0 || ns < times[i] ? ns : times[i];
+		}
 	}
-	return count;
+	return 0;
 }
 
 uint64_t
-elbow_measure(struct device *device, struct device_stream *copy, void *device_to, size_t room)
+elbow_measure(struct device *device, struct device_stream *copy, void *device_to, size_t room,
+	      size_t smallest)
 {
 	uint64_t times[SIZES_MAX], best = UINT64_MAX;
+	uint32_t count = 1;
+	while (count < SIZES_MAX && room >> count >= smallest)
+		count++;
 	void *from = device_host_alloc(device, room);
 	if (from == NULL)
 		return 0;
 	memset(from, 0, room);
-	uint32_t count = time_sizes(copy, device_to, from, room, times);
+	int result = time_sizes(copy, device_to, from, room, count, times);
 	device_host_free(device, from);
-	if (count == 0)
+	if (result != 0)
 		return 0;
 	for (uint32_t i = 0; i < count; i++)
 		best = times[i] < best ? times[i] : best;

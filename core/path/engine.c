@@ -173,7 +173,8 @@ measure_elbow(struct engine_device *device)
 	size_t room = ELBOW_BYTES < device->view.capacity ? ELBOW_BYTES : POOL_UNIT;
 	struct extent *extent = pool_alloc(device->pool, room, device);
 	if (extent != NULL) {
-		elbow = elbow_measure(device->device, device->copy_in, extent->address, room);
+		elbow = elbow_measure(device->device, device->copy_in, extent->address, room,
+				      POOL_UNIT);
 		pool_free(device->pool, extent);
 	}
 	if (elbow == 0)

@@ -11,7 +11,7 @@ describe("elbow", function()
 
   local function measure(device)
     local stream = rig.stream(device, C.STREAM_COPY_IN)
-    return tonumber(C.elbow_measure(device, stream, rig.reserve(device, ROOM), ROOM))
+    return tonumber(C.elbow_measure(device, stream, rig.reserve(device, ROOM), ROOM, 2 ^ 18))
   end
 
   it("is small where each copy costs nothing but its bytes", function()

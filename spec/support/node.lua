@@ -131,7 +131,8 @@ end
 function M.start(config)
   local folder, guard = temporary_folder()
   local self = setmetatable({ folder = folder, address = folder .. "/node.sock", guard = guard }, Node)
-  local whole = { listen = { "127.0.0.1:0", self.address }, state = folder .. "/state" }
+  -- Groups of a certain size: what is measured depends on what else the machine does.
+  local whole = { listen = { "127.0.0.1:0", self.address }, state = folder .. "/state", group = "2M" }
   for key, value in pairs(config or {}) do whole[key] = value end
   if kind ~= "host" then whole.devices = devices_of(whole) end
   local file = assert(io.open(folder .. "/node.lua", "w"))
