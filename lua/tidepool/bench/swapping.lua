@@ -12,15 +12,16 @@ local swapping = {}
 swapping.SPARE = 4 * 2 ^ 20
 
 --- The text of a node's configuration. options: rate of the link in bytes a second or as "12G", memory in bytes,
---- threads; group and policy_config as the configuration has them, or nil.
+--- threads; group, parameters and policy_config as the configuration has them, or nil.
 function swapping.config(options)
   local group = options.group and ("group = %s, "):format(
     type(options.group) == "number" and ("%.0f"):format(options.group) or ("%q"):format(options.group)) or ""
+  local parameters = options.parameters and ("parameters = %q, "):format(options.parameters) or ""
   local policy = options.policy_config and ("policy_config = %s, "):format(options.policy_config) or ""
   local rate = type(options.rate) == "number" and ("%.0f"):format(options.rate) or ("%q"):format(options.rate)
-  return ([[return { log = "error", %s%s
+  return ([[return { log = "error", %s%s%s
     devices = { { kind = "host", memory = %.0f, link_rate = %s, threads = %d } } }]]):format(
-    group, policy, options.memory, rate, options.threads)
+    group, parameters, policy, options.memory, rate, options.threads)
 end
 
 --- What the node says of its device.
