@@ -257,7 +257,8 @@ cuda_stream_new(struct device *base, enum stream_kind kind)
 		    cudaStreamCreateWithPriority(&stream->native, cudaStreamNonBlocking, priority),
 		    "cudaStreamCreateWithPriority") != 0)
 		goto free_stream;
-	if (kind == STREAM_COMPUTE && create_compute(stream) != 0)
+	bool runs_kernels = kind == STREAM_COMPUTE || kind == STREAM_WIDEN;
+	if (runs_kernels && create_compute(stream) != 0)
 		goto destroy_stream;
 	return &stream->base;
 destroy_stream:

@@ -1,6 +1,7 @@
 -- Parameters that are narrow in host memory: what swaps in is the same every time, and near what it was made from.
 local client = require "tidepool.client"
 local nets = require "spec.support.nets"
+local kind = require "spec.support.kind"
 local node = require "spec.support.node"
 local random = require "spec.support.random"
 
@@ -9,7 +10,7 @@ local REQUESTS = 60
 
 local function serve(parameters, memory)
   local running = node.start {
-    devices = { { kind = "host", memory = memory, threads = 1 } }, parameters = parameters,
+    devices = { { kind = kind, memory = memory, threads = 1 } }, parameters = parameters,
   }
   local c = running:connect()
   for i = 1, MODELS do

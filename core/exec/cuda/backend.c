@@ -72,6 +72,23 @@ cast(void *queue, enum data_type to, void *out, enum data_type from, const void 
 		compute, kernel_cast(compute->stream, to, out, from, in, elements), "kernel_cast");
 }
 
+static int
+widen(void *queue, enum narrow_form form, void *to, const void *from, size_t bytes)
+{
+	struct cuda_compute *compute = queue;
+	int64_t count = (int64_t)(bytes / sizeof(float));
+	if (form == NARROW_FP16)
+		return cast(queue, DATA_TYPE_FLOAT, to, DATA_TYPE_FLOAT16, from, count);
+	if (form == NARROW_INT8)
+		return cuda_compute_check(compute,
+					  kernel_widen_blocks(compute->stream, to, from, count),
+					  "kernel_widen_blocks");
+	return cuda_compute_check(
+		compute,
+		cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, compute->stream),
+		"cudaMemcpyAsync");
+}
+
 /* What the module exports. */
 extern const struct backend tidepool_module_backend;
 
@@ -80,4 +97,5 @@ const struct backend tidepool_module_backend = {
 	.platform = platform,
 	.copy_in = copy_in,
 	.cast = cast,
+	.widen = widen,
 };

@@ -1,5 +1,6 @@
 /* Element-wise kernels: functions of one tensor, of two and three with broadcast, posts, conversions. */
 #include "exec/cuda/number.cuh"
+#include "exec/narrow.h"
 
 /* --- functions of one real number ------------------------------------------------------------------------------------ */
 
@@ -575,5 +576,21 @@ kernel_cast(cudaStream_t stream, enum data_type to, void *out, enum data_type fr
 				   (float *)out, (const f16 *)in, n);
 	else
 		KERNEL_LAUNCH_FLAT(cast_kernel, grid_for(n), BLOCK, stream, to, out, from, in, n);
+	return cudaGetLastError();
+}
+
+static __global__ void
+widen_blocks_kernel(float *out, const float *scales, const int8_t *values, int64_t n)
+{
+	KERNEL_LOOP(i, n)
+	out[i] = scales[i / NARROW_BLOCK] * (float)values[i];
+}
+
+extern "C" cudaError_t
+kernel_widen_blocks(cudaStream_t stream, float *out, const void *from, int64_t n)
+{
+	const float *scales = (const float *)from;
+	const int8_t *values = (const int8_t *)(scales + (n + NARROW_BLOCK - 1) / NARROW_BLOCK);
+	KERNEL_LAUNCH_FLAT(widen_blocks_kernel, grid_for(n), BLOCK, stream, out, scales, values, n);
 	return cudaGetLastError();
 }

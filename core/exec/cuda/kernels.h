@@ -71,6 +71,10 @@ cudaError_t
 kernel_cast(cudaStream_t stream, enum data_type to, void *out, enum data_type from, const void *in,
 	    int64_t n);
 
+/* n floats of their INT8 form (exec/narrow.h) at from. */
+cudaError_t
+kernel_widen_blocks(cudaStream_t stream, float *out, const void *from, int64_t n);
+
 /* out[i] = value, elements of 1, 2, 4 or 8 bytes, value's first ones. */
 cudaError_t
 kernel_fill(cudaStream_t stream, size_t element_bytes, void *out, int64_t n, uint64_t value);

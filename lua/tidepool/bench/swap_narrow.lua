@@ -1,5 +1,5 @@
---- Parameters narrow in host memory: what a swapped call takes with each form, the bytes that cross the link, and how far
---- the outputs move from those of fp32.
+--- Parameters narrow in host memory: what a swapped call takes with each form, the bytes that cross the link, and how
+--- far the outputs move from those of fp32.
 local client = require "tidepool.client"
 local node = require "tidepool.bench.node"
 local output = require "tidepool.cli.output"
@@ -73,7 +73,8 @@ function part.to_text(rows, options)
   end
   return ("Parameters narrow in host memory; %d calls each; medians; swapped over fp32's; parameters' error (root mean "
     .. "square, relative); outputs' largest difference over their largest number\n\n"):format(options.samples)
-    .. output.rows({ "MODEL", "LINK", "FORM", "ON HOST", "RESIDENT", "SWAPPED", "/ FP32", "PARAMETERS", "OUTPUTS" }, lines)
+    .. output.rows({ "MODEL", "LINK", "FORM", "ON HOST", "RESIDENT", "SWAPPED", "/ FP32", "PARAMETERS", "OUTPUTS" },
+      lines)
 end
 
 return part
