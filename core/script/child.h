@@ -32,6 +32,8 @@ enum child_exit {
 	CHILD_EXIT_SETUP = 3,
 	CHILD_EXIT_RING = 4,
 	CHILD_EXIT_LUA = 5,
+	/* Memory ran out where no handler could be told. */
+	CHILD_EXIT_MEMORY = 6,
 };
 
 /* In the zygote, while it still sees files: the Lua state with its library, the system-call filter. -1 with the error set. */

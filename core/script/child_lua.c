@@ -151,8 +151,11 @@ call(enum entry entry, int count)
 	lua_State *L = lua.L;
 	lua_rawgeti(L, LUA_REGISTRYINDEX, lua.entries[entry]);
 	lua_insert(L, -count - 1);
-	if (lua_pcall(L, count, 0, 0) == 0)
+	int status = lua_pcall(L, count, 0, 0);
+	if (status == 0)
 		return;
+	if (status == LUA_ERRMEM)
+		_exit(CHILD_EXIT_MEMORY);
 	size_t bytes;
 	const char *text = lua_tolstring(L, -1, &bytes);
 	if (text != NULL)

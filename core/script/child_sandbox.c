@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -8,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -157,13 +159,22 @@ drop_user(uint32_t id)
 	return setresuid(uid, uid, uid);
 }
 
+/* All capabilities: in a user namespace of its own a process has every one, though they reach no further. */
+static int
+drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
+	return (int)syscall(SYS_capset, &header, none);
+}
+
 int
 child_confine(uint32_t id, uint64_t memory_bytes)
 {
 	if (!CHILD_IS_CONFINED)
 		return prctl(PR_SET_PDEATHSIG, SIGKILL);
 	/* The death signal goes with a change of user, so it comes after. */
-	if (limit_resources(memory_bytes) != 0 || drop_user(id) != 0 ||
+	if (limit_resources(memory_bytes) != 0 || drop_user(id) != 0 || drop_capabilities() != 0 ||
 	    prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return -1;

@@ -240,7 +240,7 @@ worker_load_look(struct worker_process *process, uint64_t now)
 	load->busy_looks = is_busy ? load->busy_looks + 1 : 0;
 	load->still_looks = has_unread && read == load->consumed ? load->still_looks + 1 : 0;
 	/* Where the processors are all taken, a worker may stand still though it uses little. */
-	load->stuck = load->still_looks > 0 &&
+	load->stuck = process->was_ready && load->still_looks > 0 &&
 		      (is_busy || load->demoted || load->still_looks >= LOOKS_STILL);
 	bool wants_help = load->stuck || (load->busy_looks >= LOOKS_TO_HELP && has_unread &&
 					  is_worth_a_worker(process, used));

@@ -270,9 +270,17 @@ worker_process_kill(struct worker_process *process, const struct error *reason)
 	zygote_kill(process->id);
 }
 
+static bool
+ran_out_of_memory(int status)
+{
+	return status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == CHILD_EXIT_MEMORY;
+}
+
 static enum worker_violation
 violation_of(int status)
 {
+	if (ran_out_of_memory(status))
+		return WORKER_OVER_MEMORY;
 	bool forbidden = status != -1 && WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
 	return forbidden ? WORKER_BROKE_SANDBOX : WORKER_CRASHED;
 }
@@ -290,6 +298,10 @@ set_end_error(const struct worker_process *process, int status)
 	else if (status == -1)
 		error_set(ERR_RESOURCE_EXHAUSTED, "function \"%s\": its worker could not be forked",
 			  name);
+	else if (ran_out_of_memory(status))
+		error_set(ERR_RESOURCE_EXHAUSTED,
+			  "function \"%s\": its worker went over the memory limit of %llu bytes",
+			  name, (unsigned long long)process->script->limits.memory_bytes);
 	else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
 		error_set(ERR_PERMISSION_DENIED,
 			  "function \"%s\": its worker made a forbidden system call and was killed",
@@ -359,7 +371,8 @@ worker_process_ended(struct worker_process *process, int status)
 	while (process->state < PROCESS_KILLED && worker_records_read(process))
 		continue;
 	bool by_itself = process->state < PROCESS_KILLED;
-	bool crashed = by_itself || process->reason.code != ERR_OK;
+	bool crashed = process->host->zygote != ZYGOTE_DIES &&
+		       (by_itself || process->reason.code != ERR_OK);
 	if (by_itself && process->host->zygote != ZYGOTE_DIES)
 		worker_script_violated(script, violation_of(status));
 	process->state = PROCESS_ENDED;
@@ -377,6 +390,9 @@ worker_process_ended(struct worker_process *process, int status)
 	worker_script_ref(script);
 	if (process->was_ready)
 		return_unbegun(process);
+	else if (crashed && script->process_count == 0)
+		/* Nor would the next one get as far as to serve them. */
+		worker_queue_fail(script, &error);
 	fail_all(process, &error);
 	worker_manifest_finish(script, NULL, &error);
 	worker_process_settle(process);

@@ -1,8 +1,10 @@
--- Bytes that no client should send, and models that no exporter writes: a clear error each, and the node goes on.
+-- Bytes that no client should send, models that no exporter writes, scripts that no operator wants, and workers that
+-- were taken over: a clear error each, and the node goes on.
 local client = require "tidepool.client"
 local nets = require "spec.support.nets"
 local node = require "spec.support.node"
 local random = require "spec.support.random"
+local scripts = require "spec.hostile.scripts"
 local socket = require "tidepool.client.socket"
 
 describe("hostile input", function()
@@ -73,4 +75,135 @@ describe("hostile input", function()
     end
     serves()
   end)
+end)
+
+describe("a hostile", function()
+  local running, c, pid, confined
+
+  local function deploy(name, source)
+    return c:call("function.deploy", { name = name, source = source, chunk = name .. ".lua" })
+  end
+
+  setup(function()
+    running = node.start({ log = "off" }, "hostile-node")
+    c, pid = running:connect(), running.pid
+    confined = not c:call("node.status").isolation:find "sanitizer"
+    assert(deploy("neighbour", "return { handler = function(ctx, req) return req end }"))
+    assert.equal("there", (c:invoke("neighbour", "there")))
+    assert(deploy("busy", "return { handler = function(ctx, req) return req end }"))
+  end)
+
+  -- Never restarted, never wrong, no worker of the neighbour ever hurt.
+  teardown(function()
+    assert.equal("there", (c:invoke("neighbour", "there")))
+    assert.equal(0, c:call("function.stats", "neighbour").workers_crashed)
+    assert.equal(0, c:call("function.stats", "neighbour").errors)
+    assert.equal(pid, running.pid)
+    assert.equal(0, running:stop())
+  end)
+
+  local function violations(name) return c:call("function.stats", name).violations end
+
+  -- The neighbour answers while the attack is under way; what becomes of the attack.
+  local function attacked(name, options)
+    local pending = c:send("invoke", name, "attack", options)
+    for i = 1, 20 do assert.equal(i, (c:invoke("neighbour", i))) end
+    return pending:wait(20)
+  end
+
+  for index, attack in ipairs(scripts.list) do
+    it("script: " .. attack.name, function()
+      local name = "script" .. index
+      local made, refusal = deploy(name, scripts.source_of(attack, name))
+      if attack.refused then
+        assert.is_nil(made)
+        assert.matches(attack.refused, refusal)
+        return
+      end
+      assert(made, refusal)
+      local result, problem = attacked(name, { timeout_us = attack.timeout_us or 15000000 })
+      if attack.problem then
+        assert.is_nil(result)
+        assert.matches(attack.problem, problem)
+        assert.is_true(#problem < 2048)
+      else
+        assert.equal(attack.value, result, problem)
+      end
+      if attack.violation then assert.equal(1, violations(name)[attack.violation]) end
+      -- Whatever it did, to itself alone: the next request has a worker that serves.
+      assert.is_truthy(c:invoke(name, "again") or attack.value)
+      c:call("function.remove", name)
+    end)
+  end
+
+  -- In C, in a worker that was taken over: by the system call that it tries, or the nonsense that it puts on the ring.
+  local KERNEL = {
+    "fork_bomb", "start_thread", "run_program", "run_program_in_memory", "trace_parent", "write_to_parent",
+    "kill_parent", "kill_all", "open_socket", "open_file", "open_relative", "mount_something",
+    "leave_namespaces", "become_root", "make_io_uring", "load_bpf", "undo_confinement", "use_32_bit_calls",
+  }
+  local RING = {
+    "publish_far", "publish_odd", "record_of_nothing", "record_without_end", "record_out_of_order", "record_of_no_kind",
+    "someone_elses_request", "ready_twice", "payload_outside", "payload_wraps", "payload_beyond_record",
+    "reply_of_garbage", "reply_too_deep", "batch_of_nothing", "wrong_handle", "wrong_counts", "wrong_model",
+    "tensor_outside", "tensor_that_overflows", "free_the_script", "free_what_is_not", "call_out_of_order",
+  }
+
+  local function hostile(name, timeout_ms)
+    local source = "--hostile " .. name .. "\nreturn { limits = { memory_mb = 32, log_kb = 16, timeout_ms = "
+      .. (timeout_ms or 250) .. " }, handler = function(ctx, req) return req end }"
+    assert(deploy(name, source))
+    return attacked(name, { timeout_us = 15000000 })
+  end
+
+  local function contained(name, pattern, violation, timeout_ms)
+    local result, problem = hostile(name, timeout_ms)
+    assert.is_nil(result)
+    assert.matches(pattern, problem)
+    assert.equal(1, violations(name)[violation])
+    c:call("function.remove", name)
+  end
+
+  for _, name in ipairs(KERNEL) do
+    it("system call: " .. name, function()
+      if not confined then pending "workers of sanitizer builds are not confined" end
+      contained(name, "^PERMISSION_DENIED: .*forbidden system call", "sandbox")
+    end)
+  end
+
+  for _, name in ipairs(RING) do
+    it("ring: " .. name, function() contained(name, "^UNAVAILABLE: ", "protocol") end)
+  end
+
+  it("ring: reply_twice gets one reply", function()
+    local _, problem = hostile "reply_twice"
+    assert.is_nil(problem)
+    for _ = 1, 100 do
+      if violations "reply_twice".protocol == 1 then break end
+      os.execute "sleep 0.01"
+    end
+    assert.equal(1, violations "reply_twice".protocol)
+    c:call("function.remove", "reply_twice")
+  end)
+
+  it("end: crash", function() contained("crash", "^UNAVAILABLE: .*killed by signal", "crash") end)
+  it("end: leave", function() contained("leave", "^UNAVAILABLE: .*exited with status 0", "crash") end)
+  it("end: log_flood", function() contained("log_flood", "logged more than its limit", "log") end)
+  it("end: stream_flood", function() contained("stream_flood", "^DEADLINE_EXCEEDED", "timeout") end)
+  it("end: deaf", function() contained("deaf", "^DEADLINE_EXCEEDED", "timeout") end)
+
+  it("end: take_memory", function()
+    if not confined then pending "workers of sanitizer builds are not confined" end
+    contained("take_memory", "^UNAVAILABLE: .*exited with status 3", "crash", 10000)
+  end)
+
+  -- What these say or how fast they are is chance: they end one way or the other.
+  for _, name in ipairs { "scribble", "scribble", "scribble", "wake_flood" } do
+    it("end: " .. name, function()
+      local result, problem = hostile(name)
+      assert.is_nil(result)
+      assert.matches("^%u[%u_]+: ", problem)
+      c:call("function.remove", name)
+    end)
+  end
 end)

@@ -65,6 +65,13 @@ describe("workers of a script", function()
     assert.is_true(started == 2 or started == 3, "started " .. started)
   end)
 
+  it("that do not load fail what waits for them, though its time is shorter", function()
+    rig = worker.rig()
+    local script = assert(rig:script("return { setup = function() while true do end end, handler = print }",
+      { timeout_ms = 200 }))
+    assert.matches("did not load in time", select(2, rig:call(script, 1, 9000)))
+  end)
+
   it("are kept when there are to be some always, and go when there are not", function()
     rig = worker.rig { idle_ms = 50 }
     local kept = rig:handler("return req", { workers_min = 2 })

@@ -29,10 +29,10 @@ local M = {}
 
 local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
-local function program()
+local function program(name)
   local own = ffi.new "char[4096]"
   assert(ffi.C.realpath("/proc/self/exe", own) ~= nil)
-  return ffi.string(own):match "^.*/" .. "tidepool"
+  return ffi.string(own):match "^.*/" .. (name or "tidepool")
 end
 
 -- The Lua text of a value of a configuration.
@@ -99,7 +99,7 @@ local function run(self)
   -- The shell's own word about a process that was killed is not wanted.
   local command = "{ %s serve --config %s 2>>%s & pid=$!; echo pid=$pid; wait $pid; echo status=$?; } 2>/dev/null"
   self.process = io.popen(command:format(
-    quoted(program()), self.folder .. "/node.lua", self.folder .. "/log"))
+    quoted(program(self.program)), self.folder .. "/node.lua", self.folder .. "/log"))
   self.ending = new_ending()
   self.fd = ffi.C.fileno(self.process)
   local pid = self:read_line("^pid=", deadline)
@@ -127,10 +127,13 @@ local function devices_of(config)
   return devices
 end
 
--- Start a node. config: keys of the configuration file; listen and state are set here unless given.
-function M.start(config)
+-- Start a node. config: keys of the configuration file; listen and state are set here unless given. program_name:
+-- "tidepool" unless given.
+function M.start(config, program_name)
   local folder, guard = temporary_folder()
-  local self = setmetatable({ folder = folder, address = folder .. "/node.sock", guard = guard }, Node)
+  local self = setmetatable({
+    folder = folder, address = folder .. "/node.sock", guard = guard, program = program_name,
+  }, Node)
   -- Groups of a certain size: what is measured depends on what else the machine does.
   local whole = { listen = { "127.0.0.1:0", self.address }, state = folder .. "/state", group = "2M" }
   for key, value in pairs(config or {}) do whole[key] = value end

@@ -1,5 +1,5 @@
 -- Each measurement is a module of tidepool.bench with summary, options and run, as a command has.
-local names = { "rpc", "coldstart", "model", "swap", "redirect", "reload", "unruly" }
+local names = { "rpc", "coldstart", "model", "swap", "redirect", "reload", "unruly", "neighbour" }
 
 local function module(name) return require("tidepool.bench." .. name) end
 
