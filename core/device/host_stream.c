@@ -95,9 +95,9 @@ static const struct {
 	bool skipped;
 	const char *what;
 } verbs[] = {
-	[HOST_COPY] = { do_copy, true, "copy" }, [HOST_LAUNCH] = { do_launch, true, "run" },
-	[HOST_RECORD] = { do_record, false },    [HOST_WAIT] = { do_wait, true, "wait" },
-	[HOST_NOTIFY] = { do_notify, false },
+	[HOST_COPY] = { do_copy, true, "copy" },    [HOST_LAUNCH] = { do_launch, true, "run" },
+	[HOST_RECORD] = { do_record, false, NULL }, [HOST_WAIT] = { do_wait, true, "wait" },
+	[HOST_NOTIFY] = { do_notify, false, NULL },
 };
 
 /* Carry the command out, and note in the trace from when to when. */

@@ -1,6 +1,5 @@
 #include "path/call.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,21 +16,22 @@
 static void
 set_waiting(struct request *caller, bool waits)
 {
-	if (waits == caller->holds_waiting || (waits && caller->extent_count == 0))
+	if (waits == (caller->waits_on != NULL) || (waits && caller->extent_count == 0))
 		return;
-	assert(caller->device >= 0);
-	struct engine_device *device = &caller->engine->devices[caller->device];
-	caller->holds_waiting = waits;
-	if (waits)
-		device->parked_holders++;
-	else
-		device->parked_holders--;
+	if (waits) {
+		caller->waits_on = &caller->engine->devices[caller->device];
+		caller->waits_on->parked_holders++;
+	} else {
+		caller->waits_on->parked_holders--;
+		caller->waits_on = NULL;
+	}
 }
 
 static void
 attach(struct request *callee, struct request *caller)
 {
 	callee->caller = caller;
+	caller->callee_bytes += callee->value.bytes;
 	list_push_back(&caller->callees, &callee->of_caller);
 	set_waiting(caller, true);
 }
@@ -41,6 +41,7 @@ detach(struct request *callee)
 {
 	struct request *caller = callee->caller;
 	callee->caller = NULL;
+	caller->callee_bytes -= callee->value.bytes;
 	list_remove(&callee->of_caller);
 	if (list_is_empty(&caller->callees))
 		set_waiting(caller, false);
@@ -106,11 +107,27 @@ on_ended(void *context, struct request *callee)
 	if (caller->worker == NULL)
 		return;
 	const struct writer *result = callee->result;
-	if (callee->error == NULL && result != NULL && writer_finish(result) == 0)
+	if (callee->error == NULL && result != NULL && writer_finish(result) == 0) {
 		worker_answer(caller->worker, callee->call, result->data, result->bytes, NULL);
-	else
-		worker_answer(caller->worker, callee->call, NULL, 0,
-			      callee->error != NULL ? callee->error : error_last());
+		return;
+	}
+	if (callee->error == NULL)
+		error_set(ERR_RESOURCE_EXHAUSTED, "call: no memory for the answer");
+	worker_answer(caller->worker, callee->call, NULL, 0,
+		      callee->error != NULL ? callee->error : error_last());
+}
+
+/* What the node holds for a handler is bounded as what its worker holds. */
+static int
+check_bytes(const struct request *caller, struct slice value)
+{
+	uint64_t most = worker_script_limits(caller->generation->script)->memory_bytes;
+	if (caller->callee_bytes + value.bytes <= most)
+		return 0;
+	return error_set(
+		ERR_RESOURCE_EXHAUSTED,
+		"call: %zu bytes of values beside the %zu of calls under way, the limit is %llu",
+		value.bytes, caller->callee_bytes, (unsigned long long)most);
 }
 
 /* The value in memory of the callee's: the record that it came in is gone when the handler goes on. */
@@ -190,7 +207,7 @@ call_begin(struct request *caller, uint32_t number, const void *payload, size_t 
 	struct order order = { .ms = 0 };
 	struct request *callee = NULL;
 	if (read_order(payload, bytes, &order) != 0 || check_depth(caller, order.name) != 0 ||
-	    make_callee(caller, &order, &callee) != 0) {
+	    check_bytes(caller, order.value) != 0 || make_callee(caller, &order, &callee) != 0) {
 		struct error why = *error_last();
 		worker_answer(caller->worker, number, NULL, 0, &why);
 		return;

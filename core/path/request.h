@@ -91,10 +91,11 @@ struct request {
 	struct list of_caller;
 	struct list callees;
 	uint32_t depth;
-	/* It counts among its device's parked holders while it waits for callees. */
-	bool holds_waiting;
-	/* The value, where it is not in the frame; freed with the request. */
+	/* The device among whose parked holders it counts while it waits for callees; NULL: none. */
+	struct engine_device *waits_on;
+	/* The value, where it is not in the frame; freed with the request. And bytes of such values of its callees. */
 	void *owned;
+	size_t callee_bytes;
 	/* Bytes of its stream that the client has not taken; in client->stalled then. */
 	size_t stalled_bytes;
 	struct list of_stalled;

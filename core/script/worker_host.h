@@ -211,7 +211,7 @@ struct worker_request {
 	struct worker_script *script;
 	struct worker_process *process;
 	enum request_state state;
-	/* As records name it: generation * 256 + slot + 1. */
+	/* As records name it (record_place). */
 	uint32_t number;
 	void *owner;
 	/* ns of clock_now: the client's (0: none), and when the handler has had its time. */

@@ -124,6 +124,41 @@ describe("ctx.call", function()
   end)
 end)
 
+describe("a caller that holds memory of a device", function()
+  local running, c
+
+  setup(function()
+    running = node.start { devices = { { kind = "host", memory = "16M" } } }
+    c = running:connect()
+    local make = "local x = tide.zeros('FP32', { req.megabytes * 262144 }) local y = tide.tensor(x) + 1 "
+    for name, body in pairs {
+      callee = make .. "return y:get()[1]",
+      caller = make .. "y:slice({ 0 }, { 1 }):get() return ctx.call('callee', { megabytes = req.callee }):get()",
+    } do
+      local source = "local tide = require 'tidepool' return { handler = function(ctx, req) " .. body .. " end }"
+      assert(c:call("function.deploy", { name = name, chunk = name .. ".lua", source = source }))
+    end
+  end)
+
+  teardown(function() assert.equal(0, running:stop()) end)
+
+  it("does not wait for a callee that waits for it", function()
+    assert.equal(1, (c:invoke("caller", { megabytes = 1, callee = 1 })))
+    local _, message, code = c:invoke("caller", { megabytes = 4, callee = 4 }, { timeout_us = 10000000 })
+    assert.equal("RESOURCE_EXHAUSTED", code, message)
+    assert.equal(1, (c:invoke("caller", { megabytes = 1, callee = 1 })))
+  end)
+
+  it("cannot have the node hold more than its own limit", function()
+    assert(c:call("function.deploy", { name = "hoards", chunk = "hoards.lua", source = [[
+      return { limits = { memory_mb = 64 }, handler = function(ctx)
+        local big = ("x"):rep(2 ^ 23)
+        for _ = 1, 20 do ctx.call("callee", big) end
+      end }]] }))
+    assert.equal("RESOURCE_EXHAUSTED", select(3, c:invoke("hoards", 1)))
+  end)
+end)
+
 describe("a handler's time", function()
   local running, c
 
