@@ -11,6 +11,9 @@ return {
     "tidepool bench model resnet50.onnx bert_base.onnx --peer ort --threads 1 --threads 2",
     "tidepool bench swap resnet152.onnx bert_base.onnx --rates 12G,3G",
     "tidepool bench swap resnet50.onnx --parts prefix,ahead,cycles",
+    "tidepool bench redirect --calls 200",
+    "tidepool bench reload --seconds 60",
+    "tidepool bench unruly --only loops",
   },
   options = function(parser)
     parser:command_target "measurement"
