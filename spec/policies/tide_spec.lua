@@ -1,3 +1,5 @@
+local ffi = require "ffi"
+
 local policy_node = require "spec.support.policy_node"
 local MIB = policy_node.MIB
 local RESIDENT, HOST, PEER = policy_node.RESIDENT, policy_node.HOST, policy_node.PEER
@@ -5,9 +7,17 @@ local RESIDENT, HOST, PEER = policy_node.RESIDENT, policy_node.HOST, policy_node
 describe("policy tide", function()
   local node, host
 
+  -- Predictions are taken as they are unless config says otherwise.
   local function set_up(options, config)
     node = policy_node.new(options)
-    host = node:host("tide", config)
+    host = node:host("tide", config or "{ margin = 1 }")
+  end
+
+  -- Rates of copies from peer to device of two, bytes/s.
+  local rates = ffi.new("double[4]")
+  local function link_peers(rate)
+    rates[1], rates[2] = rate, rate
+    node.view.peer_rates = rates
   end
 
   after_each(function()
@@ -39,7 +49,7 @@ describe("policy tide", function()
       set_up { models = { { run_ns = 10e6, load_ns = 50e6 }, { run_ns = 10e6, load_ns = 50e6 } },
         functions = { { slo_ns = 0 } } }
       node:put(1, 0)
-      host:submit { models = { 0 }, deadline = 1.015e9 }
+      host:submit { models = { 0 }, deadline = 1.06e9 }
       host:submit { models = { 1 }, deadline = 1.2e9 }
       assert.equal(1, (host:dispatch()))
     end)
@@ -62,9 +72,19 @@ describe("policy tide", function()
       assert.same({ 0, HOST }, place())
     end)
 
+    it("from a peer what that has in part, if that is faster than the host", function()
+      set_up { devices = { { peer_rate = 50e9 }, { peer_rate = 50e9, idle = 0 } },
+        models = { { run_ns = 1e6, load_ns = 50e6 } } }
+      link_peers(50e9)
+      node:put(0, 1, 7)
+      host:submit { models = { 0 } }
+      assert.same({ 1, 0, PEER, 1 }, { host:dispatch() })
+    end)
+
     it("from a peer, if that is faster than the host", function()
       set_up { devices = { { peer_rate = 50e9 }, { peer_rate = 50e9, idle = 0 } },
         models = { { run_ns = 1e6, load_ns = 50e6 }, { run_ns = 1e6, load_ns = 0.1e6 } } }
+      link_peers(50e9)
       node:put(0, 1)
       node:put(1, 1)
       host:submit { models = { 0 } }
@@ -121,51 +141,65 @@ describe("policy tide", function()
   end)
 
   describe("evicts", function()
-    local second = 1e9
-
-    -- All used at the same time, but for what is said; 0 and 1 are light, 2 and 3 heavy.
-    local function fill(used)
-      set_up { devices = { {}, { peer_rate = 50e9 } }, now = 100 * second, models = {
-        { run_ns = 20e6, load_ns = 10e6 }, { run_ns = 20e6, load_ns = 10e6 },
-        { run_ns = 10e6, load_ns = 40e6 }, { run_ns = 10e6, load_ns = 20e6 },
-      } }
-      for model = 0, 3 do
+    -- Of ten groups, a run hides 1 and 10 (0.7 runs: 0 and 7) of models 0 and 1; 2 hides 5.
+    local function fill(used, config)
+      set_up({ devices = { {}, {} }, models = {
+        { run_ns = 4e6, load_ns = 40e6 }, { run_ns = 40e6, load_ns = 40e6 }, { run_ns = 20e6, load_ns = 40e6 },
+      } }, config or "{ levels = { 1, 2 } }")
+      for model = 0, 2 do
         node:put(model, 0)
-        node.models[model].used_at = (used[model] or 50) * second
+        node.models[model].used_at = used[model + 1]
       end
     end
 
-    local function order()
-      local list = {}
-      for i, pair in ipairs(host:evict(0, 1000 * MIB)) do list[i] = pair[1] end
-      return list
+    it("first what another device has too", function()
+      fill { 30, 20, 10 }
+      node:put(0, 1)
+      assert.same({ { 0, 0 } }, host:evict(0, 18 * MIB))
+    end)
+
+    it("then what runs hide, the model that was used longest ago first, and keep a group", function()
+      fill { 10, 20, 30 }
+      assert.same({ { 0, 9 }, { 1, 1 } }, host:evict(0, 18 * MIB))
+    end)
+
+    it("then a little more of all, before much of any", function()
+      fill { 10, 20, 30 }
+      -- One, nine and five groups are hidden; then one more of model 0 and four more of model 2.
+      assert.same({ { 0, 8 }, { 1, 1 }, { 2, 1 } }, host:evict(0, 38 * MIB))
+    end)
+
+    it("all of everything in the end, but what is pinned", function()
+      fill { 10, 20, 30 }
+      node:put(2, 0, 10, 4)
+      assert.same({ { 0, 0 }, { 1, 0 }, { 2, 4 } }, host:evict(0, 1000 * MIB))
+    end)
+  end)
+
+  describe("is fair", function()
+    local function order_of(first, second, config)
+      set_up({ models = { { run_ns = 10e6 } }, functions = {
+        { slo_ns = 80e6, requests = 100, in_time = 100 - first },
+        { slo_ns = 80e6, requests = 100, in_time = 100 - second },
+      } }, config)
+      node:put(0, 0)
+      host:submit { models = { 0 }, fn = 0 }
+      host:submit { models = { 0 }, fn = 1, arrived_at = 1e9 + 1 }
+      return (host:dispatch())
     end
 
-    it("what a run hides first, then what is waited for least", function()
-      fill {}
-      assert.same({ 0, 1, 3, 2 }, order())
+    it("to a function that has missed more than its objective leaves it", function()
+      assert.equal(1, order_of(2, 2))
+      host:delete()
+      assert.equal(2, order_of(2, 4))
+      host:delete()
+      assert.equal(1, order_of(2, 4, "{ favour_ms = 0 }"))
     end)
 
-    it("of like models the one that was used longest ago", function()
-      fill { [1] = 40 }
-      assert.same({ 1, 0, 3, 2 }, order())
-    end)
-
-    it("a heavy model before a light one, if nobody asked for it for long enough", function()
-      fill { [0] = 99.9, [1] = 99.9, [3] = 1 }
-      assert.same({ 3, 2, 0, 1 }, order())
-    end)
-
-    it("a heavy model early, if a peer has it", function()
-      fill {}
-      node:put(2, 1)
-      node.devices[0].peer_rate = 50e9
-      assert.same({ 2, 0, 1, 3 }, order())
-    end)
-
-    it("of the last model only the tail", function()
-      fill {}
-      assert.same({ { 0, 0 }, { 1, 6 } }, host:evict(0, 26 * MIB))
+    it("but not at the price of others when it is lost", function()
+      assert.equal(1, order_of(3, 9))
+      host:delete()
+      assert.equal(2, order_of(3, 9, "{ give_up = 10 }"))
     end)
   end)
 end)
