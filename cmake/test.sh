@@ -9,7 +9,10 @@ FUZZ_SECONDS=${FUZZ_SECONDS:-20}
 core_specs="spec/base spec/device spec/exec spec/image spec/model spec/net spec/script spec/text spec/path
   spec/config_spec.lua"
 # What runs on the cuda device too, through the stand-in for CUDA (spec/standin/README.md).
-standin_specs="spec/standin spec/device/device_spec.lua"
+standin_specs="spec/standin spec/device/device_spec.lua spec/parity spec/path/swap_spec.lua spec/path/devices_spec.lua"
+# The same where nothing slows it down.
+standin_dev_specs="spec/conformance spec/path/direct_spec.lua spec/path/function_spec.lua spec/path/methods_spec.lua
+  spec/path/ops_spec.lua spec/path/policy_spec.lua spec/path/reload_spec.lua spec/path/state_spec.lua"
 passed=0 failed=0 skipped=0
 
 say() { printf '\n== %s (%d s)\n' "$*" $SECONDS; }
@@ -50,10 +53,11 @@ specs() {
   for file in $(find "$@" -path spec/standin -prune -o -name '*_spec.lua' -print | sort); do run_specs "$preset" "$file"; done
 }
 
-# The specs of the cuda device in that build.
-specs_on_standin() {
-  local file
-  for file in $(find $standin_specs -name '*_spec.lua' | sort); do run_specs "$1/standin" "$file"; done
+# on_standin BUILD PATH...: the same on the cuda device.
+on_standin() {
+  local preset=$1 file
+  shift
+  for file in $(find "$@" -name '*_spec.lua' | sort); do run_specs "$preset/standin" "$file"; done
 }
 
 step_lint() { check lint cmake/lint.sh; }
@@ -64,12 +68,12 @@ step_dev() {
   local model
   for model in filetype embed ocr; do check "fetch $model" build/dev/tidepool fetch "models/$model"; done
   specs dev spec
-  specs_on_standin dev
+  on_standin dev $standin_specs $standin_dev_specs
 }
 
 sanitized() {
   specs "$1" $core_specs
-  specs_on_standin "$1"
+  on_standin "$1" $standin_specs
 }
 
 step_asan() {

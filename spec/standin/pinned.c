@@ -210,6 +210,11 @@ cudaHostUnregister(void *ptr)
 	struct pinned *piece = take(ptr, true);
 	if (piece == NULL)
 		return call_end(cudaErrorHostMemoryNotRegistered);
+	/* What a lost context has in its queues it drops. */
+	for (int i = 0; i < gpu_count(); i++) {
+		if (gpu_error(gpu_at(i)) != cudaSuccess)
+			stream_wait_all(gpu_at(i));
+	}
 	if (atomic_load(&piece->users) > 0)
 		return call_misuse(cudaErrorInvalidValue, "cudaHostUnregister: %p is being copied",
 				   ptr);

@@ -93,8 +93,9 @@ run_stream(void *context)
 		if (gpu_error(gpu) != cudaSuccess && !work->always)
 			continue;
 		cudaError_t status = work_run(work);
+		/* What goes wrong on the device itself no context outlives. */
 		if (status != cudaSuccess)
-			gpu_fail(gpu, status);
+			gpu_fail(gpu, gpu_is_sticky(status) ? (int)status : cudaErrorUnknown);
 	}
 	return NULL;
 }

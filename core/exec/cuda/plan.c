@@ -289,28 +289,28 @@ build_graph(struct builder *builder)
 
 /* --- choosing --------------------------------------------------------------------------------------------------------------- */
 
-/* Does the engine of that configuration keep FP32 exact? One that says nothing of itself does. */
+/* Does the engine of that configuration keep FP32 exact? One that cannot be asked is taken for one that does not. */
 static bool
 is_exact(cudnnBackendDescriptor_t config)
 {
 	cudnnBackendDescriptor_t engine = NULL;
 	cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
 	int64_t count = 0;
-	bool exact = true;
 	if (cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine) !=
 	    CUDNN_STATUS_SUCCESS)
-		return true;
-	if (cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE,
-				     CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count,
-				     &engine) == CUDNN_STATUS_SUCCESS &&
-	    cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
-				     CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT,
-				     &count, notes) == CUDNN_STATUS_SUCCESS)
-		for (int64_t i = 0; i < count; i++)
-			exact &= notes[i] != CUDNN_NUMERICAL_NOTE_TENSOR_CORE &&
-				 notes[i] != CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS &&
-				 notes[i] != CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION &&
-				 notes[i] != CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13;
+		return false;
+	bool exact =
+		cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE,
+					 CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count,
+					 &engine) == CUDNN_STATUS_SUCCESS &&
+		cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
+					 CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT,
+					 &count, notes) == CUDNN_STATUS_SUCCESS;
+	for (int64_t i = 0; exact && i < count; i++)
+		exact = notes[i] != CUDNN_NUMERICAL_NOTE_TENSOR_CORE &&
+			notes[i] != CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS &&
+			notes[i] != CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION &&
+			notes[i] != CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13;
 	cudnnBackendDestroyDescriptor(engine);
 	return exact;
 }
