@@ -275,12 +275,6 @@ engine_create(struct engine *engine, const struct config *config);
 void
 engine_destroy(struct engine *engine);
 
-/* The configuration's devices and their tables; 0 or -1, after which engine_close_devices is called all the same. */
-int
-engine_open_devices(struct engine *engine);
-void
-engine_close_devices(struct engine *engine);
-
 /* Every ENGINE_TICK_MS: deadlines, and the policy's tick. The caller dispatches. */
 void
 engine_tick(struct engine *engine);

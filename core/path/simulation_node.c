@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "device/sim.h"
+#include "path/devices.h"
 #include "path/functions.h"
 #include "path/models.h"
 #include "path/schedule.h"
@@ -113,8 +114,7 @@ simulation_node_open(struct simulation *simulation, uint32_t index)
 	node->counts = calloc(node->config.device_count, sizeof(*node->counts));
 	if (node->running == NULL || node->counts == NULL)
 		return error_set(ERR_RESOURCE_EXHAUSTED, "node %u: no memory", index);
-	if (engine_open_devices(&node->engine) != 0 || connect_peers(node) != 0 ||
-	    open_policy(node) != 0)
+	if (devices_open(&node->engine) != 0 || connect_peers(node) != 0 || open_policy(node) != 0)
 		return error_wrap("node %u", index);
 	return 0;
 }
@@ -127,7 +127,7 @@ simulation_node_close(struct simulation_node *node)
 	models_destroy(engine);
 	if (engine->policy != NULL)
 		policy_host_delete(engine->policy);
-	engine_close_devices(engine);
+	devices_close(engine);
 	engine_destroy(engine);
 	free(node->running);
 	free(node->counts);
