@@ -66,7 +66,7 @@ step_dev() {
   check "build dev" build dev
   # Models that specs run and the source tree does not hold; from build/cache after the first time.
   local model
-  for model in filetype embed ocr; do check "fetch $model" build/dev/tidepool fetch "models/$model"; done
+  for model in filetype embed ocr vad; do check "fetch $model" build/dev/tidepool fetch "models/$model"; done
   specs dev spec
   on_standin dev $standin_specs $standin_dev_specs
 }

@@ -16,6 +16,7 @@
 	X(deconv) \
 	X(detect) \
 	X(einsum) \
+	X(fold) \
 	X(gather) \
 	X(generate) \
 	X(integer) \
