@@ -333,11 +333,12 @@ static void
 forget_tensors(struct job *job, bool runs_again)
 {
 	struct request *request = job->request;
-	const char *from = job->extent->address;
+	const char *end = (const char *)job->extent->address + job->extent->taken;
+	const char *from = (const char *)job->extent->address + job->extent_from;
 	for (uint32_t i = 0; i < request->slot_count; i++) {
 		struct tensor_slot *slot = &request->slots[i];
 		const char *address = slot->address;
-		if (address == NULL || address < from || address >= from + job->extent->taken)
+		if (address == NULL || address < from || address >= end)
 			continue;
 		slot->address = NULL;
 		slot->freed = slot->host == NULL && !runs_again;

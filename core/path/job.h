@@ -109,6 +109,11 @@ struct job {
 	/* Workspace, inputs and outputs; the device's scratch extent when borrowed_scratch. */
 	struct extent *extent;
 	bool borrowed_scratch;
+	/* It is the request's last extent, whose rest, from so many bytes on, was enough. */
+	bool shares_extent;
+	size_t extent_from;
+	/* Where the tensors end in it, and the workspace begins. */
+	size_t tensor_bytes;
 	void *workspace;
 	/* The first so many of models are pinned, with so many groups each; those it brings; and whether it may have to wait for
 	 * some, its own load's or a prefetch's. */

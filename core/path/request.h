@@ -74,6 +74,8 @@ struct request {
 	struct extent **extents;
 	uint32_t extent_count;
 	uint32_t extent_room;
+	/* Bytes of the last extent that tensors take; what is behind them is free for the next job. */
+	size_t extent_used;
 
 	/* A management method that finishes later (methods.h). */
 	struct pending *pending;

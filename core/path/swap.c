@@ -78,15 +78,35 @@ take_scratch(struct engine_device *device, size_t bytes)
 	return device->scratch;
 }
 
+/* A handler that waits often makes many small jobs: they follow one another in one extent. */
+static bool
+share_last_extent(struct job *job, size_t bytes)
+{
+	const struct request *request = job->request;
+	if (request->extent_count == 0)
+		return false;
+	struct extent *last = request->extents[request->extent_count - 1];
+	if (bytes > last->taken - request->extent_used)
+		return false;
+	job->extent = last;
+	job->extent_from = request->extent_used;
+	job->shares_extent = true;
+	return true;
+}
+
 static int
 take_memory(struct job *job)
 {
 	size_t bytes = job_bytes(job);
 	if (tensors_make_room(job->request) != 0)
 		return -1;
+	job->extent_from = 0;
+	job->shares_extent = false;
 	job->borrowed_scratch = job->is_last && bytes <= SCRATCH_BYTES;
-	job->extent = job->borrowed_scratch ? take_scratch(job->device, bytes)
-					    : take_extent(job->device, bytes, job->request);
+	if (job->borrowed_scratch)
+		job->extent = take_scratch(job->device, bytes);
+	else if (!share_last_extent(job, bytes))
+		job->extent = take_extent(job->device, bytes, job->request);
 	return job->extent == NULL ? -1 : 0;
 }
 
@@ -95,7 +115,7 @@ static void
 place_tensors(struct job *job)
 {
 	struct request *request = job->request;
-	char *at = job->extent->address;
+	char *at = (char *)job->extent->address + job->extent_from;
 	for (uint32_t i = 0; i < request->slot_count; i++) {
 		struct tensor_slot *slot = &request->slots[i];
 		if (slot->address != NULL)
@@ -104,6 +124,7 @@ place_tensors(struct job *job)
 		at += align_up(slot->bytes);
 	}
 	job->workspace = at;
+	job->tensor_bytes = (size_t)(at - (char *)job->extent->address);
 }
 
 /* Hold on the peer what is copied from there. */
@@ -216,6 +237,13 @@ swap_finish_load(struct job *job, uint32_t m, const struct error *error)
 	unpin_peer(job, m);
 }
 
+/* The job's extent is nobody else's yet. */
+static bool
+owns_extent(const struct job *job)
+{
+	return job->extent != NULL && !job->borrowed_scratch && !job->shares_extent;
+}
+
 /* Nothing of the job has reached the device: undo what path_swap did. */
 static void
 give_back(struct job *job)
@@ -228,7 +256,7 @@ give_back(struct job *job)
 		release_model(job, m);
 	}
 	job->held_models = 0;
-	if (job->extent != NULL && !job->borrowed_scratch)
+	if (owns_extent(job))
 		pool_free(job->device->pool, job->extent);
 	job->extent = NULL;
 	view_device_memory(job->device);
@@ -241,10 +269,12 @@ swap_release(struct job *job)
 		release_model(job, m);
 	job->held_models = 0;
 	bool holds_tensors = job->outcome.code == ERR_OK;
-	if (job->extent != NULL && !job->borrowed_scratch && holds_tensors)
+	if (owns_extent(job) && holds_tensors)
 		tensors_keep_extent(job->request, job->extent);
-	else if (job->extent != NULL && !job->borrowed_scratch)
+	else if (owns_extent(job))
 		pool_free(job->device->pool, job->extent);
+	if (holds_tensors && !job->borrowed_scratch)
+		job->request->extent_used = job->tensor_bytes;
 	job->extent = NULL;
 	view_device_memory(job->device);
 }

@@ -263,3 +263,58 @@ describe("operators of tensors", function()
     for name in pairs(names) do assert.is_true(tried[name], name) end
   end)
 end)
+
+describe("memory of tensors on the device", function()
+  local running, c
+
+  setup(function()
+    running = node.start { devices = { { kind = "host", memory = "48M", threads = 1 } } }
+    c = running:connect()
+  end)
+  teardown(function() assert.equal(0, running:stop()) end)
+
+  local function run(body)
+    assert(c:call("function.deploy", { name = "f", source = ([[
+      local tide = require "tidepool"
+      return { handler = function()
+        local x = tide.tensor("FP32", { 1 }, { 1 })
+        %s
+      end }]]):format(body) }))
+    return c:invoke "f"
+  end
+
+  it("is enough for any number of small batches", function()
+    assert.equal(2000, run [[
+      for _ = 1, 1999 do
+        x = x + 1
+        tide.wait()
+      end
+      return x:get():item()
+    ]])
+  end)
+
+  it("is left as it was by a batch that fails", function()
+    assert.same({ 2, 3, 4 }, run [[
+      local a = x + 1
+      tide.wait()
+      local ok = pcall(function() return (a:reshape({ 7 }) + a):get() end)
+      local b = a + 1
+      local huge = pcall(function() return tide.full("FP32", { 2 ^ 26 }, 1):get() end)
+      local c = b + 1
+      assert(not ok and not huge)
+      local p, q, r = tide.get(a, b, c)
+      return { p:item(), q:item(), r:item() }
+    ]])
+  end)
+
+  it("stays while they are named", function()
+    assert.same({ 1, 2, 3 }, run [[
+      local a, b = x + 0, x + 1
+      tide.wait()
+      local c = b + 1
+      for i = 1, 200 do (x * i):get() end
+      local p, q, r = tide.get(a, b, c)
+      return { p:item(), q:item(), r:item() }
+    ]])
+  end)
+end)
