@@ -19,7 +19,7 @@ enum {
 	LOOKS_TO_DEMOTE = 2,
 	LOOKS_TO_HELP = 3,
 	/* Looks that find it reading nothing though there is something, until it is taken for stuck whatever it uses. */
-	LOOKS_STILL = 5,
+	LOOKS_STILL = 20,
 	/* A worker that left the processor to others this long is one of them again, ms. */
 	LIGHT_MS = 100,
 	/* Work a request, ns, below which a second worker costs more in switches than it brings. */

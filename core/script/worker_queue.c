@@ -88,7 +88,8 @@ write_invoke(struct worker_request *request, struct record_invoke *invoke,
 	invoke->payload = *place;
 	if (place->offset == RECORD_HERE)
 		memcpy(invoke + 1, request->payload, request->payload_bytes);
-	atomic_store(&controls->claims[record_place(request->number)], request->number);
+	atomic_store_explicit(&controls->claims[record_place(request->number)], request->number,
+			      memory_order_release);
 	worker_process_send(request->process);
 }
 

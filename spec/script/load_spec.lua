@@ -36,7 +36,7 @@ describe("workers of a script", function()
     for i = 1, 50 do others[i] = rig:invoke(script, i) end
     assert.is_true(rig:run(first + 50, 5000))
     for i = 1, 50 do assert.equal(i, (rig:outcome(others[i]))) end
-    assert.equal(2, rig:stats(script).started)
+    assert.is_true(rig:stats(script).started >= 2)
     assert.equal("still running", select(2, rig:outcome(spinning)))
     C.rig_cancel(rig.rig, spinning)
   end)

@@ -198,6 +198,11 @@ local function step(request, ...)
   end
 end
 
+-- What a request is until it does something that few do.
+local request_meta = {
+  __index = { wait = wait, pause = pause, credit = C.CHILD_WINDOW, asked = 0, unanswered = 0, asks = NONE },
+}
+
 local M = {}
 
 function M.invoke(id, deadline, payload, bytes, streams)
@@ -208,10 +213,7 @@ function M.invoke(id, deadline, payload, bytes, streams)
   else
     co = coroutine.create(serve)
   end
-  local request = {
-    id = id, co = co, deadline = deadline, wait = wait, pause = pause, streams = streams, credit = C.CHILD_WINDOW,
-    asked = 0, unanswered = 0, asks = NONE,
-  }
+  local request = setmetatable({ id = id, co = co, deadline = deadline, streams = streams }, request_meta)
   requests[id] = request
   step(request, request, payload, bytes)
 end
