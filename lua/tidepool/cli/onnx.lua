@@ -1,6 +1,5 @@
 --- What an ONNX file says about itself in words: the metadata_props of its ModelProto, which the engine has no use for.
 local failure = require "tidepool.cli.failure"
-local files = require "tidepool.cli.files"
 
 local byte, sub = string.byte, string.sub
 
@@ -49,16 +48,44 @@ local function each_field(message, take)
   return true
 end
 
---- {key = value} of the file at path.
+-- Longest tag and length of a field.
+local HEAD_BYTES = 20
+
+-- The first field of the file from byte `at` on: its number, where its content begins, and how long it is.
+local function field_at(file, at)
+  file:seek("set", at)
+  local head = file:read(HEAD_BYTES) or ""
+  local tag, start = varint(head, 1)
+  if not tag then return nil end
+  local length, wire_type = 0, tag % 8
+  if wire_type == 2 then length, start = varint(head, start)
+  elseif wire_type == 0 then length, start = 0, select(2, varint(head, start))
+  elseif fixed[wire_type] then length = fixed[wire_type]
+  else return nil end
+  if not start then return nil end
+  return math.floor(tag / 8), at + start - 1, length
+end
+
+--- {key = value} of the file at path, of which only what is asked for is read: models may be larger than Lua's memory.
 function onnx.metadata(path)
-  local metadata = {}
-  local ok = each_field(files.need(path), function(field, message, first, last)
-    if field ~= METADATA_PROPS then return end
-    local entry = {}
-    each_field(sub(message, first, last), function(number, text, from, to) entry[number] = sub(text, from, to) end)
-    if entry[KEY] then metadata[entry[KEY]] = entry[VALUE] or "" end
-  end)
-  if not ok then failure.raise("%s: is no ONNX file", path) end
+  local file, message = io.open(path, "rb")
+  if not file then failure.raise("%s", message) end
+  local metadata, at, size = {}, 0, file:seek "end"
+  while at < size do
+    local field, start, length = field_at(file, at)
+    if not field or start + length > size then
+      file:close()
+      failure.raise("%s: is no ONNX file", path)
+    end
+    if field == METADATA_PROPS then
+      local entry = {}
+      file:seek("set", start)
+      each_field(file:read(length) or "", function(number, text, from, to) entry[number] = sub(text, from, to) end)
+      if entry[KEY] then metadata[entry[KEY]] = entry[VALUE] or "" end
+    end
+    at = start + length
+  end
+  file:close()
   return metadata
 end
 
