@@ -96,7 +96,7 @@ import(lua_State *L)
 int
 luaopen_tidepool_native(lua_State *L)
 {
-	lua_createtable(L, 0, 4);
+	lua_createtable(L, 0, 5);
 	lua_pushliteral(L, TIDEPOOL_VERSION);
 	lua_setfield(L, -2, "version");
 	lua_pushcfunction(L, embedded);
@@ -105,5 +105,7 @@ luaopen_tidepool_native(lua_State *L)
 	lua_setfield(L, -2, "import");
 	lua_pushcfunction(L, native_steps);
 	lua_setfield(L, -2, "steps");
+	lua_pushcfunction(L, native_first);
+	lua_setfield(L, -2, "first");
 	return 1;
 }

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "exec/program.h"
 #include "model/model.h"
@@ -183,6 +184,40 @@ native_steps(lua_State *L)
 	steps_destroy(&steps);
 	if (result == 0)
 		return 1;
+	lua_pushnil(L);
+	lua_pushfstring(L, "%s: %s", error_code_name(error_last()->code), error_last()->message);
+	return 2;
+}
+
+static void
+set_us(lua_State *L, const char *key, uint64_t ns)
+{
+	lua_pushnumber(L, (double)ns / 1e3);
+	lua_setfield(L, -2, key);
+}
+
+int
+native_first(lua_State *L)
+{
+	struct model_options options = { .kind = DEVICE_KIND_HOST,
+					 .threads = (unsigned)luaL_checkinteger(L, 2),
+					 .cache_folder = luaL_optstring(L, 4, NULL) };
+	luaL_checktype(L, 3, LUA_TTABLE);
+	uint64_t start = clock_now(), opened = 0;
+	struct steps steps = { .model = model_open(luaL_checkstring(L, 1), &options) };
+	arena_create(&steps.arena, 0);
+	opened = clock_now();
+	int result = -1;
+	if (steps.model != NULL && compile(L, 3, &steps) == 0 && bind(&steps) == 0)
+		result = program_run_here(steps.program, &steps.binding);
+	uint64_t end = clock_now();
+	steps_destroy(&steps);
+	if (result == 0) {
+		lua_createtable(L, 0, 2);
+		set_us(L, "open_us", opened - start);
+		set_us(L, "all_us", end - start);
+		return 1;
+	}
 	lua_pushnil(L);
 	lua_pushfstring(L, "%s: %s", error_code_name(error_last()->code), error_last()->message);
 	return 2;

@@ -1,5 +1,5 @@
 /*
- * Where a model's time goes: tidepool.native.steps, behind `tidepool bench model --steps`.
+ * Where a model's time goes: behind `tidepool bench model --steps` and `tidepool bench first`.
  */
 #pragma once
 
@@ -12,3 +12,10 @@ struct lua_State;
  */
 int
 native_steps(struct lua_State *L);
+
+/*
+ * A lua_CFunction: (path, threads, inputs, cache folder or nil). From the file to the first answer: opens the model, packing
+ * it or mapping the packed image, copies the parameters as to a device, and runs once; {open_us, all_us}, or nil and why not.
+ */
+int
+native_first(struct lua_State *L);

@@ -395,3 +395,12 @@ program_profile(const struct program *program, const struct program_binding *bin
 	}
 	return 0;
 }
+
+int
+program_run_here(const struct program *program, const struct program_binding *binding)
+{
+	struct segment all = { .end_step = program->info.step_count };
+	struct segment_run run = { program, binding, &all, program->segment_count };
+	struct device_launch launch = { .run = run_segment, .work = &run };
+	return run_segment(&launch, NULL);
+}

@@ -86,6 +86,11 @@ int
 program_profile(const struct program *program, const struct program_binding *binding, uint64_t *ns)
 	__attribute__((warn_unused_result));
 
+/* Run once on the calling thread, on memory that the host can reach. For measuring. */
+int
+program_run_here(const struct program *program, const struct program_binding *binding)
+	__attribute__((warn_unused_result));
+
 /* Programs are counted; any thread. */
 struct program *
 program_ref(struct program *program);

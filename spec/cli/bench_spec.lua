@@ -84,6 +84,17 @@ describe("tidepool bench", function()
     assert.equal(result.cycles[1].looks[1].used_bytes, result.cycles[1].looks[2].used_bytes)
   end)
 
+  it("first loads a model and asks it once, with and without its packed image", function()
+    local path = os.tmpname()
+    local net = builder.new("net", 3)
+    net:output(net:linear(net:input("x", "FP32", { "n", 4 }), 4, 3), "y", { "n", 3 })
+    net:write(path)
+    local result = measure("first --samples 2 " .. path)
+    os.remove(path)
+    assert.same({ 2, 2 }, { result.rows[1].cold_us.count, result.rows[1].warm_us.count })
+    assert.is_true(result.rows[1].warm_us.min > 0)
+  end)
+
   it("says why a file is no model", function()
     local _, complaint, status = shell.run "bench model README.md"
     assert.equal(1, status)

@@ -1,5 +1,5 @@
 -- Each measurement is a module of tidepool.bench with summary, options and run, as a command has.
-local names = { "rpc", "coldstart", "model", "swap", "redirect", "reload", "unruly", "neighbour" }
+local names = { "rpc", "coldstart", "model", "swap", "redirect", "reload", "unruly", "neighbour", "first" }
 
 local function module(name) return require("tidepool.bench." .. name) end
 
@@ -9,6 +9,7 @@ return {
     "tidepool bench rpc --seconds 5",
     "tidepool bench coldstart --functions 1000 --json",
     "tidepool bench model resnet50.onnx bert_base.onnx --peer ort --threads 1 --threads 2",
+    "tidepool bench first resnet50.onnx --peer ort",
     "tidepool bench swap resnet152.onnx bert_base.onnx --rates 12G,3G",
     "tidepool bench swap resnet50.onnx --parts prefix,ahead,cycles",
     "tidepool bench redirect --calls 200",

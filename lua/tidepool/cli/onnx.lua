@@ -59,7 +59,7 @@ local function field_at(file, at)
   if not tag then return nil end
   local length, wire_type = 0, tag % 8
   if wire_type == 2 then length, start = varint(head, start)
-  elseif wire_type == 0 then length, start = 0, select(2, varint(head, start))
+  elseif wire_type == 0 then start = select(2, varint(head, start))
   elseif fixed[wire_type] then length = fixed[wire_type]
   else return nil end
   if not start then return nil end
