@@ -6,9 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "device/cuda_links.h"
+
 enum {
 	RESERVE_ALIGNMENT = 2 << 20,
-	PCI_ID_BYTES = 32,
 	/* Of free memory, what a device may use when it is not told: the rest is for kernels and libraries. */
 	DEFAULT_PERCENT = 90,
 	PEER_BITS = 64,
@@ -284,6 +285,17 @@ cuda_has_peer(const struct device *device, const struct device *peer)
 	return status == cudaSuccess && can != 0;
 }
 
+/* NVLinks; peers without go by PCIe, whose rate is the smaller one of both links. */
+static uint64_t
+cuda_peer_rate(const struct device *device, const struct device *peer)
+{
+	uint64_t own = device->properties.link_rate, other = peer->properties.link_rate;
+	uint64_t rate = cuda_links_peer_rate(cuda_of(device)->pci_id, cuda_of(peer)->pci_id);
+	if (rate != 0)
+		return rate;
+	return own < other ? own : other;
+}
+
 int
 cuda_connect(struct cuda_device *device, const struct cuda_device *peer)
 {
@@ -310,7 +322,7 @@ cuda_connect(struct cuda_device *device, const struct cuda_device *peer)
 static int
 find_switch(const char *pci_id)
 {
-	char path[64 + PCI_ID_BYTES], real[PATH_MAX];
+	char path[64 + CUDA_PCI_ID_BYTES], real[PATH_MAX];
 	unsigned domain, bus, slot, function;
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", pci_id);
 	for (char *at = path; *at != 0; at++) {
@@ -341,6 +353,14 @@ free_device(struct cuda_device *device)
 	free(device);
 }
 
+/* A context that was lost stays so until it is made anew: the next who opens the GPU is to find it well. */
+static void
+reset(const struct cuda_device *device)
+{
+	if (cudaSetDevice(device->index) != cudaSuccess || cudaDeviceReset() != cudaSuccess)
+		cudaGetLastError();
+}
+
 static void
 cuda_close(struct device *base)
 {
@@ -351,13 +371,15 @@ cuda_close(struct device *base)
 	}
 	if (cuda_enter(device) == 0)
 		cuda_check(device, cudaEventDestroy(device->pulse), "cudaEventDestroy");
+	else
+		reset(device);
 	free_device(device);
 }
 
 static const struct device_ops cuda_ops = {
 	.close = cuda_close,
 	.has_peer = cuda_has_peer,
-	.peer_rate = generic_peer_rate,
+	.peer_rate = cuda_peer_rate,
 	.health = cuda_health,
 	.stream_new = cuda_stream_new,
 	.event_new = cuda_event_new,
@@ -384,12 +406,12 @@ fill_properties(struct cuda_device *device, const struct device_options *options
 {
 	struct device_properties *properties = &device->base.properties;
 	struct cudaDeviceProp prop;
-	char pci_id[PCI_ID_BYTES];
+	char *pci_id = device->pci_id;
 	size_t free_bytes, total_bytes;
 	int index = device->index;
 	if (cuda_check(device, cudaGetDeviceProperties(&prop, index), "cudaGetDeviceProperties") !=
 		    0 ||
-	    cuda_check(device, cudaDeviceGetPCIBusId(pci_id, sizeof(pci_id), index),
+	    cuda_check(device, cudaDeviceGetPCIBusId(pci_id, CUDA_PCI_ID_BYTES, index),
 		       "cudaDeviceGetPCIBusId") != 0 ||
 	    cuda_check(device, cudaMemGetInfo(&free_bytes, &total_bytes), "cudaMemGetInfo") != 0)
 		return -1;
@@ -398,6 +420,8 @@ fill_properties(struct cuda_device *device, const struct device_options *options
 	properties->memory_bytes =
 		options->memory_bytes ? options->memory_bytes : free_bytes / 100 * DEFAULT_PERCENT;
 	properties->switch_id = find_switch(pci_id);
+	properties->link_rate =
+		options->link_rate != 0 ? options->link_rate : cuda_links_host_rate(pci_id);
 	return 0;
 }
 

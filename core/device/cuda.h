@@ -10,9 +10,12 @@
 #include "base/list.h"
 #include "device/driver.h"
 
+enum { CUDA_PCI_ID_BYTES = 32 };
+
 struct cuda_device {
 	struct device base;
 	int index;
+	char pci_id[CUDA_PCI_ID_BYTES];
 	/* An event that is never recorded: asking for it shows what the context suffers from. */
 	cudaEvent_t pulse;
 	/* Devices that this one's context has been given access to, a bit each; GPUs from 64 on copy without. */

@@ -1,0 +1,144 @@
+#include "device/cuda_links.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <strings.h>
+
+enum {
+	NVML_SUCCESS = 0,
+	/* Most NVLinks of a GPU. */
+	NVLINKS = 18,
+	/* Field 90: the speed of one active NVLink, MB/s; its value is an unsigned int. */
+	FIELD_NVLINK_SPEED = 90,
+	VALUE_UNSIGNED = 1,
+	/* nvmlIntNvLinkDeviceType_t: what is at the other end. */
+	REMOTE_SWITCH = 2,
+};
+
+/* nvmlPciInfo_t. */
+struct nvml_pci {
+	char legacy_id[16];
+	unsigned domain;
+	unsigned bus;
+	unsigned device;
+	unsigned device_id;
+	unsigned subsystem_id;
+	char id[32];
+};
+
+/* nvmlFieldValue_t. */
+struct nvml_field {
+	unsigned field;
+	unsigned scope;
+	long long timestamp;
+	long long latency_us;
+	int value_type;
+	int result;
+	union {
+		double real;
+		unsigned number;
+		unsigned long long wide;
+	} value;
+};
+
+/* What is used of the library; handle NULL: it is not there. */
+static struct {
+	void *handle;
+	int (*init)(void);
+	int (*device)(const char *pci_id, void **device);
+	int (*generation)(void *device, unsigned *generation);
+	int (*width)(void *device, unsigned *width);
+	int (*link_state)(void *device, unsigned link, unsigned *active);
+	int (*link_remote)(void *device, unsigned link, struct nvml_pci *remote);
+	int (*link_remote_type)(void *device, unsigned link, int *type);
+	int (*fields)(void *device, int count, struct nvml_field *fields);
+} nvml;
+
+static void
+find(const char *name, void **function)
+{
+	if (nvml.handle == NULL)
+		return;
+	*function = dlsym(nvml.handle, name);
+	if (*function != NULL)
+		return;
+	dlclose(nvml.handle);
+	nvml.handle = NULL;
+}
+
+static void
+load(void)
+{
+	nvml.handle = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
+	find("nvmlInit_v2", (void **)&nvml.init);
+	find("nvmlDeviceGetHandleByPciBusId_v2", (void **)&nvml.device);
+	find("nvmlDeviceGetMaxPcieLinkGeneration", (void **)&nvml.generation);
+	find("nvmlDeviceGetMaxPcieLinkWidth", (void **)&nvml.width);
+	find("nvmlDeviceGetNvLinkState", (void **)&nvml.link_state);
+	find("nvmlDeviceGetNvLinkRemotePciInfo_v2", (void **)&nvml.link_remote);
+	find("nvmlDeviceGetNvLinkRemoteDeviceType", (void **)&nvml.link_remote_type);
+	find("nvmlDeviceGetFieldValues", (void **)&nvml.fields);
+	if (nvml.handle != NULL && nvml.init() != NVML_SUCCESS)
+		nvml.handle = NULL;
+}
+
+/* The library's name for that GPU; NULL when it is not known. */
+static void *
+device_of(const char *pci_id)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	void *device = NULL;
+	pthread_once(&once, load);
+	if (nvml.handle == NULL || nvml.device(pci_id, &device) != NVML_SUCCESS)
+		return NULL;
+	return device;
+}
+
+uint64_t
+cuda_links_host_rate(const char *pci_id)
+{
+	/* Bytes/s of a lane, by generation: what is left after the line's coding (PCI Express Base Specification). */
+	static const uint64_t lanes[] = { 0,          250000000,  500000000, 984600000,
+					  1969000000, 3938000000, 7563000000 };
+	void *device = device_of(pci_id);
+	unsigned generation, width;
+	if (device == NULL || nvml.generation(device, &generation) != NVML_SUCCESS ||
+	    nvml.width(device, &width) != NVML_SUCCESS ||
+	    generation >= sizeof(lanes) / sizeof(lanes[0]))
+		return 0;
+	return lanes[generation] * width;
+}
+
+/* Does the link lead to that GPU, or to a switch, behind which every GPU is? */
+static bool
+leads_to(void *device, unsigned link, const char *peer_pci_id)
+{
+	struct nvml_pci remote;
+	unsigned active = 0;
+	int type = 0;
+	if (nvml.link_state(device, link, &active) != NVML_SUCCESS || !active)
+		return false;
+	if (nvml.link_remote_type(device, link, &type) == NVML_SUCCESS && type == REMOTE_SWITCH)
+		return true;
+	/* The library writes the domain with eight digits, CUDA with four. */
+	return nvml.link_remote(device, link, &remote) == NVML_SUCCESS &&
+	       strcasecmp(remote.legacy_id, peer_pci_id) == 0;
+}
+
+uint64_t
+cuda_links_peer_rate(const char *pci_id, const char *peer_pci_id)
+{
+	void *device = device_of(pci_id);
+	struct nvml_field speed = { .field = FIELD_NVLINK_SPEED };
+	unsigned links = 0;
+	if (device == NULL)
+		return 0;
+	for (unsigned i = 0; i < NVLINKS; i++)
+		links += leads_to(device, i, peer_pci_id);
+	if (links == 0 || nvml.fields(device, 1, &speed) != NVML_SUCCESS ||
+	    speed.result != NVML_SUCCESS || speed.value_type != VALUE_UNSIGNED)
+		return 0;
+	return (uint64_t)speed.value.number * 1000000 * links;
+}
