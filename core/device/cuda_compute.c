@@ -54,30 +54,34 @@ open_dnn(struct cuda_compute *compute)
 	compute->dnn = NULL;
 }
 
-int
-cuda_compute_create(struct cuda_compute *compute, struct cuda_device *device, cudaStream_t stream)
+static int
+open_libraries(struct cuda_compute *compute)
 {
-	*compute = (struct cuda_compute){ .device = device, .stream = stream };
-	pthread_mutex_init(&compute->lock, NULL);
-	if (cuda_check(device,
-		       cudaDeviceGetAttribute(&compute->processors, cudaDevAttrMultiProcessorCount,
-					      device->index),
-		       "cudaDeviceGetAttribute") != 0 ||
-	    cuda_check(device, cudaMalloc(&compute->workspace, CUDA_WORKSPACE_BYTES),
-		       "cudaMalloc") != 0 ||
-	    cuda_check(device,
-		       cudaHostAlloc((void **)&compute->fault, sizeof(*compute->fault),
-				     cudaHostAllocPortable | cudaHostAllocMapped),
-		       "cudaHostAlloc") != 0 ||
-	    cuda_compute_check_blas(compute, cublasLtCreate(&compute->blas), "cublasLtCreate") !=
-		    0) {
-		cuda_compute_destroy(compute);
+	if (cuda_compute_check(compute, cudaMalloc(&compute->workspace, CUDA_WORKSPACE_BYTES),
+			       "cudaMalloc") != 0 ||
+	    cuda_compute_check_blas(compute, cublasLtCreate(&compute->blas), "cublasLtCreate") != 0)
 		return -1;
-	}
-	memset((void *)compute->fault, 0, sizeof(*compute->fault));
 	compute->workspace_bytes = CUDA_WORKSPACE_BYTES;
 	open_dnn(compute);
 	return 0;
+}
+
+int
+cuda_compute_create(struct cuda_compute *compute, struct cuda_device *device, cudaStream_t stream,
+		    bool has_libraries)
+{
+	*compute = (struct cuda_compute){ .device = device, .stream = stream };
+	pthread_mutex_init(&compute->lock, NULL);
+	if (cuda_compute_check(compute,
+			       cudaHostAlloc((void **)&compute->fault, sizeof(*compute->fault),
+					     cudaHostAllocPortable | cudaHostAllocMapped),
+			       "cudaHostAlloc") == 0) {
+		memset((void *)compute->fault, 0, sizeof(*compute->fault));
+		if (!has_libraries || open_libraries(compute) == 0)
+			return 0;
+	}
+	cuda_compute_destroy(compute);
+	return -1;
 }
 
 static void

@@ -44,8 +44,6 @@ struct cuda_compute {
 	/* Device memory for the libraries. */
 	void *workspace;
 	size_t workspace_bytes;
-	/* Streaming multiprocessors of the device. */
-	int processors;
 	struct cuda_fault *fault;
 	/* Page-locked memory through which host functions get at operands; grown by need, older ones freed with the stream. */
 	void **stagings;
@@ -62,9 +60,13 @@ struct cuda_compute {
 	struct error error;
 };
 
-/* Fill in for a stream of the device, which the calling thread has entered. -1 with the error set. */
+/*
+ * Fill in for a stream of the device, which the calling thread has entered; without libraries and their workspace when it
+ * runs kernels alone. -1 with the error set.
+ */
 int
-cuda_compute_create(struct cuda_compute *compute, struct cuda_device *device, cudaStream_t stream);
+cuda_compute_create(struct cuda_compute *compute, struct cuda_device *device, cudaStream_t stream,
+		    bool has_libraries);
 
 /* The stream has run dry. */
 void

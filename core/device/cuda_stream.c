@@ -7,7 +7,7 @@ struct cuda_stream {
 	struct device_stream base;
 	struct cuda_device *device;
 	cudaStream_t native;
-	/* A compute stream's; NULL for copies. */
+	/* Of a stream that runs kernels; NULL for copies. */
 	struct cuda_compute *compute;
 	/* The putting thread's: what a launch's run has met since the last notify. What the GPU itself meets loses the
 	 * device. */
@@ -232,7 +232,8 @@ create_compute(struct cuda_stream *stream)
 	stream->compute = calloc(1, sizeof(*stream->compute));
 	if (stream->compute == NULL)
 		return error_set(ERR_RESOURCE_EXHAUSTED, "no memory for a stream");
-	if (cuda_compute_create(stream->compute, stream->device, stream->native) == 0)
+	if (cuda_compute_create(stream->compute, stream->device, stream->native,
+				stream->base.kind == STREAM_COMPUTE) == 0)
 		return 0;
 	free(stream->compute);
 	return -1;
