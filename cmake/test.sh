@@ -125,9 +125,9 @@ step_cuda() {
 no_spills() {
   local kernels
   cmake --build --preset cuda -j "$JOBS" --target spills >build/spills.log 2>&1 || { tail -5 build/spills.log; return 1; }
-  kernels=$(grep -c 'bytes spill stores' build/spills.log)
-  echo "$kernels kernels, $(grep 'bytes spill stores' build/spills.log | grep -vc ' 0 bytes spill stores') with spills"
-  [ "$kernels" -gt 0 ] && ! grep 'bytes spill stores' build/spills.log | grep -qv ' 0 bytes spill stores'
+  kernels=$(grep -ac 'bytes spill stores' build/spills.log)
+  echo "$kernels kernels, $(grep -a 'bytes spill stores' build/spills.log | grep -vc ' 0 bytes spill stores') with spills"
+  [ "$kernels" -gt 0 ] && ! grep -a 'bytes spill stores' build/spills.log | grep -qv ' 0 bytes spill stores'
 }
 
 mkdir -p build

@@ -366,6 +366,7 @@ static const struct field device_fields[] = {
 	NUMBER("link_rate", read_rate, config_device, options.link_rate, 0, 0x1p50),
 	NUMBER("switch", read_int, config_device, options.switch_id, -1, DEVICE_MAX),
 	NUMBER("peer_rate", read_rate, config_device, options.peer_rate, 0, 0x1p50),
+	VALUE("tf32", read_bool, config_device, options.tf32),
 	VALUE("faults", read_bool, config_device, faults),
 	{ .name = NULL },
 };

@@ -448,6 +448,14 @@ cuda_first_index(void)
 	return index > 0 ? index - 1 : 0;
 }
 
+static atomic_bool allows_tf32;
+
+bool
+cuda_allows_tf32(void)
+{
+	return atomic_load(&allows_tf32);
+}
+
 /* What the module exports. */
 struct device *
 tidepool_module_open(const struct device_options *options);
@@ -475,6 +483,8 @@ tidepool_module_open(const struct device_options *options)
 		free_device(device);
 		return NULL;
 	}
+	if (options->tf32)
+		atomic_store(&allows_tf32, true);
 	int none = 0;
 	atomic_compare_exchange_strong(&first_index, &none, options->index + 1);
 	return &device->base;

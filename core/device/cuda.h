@@ -64,6 +64,10 @@ cuda_fail_notifies(struct cuda_device *device);
 int
 cuda_first_index(void);
 
+/* Has a device been opened that allows TF32? Any thread. */
+bool
+cuda_allows_tf32(void);
+
 /* Let device reach peer's memory, once. */
 int
 cuda_connect(struct cuda_device *device, const struct cuda_device *peer);

@@ -50,6 +50,8 @@ struct device_options {
 	uint64_t copy_latency_ns;
 	/* host, sim: rate of a copy from a peer device, bytes/s; 0: peers are not connected. */
 	uint64_t peer_rate;
+	/* cuda: FP32 products and convolutions may round their operands to TF32, for every device of the kind once one says so. */
+	bool tf32;
 	/* host: how long a stream's thread looks for work before it sleeps; 0: 20 us. */
 	uint32_t spin_ns;
 };

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "device/cuda.h"
 #include "exec/cuda/planner.h"
 #include "exec/cuda/posts.h"
 
@@ -338,6 +339,9 @@ use_blas(struct operator_call *call, const struct product *product, const struct
 	matmul->product = *product;
 	matmul->data_type = types[i].data_type;
 	matmul->compute = types[i].compute;
+	if (matmul->compute == CUBLAS_COMPUTE_32F && types[i].type == CUDA_R_32F &&
+	    cuda_allows_tf32())
+		matmul->compute = CUBLAS_COMPUTE_32F_FAST_TF32;
 	matmul->scale_type = types[i].scale;
 	/* Epilogues in doubles are not to be had. */
 	uint32_t fused = 0;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "device/cuda.h"
 #include "exec/cuda/planner.h"
 
 enum {
@@ -361,7 +362,7 @@ choose(struct builder *builder, cudnnBackendDescriptor_t graph, cudnnBackendHeur
 				     CUDNN_TYPE_BACKEND_DESCRIPTOR, made, &count,
 				     configs) != CUDNN_STATUS_SUCCESS)
 		count = 0;
-	bool any = builder->conv->data_type != DATA_TYPE_FLOAT;
+	bool any = builder->conv->data_type != DATA_TYPE_FLOAT || cuda_allows_tf32();
 	for (int64_t i = 0; i < count && i < made && plan == NULL; i++)
 		if (any || is_exact(configs[i]))
 			plan = realize(configs[i]);
