@@ -6,8 +6,8 @@
 #include <stddef.h>
 
 /*
- * memcpy; large ones go past the caches with non-temporal stores, which do not read the lines that they overwrite (1.5
- * times as fast as glibc's at 256 MiB). What was copied can be seen by other threads as after memcpy.
+ * memcpy; large ones by the processor's string copy, which does not read the lines that it overwrites. What was copied can be
+ * seen by other threads as after memcpy.
  */
 void
 host_copy(void *to, const void *from, size_t bytes);
