@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -182,6 +183,8 @@ read_error(const struct record_text *text, const char *message, size_t bytes)
 	struct error error = { .code = ERR_UNKNOWN, .file = __FILE__, .line = __LINE__ };
 	if (text->code != ERR_OK && text->code <= ERR_UNAUTHENTICATED)
 		error.code = (enum error_code)text->code;
+	if (bytes == 0)
+		snprintf(error.message, sizeof(error.message), "an error without text");
 	if (bytes >= sizeof(error.message))
 		bytes = sizeof(error.message) - 1;
 	memcpy(error.message, message, bytes);

@@ -221,6 +221,7 @@ describe("worker", function()
         if req == 1 then error "boo" end
         if req == 2 then error({}) end
         if req == 3 then tide.error("NOT_FOUND", "no such thing") end
+        if req == 6 then error("", 0) end
         if req == 4 then local x = nil; return x.y end
         return req
       ]]
@@ -228,6 +229,7 @@ describe("worker", function()
       assert.matches("UNKNOWN: table", select(2, rig:call(script, 2)))
       assert.equal("NOT_FOUND: no such thing", select(2, rig:call(script, 3)))
       assert.matches("f.lua:5: attempt to index", select(2, rig:call(script, 4)))
+      assert.equal("UNKNOWN: an error without text", select(2, rig:call(script, 6)))
       assert.equal(5, (rig:call(script, 5)))
       assert.equal(1, rig:stats(script).started)
     end)
