@@ -54,15 +54,15 @@ function Node:is_running()
   return stat ~= nil and not stat:find "%) Z "
 end
 
---- Start a node, call f with it, and end it whatever happens; what f gives.
+--- Start a node, call f with it, and end it whatever happens; what f gives, two values.
 function Started.with(config, f)
   local started = Started.start(config)
-  local ok, result = xpcall(f, function(raised)
+  local ok, result, more = xpcall(f, function(raised)
     return failure.is(raised) and raised or debug.traceback(tostring(raised), 2)
   end, started)
   started:stop()
   if not ok then error(result, 0) end
-  return result
+  return result, more
 end
 
 function Node:connect() return assert(client.connect(self.address)) end
