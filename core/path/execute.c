@@ -17,6 +17,7 @@
 #include "path/schedule.h"
 #include "path/submit.h"
 #include "path/swap.h"
+#include "path/tensors.h"
 #include "path/tracing.h"
 #include "path/view.h"
 
@@ -341,7 +342,8 @@ forget_tensors(struct job *job, bool runs_again)
 		if (address == NULL || address < from || address >= end)
 			continue;
 		slot->address = NULL;
-		slot->freed = slot->host == NULL && !runs_again;
+		if (slot->host == NULL && !runs_again)
+			tensors_drop(slot);
 	}
 }
 

@@ -279,6 +279,17 @@ swap_release(struct job *job)
 	view_device_memory(job->device);
 }
 
+/* The job will not run: what it was to make is not asked room for by the request's next job. */
+static void
+drop_outputs(struct request *request)
+{
+	for (uint32_t i = 0; i < request->slot_count; i++) {
+		struct tensor_slot *slot = &request->slots[i];
+		if (slot->address == NULL && slot->host == NULL)
+			tensors_drop(slot);
+	}
+}
+
 static bool
 may_run_inline(const struct job *job)
 {
@@ -334,6 +345,7 @@ path_swap(struct request *request)
 		error_restore(&why);
 		if (why.code == ERR_RESOURCE_EXHAUSTED && schedule_park(job) == 0)
 			return ROUTE_WAIT;
+		drop_outputs(request);
 		schedule_finish(job, VIEW_OUTCOME_ERROR);
 		request->job = NULL;
 		job_delete(job);

@@ -68,6 +68,13 @@ tensors_keep_extent(struct request *request, struct extent *extent)
 	request->extents[request->extent_count++] = extent;
 }
 
+void
+tensors_drop(struct tensor_slot *slot)
+{
+	slot->freed = true;
+	slot->bytes = 0;
+}
+
 int32_t
 tensors_device(const struct request *request)
 {

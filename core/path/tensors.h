@@ -23,6 +23,10 @@ tensors_make_room(struct request *request);
 void
 tensors_keep_extent(struct request *request, struct extent *extent);
 
+/* The job that was to make the tensor failed: nobody finds it any more, and it takes no room. */
+void
+tensors_drop(struct tensor_slot *slot);
+
 /* The device on which the request's tensors lie; -1: none lies on any. */
 int32_t
 tensors_device(const struct request *request);

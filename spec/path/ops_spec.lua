@@ -299,6 +299,8 @@ describe("memory of tensors on the device", function()
       tide.wait()
       local ok = pcall(function() return (a:reshape({ 7 }) + a):get() end)
       local b = a + 1
+      -- Else it belongs to the next batch, and is lost with it.
+      tide.wait()
       local huge = pcall(function() return tide.full("FP32", { 2 ^ 26 }, 1):get() end)
       local c = b + 1
       assert(not ok and not huge)

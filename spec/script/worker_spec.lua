@@ -221,8 +221,8 @@ describe("worker", function()
         if req == 1 then error "boo" end
         if req == 2 then error({}) end
         if req == 3 then tide.error("NOT_FOUND", "no such thing") end
-        if req == 6 then error("", 0) end
         if req == 4 then local x = nil; return x.y end
+        if req == 6 then error("", 0) end
         return req
       ]]
       assert.equal("UNKNOWN: f.lua:2: boo", select(2, rig:call(script, 1)))
