@@ -24,6 +24,7 @@
 ---@field requests number Finished ones.
 ---@field in_time number Of these.
 ---@field mean_ns number
+---@field refused number Of these: before they had a job; not in mean_ns.
 ---@field name ffi.cdata*
 
 ---A device.
@@ -39,6 +40,9 @@
 ---@field peer_rate number Bytes a second from a peer.
 ---@field load_rate number Bytes a second that copies from the host were seen to make.
 ---@field busy_until number When the running job is expected to end; 0 when idle or not known.
+---@field busy_ns number Time so far with a job.
+---@field copying_ns number Time so far with a copy to it under way.
+---@field idle_ns number Time so far with neither.
 
 ---A job: what is to run next is chosen among these.
 ---@class JobView

@@ -65,7 +65,7 @@ open_device(struct engine *engine, uint32_t id)
 	device->is_running = true;
 	tracing_device(device);
 	view_device_memory(device);
-	view_device_busy(device, NULL);
+	view_device_busy(device, NULL, clock_now());
 	log_info("device %u: %s %s, %llu MiB, %u threads", id, device_kind_name(properties->kind),
 		 properties->name, (unsigned long long)(properties->memory_bytes >> 20),
 		 properties->threads);

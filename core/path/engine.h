@@ -88,8 +88,10 @@ struct engine_device {
 	/* Its submit thread was started. */
 	bool is_running;
 	bool lost;
+	/* A job runs on it, as view.busy_ns reckons; until when that was reckoned. */
+	bool runs;
+	uint64_t reckoned_at;
 	uint64_t jobs;
-	uint64_t busy_ns;
 	/* Models that were brought to it, in whole or in part, and those of them that no job had asked for yet. */
 	uint64_t loads_begun;
 	uint64_t prefetches;
@@ -156,8 +158,6 @@ struct engine_function {
 	/* Number of the newest generation. */
 	uint32_t deployed;
 	uint64_t errors;
-	/* Of the errors: requests that were not taken on. They are not in latency. */
-	uint64_t refused;
 	/* What its scripts did wrong, by kind. */
 	uint64_t violations[WORKER_VIOLATIONS];
 	struct histogram latency;

@@ -269,7 +269,6 @@ static void
 measure(struct job *job, uint64_t now)
 {
 	uint64_t taken = now - job->started_at;
-	job->device->busy_ns += taken;
 	job->device->jobs++;
 	for (uint32_t m = 0; m < job->model_count; m++) {
 		struct view_model *view = &job->models[m]->view;
@@ -389,7 +388,7 @@ leave_device(struct job *job)
 	swap_release(job);
 	device->job = NULL;
 	job->state = JOB_PLACED;
-	view_device_busy(device, NULL);
+	view_device_busy(device, NULL, now);
 	schedule_unpark(device);
 	return runs_again;
 }

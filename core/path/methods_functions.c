@@ -178,11 +178,37 @@ write_generations(struct writer *writer, const struct engine_function *function)
 		writer_uint(writer, kept->numbers[i]);
 }
 
+/*
+ * Thirteen pairs. A function complies while at least the share of its requests that it declares was in time; without an
+ * objective, or without requests yet, it does.
+ */
+static void
+write_service(struct writer *writer, const struct engine_function *function)
+{
+	const struct view_function *view = &function->view;
+	const struct histogram *latency = &function->latency;
+	double share = view->requests > 0 ? view->in_time / view->requests : 1;
+	write_pair_double(writer, "slo_percentile", view->slo_percentile * 100);
+	write_pair_double(writer, "slo_ms", view->slo_ns / 1e6);
+	write_pair_double(writer, "in_time_percent", share * 100);
+	writer_string(writer, "complies");
+	writer_bool(writer,
+		    view->slo_ns == 0 || view->in_time >= view->slo_percentile * view->requests);
+	write_pair_uint(writer, "requests", (uint64_t)view->requests);
+	write_pair_uint(writer, "in_time", (uint64_t)view->in_time);
+	write_pair_uint(writer, "errors", function->errors);
+	write_pair_uint(writer, "refused", (uint64_t)view->refused);
+	write_pair_double(writer, "mean_ms", view->mean_ns / 1e6);
+	write_pair_double(writer, "p50_ms", (double)histogram_quantile(latency, 0.5) / 1e6);
+	write_pair_double(writer, "p98_ms", (double)histogram_quantile(latency, 0.98) / 1e6);
+	write_pair_double(writer, "p99_ms", (double)histogram_quantile(latency, 0.99) / 1e6);
+	write_pair_double(writer, "max_ms", (double)latency->max / 1e6);
+}
+
 static void
 write_function(struct writer *writer, const struct engine_function *function)
 {
-	const struct view_function *view = &function->view;
-	writer_map(writer, 22);
+	writer_map(writer, 25);
 	writer_string(writer, "name");
 	writer_string(writer, function->name);
 	write_pair_uint(writer, "generation", function->current->number);
@@ -191,19 +217,7 @@ write_function(struct writer *writer, const struct engine_function *function)
 	write_limits(writer, function->current);
 	write_violations(writer, function);
 	write_models(writer, function->current);
-	write_pair_double(writer, "slo_percentile", view->slo_percentile * 100);
-	write_pair_double(writer, "slo_ms", view->slo_ns / 1e6);
-	write_pair_uint(writer, "requests", (uint64_t)view->requests);
-	write_pair_uint(writer, "in_time", (uint64_t)view->in_time);
-	write_pair_uint(writer, "errors", function->errors);
-	write_pair_double(writer, "mean_ms", view->mean_ns / 1e6);
-	write_pair_double(writer, "p50_ms",
-			  (double)histogram_quantile(&function->latency, 0.5) / 1e6);
-	write_pair_double(writer, "p98_ms",
-			  (double)histogram_quantile(&function->latency, 0.98) / 1e6);
-	write_pair_double(writer, "p99_ms",
-			  (double)histogram_quantile(&function->latency, 0.99) / 1e6);
-	write_pair_double(writer, "max_ms", (double)function->latency.max / 1e6);
+	write_service(writer, function);
 }
 
 static int

@@ -158,11 +158,18 @@ write_parameters(struct writer *writer, const struct model *model)
 	writer_double(writer, narrow == NULL ? 0 : narrow->worst_error);
 }
 
+/* What loading the model's prefix takes, as far as a load was measured. */
+static double
+prefix_ns(const struct view_model *view)
+{
+	return view->bytes == 0 ? 0 : view->load_ns * view->prefix_bytes / view->bytes;
+}
+
 static void
 write_model(struct writer *writer, const struct engine_model *model)
 {
 	const struct model_info *info = model_info(model->model);
-	writer_map(writer, 14);
+	writer_map(writer, 17);
 	writer_string(writer, "name");
 	writer_string(writer, model->name);
 	writer_string(writer, "hash");
@@ -184,6 +191,12 @@ write_model(struct writer *writer, const struct engine_model *model)
 	writer_double(writer, model->view.run_ns / 1e3);
 	writer_string(writer, "load_us");
 	writer_double(writer, model->view.load_ns / 1e3);
+	writer_string(writer, "prefix_us");
+	writer_double(writer, prefix_ns(&model->view) / 1e3);
+	writer_string(writer, "runs");
+	writer_uint(writer, model->runs);
+	writer_string(writer, "jobs");
+	writer_uint(writer, model->view.jobs);
 	write_ports(writer, "inputs", info->inputs, info->input_count);
 	write_ports(writer, "outputs", info->outputs, info->output_count);
 	write_residency(writer, model);

@@ -10,6 +10,7 @@
 #include "path/engine.h"
 #include "path/methods.h"
 #include "path/request.h"
+#include "path/view.h"
 
 enum { PROTOCOL_VERSION = 1 };
 
@@ -197,7 +198,7 @@ write_device(struct writer *writer, const struct engine_device *device)
 	const struct device_properties *properties = device_properties(device->device);
 	struct pool_stats stats;
 	pool_stats(device->pool, &stats);
-	writer_map(writer, 15);
+	writer_map(writer, 17);
 	write_uint(writer, "id", device->view.id);
 	writer_string(writer, "kind");
 	writer_string(writer, device_kind_name(properties->kind));
@@ -210,7 +211,9 @@ write_device(struct writer *writer, const struct engine_device *device)
 	write_uint(writer, "largest_free_bytes", stats.largest_free);
 	write_uint(writer, "extents", stats.extents);
 	write_uint(writer, "jobs", device->jobs);
-	write_uint(writer, "busy_us", device->busy_ns / 1000);
+	write_uint(writer, "busy_us", (uint64_t)(device->view.busy_ns / 1e3));
+	write_uint(writer, "copying_us", (uint64_t)(device->view.copying_ns / 1e3));
+	write_uint(writer, "idle_us", (uint64_t)(device->view.idle_ns / 1e3));
 	write_uint(writer, "loads", device->loads_begun);
 	write_uint(writer, "prefetches", device->prefetches);
 	write_uint(writer, "evictions", device->evictions);
@@ -286,7 +289,7 @@ call_status(struct request *request)
 	struct writer *result = request_result(request);
 	if (result == NULL)
 		return -1;
-	writer_map(result, 17);
+	writer_map(result, 18);
 	writer_string(result, "version");
 	writer_string(result, TIDEPOOL_VERSION);
 	write_uint(result, "pid", (uint64_t)getpid());
@@ -295,6 +298,7 @@ call_status(struct request *request)
 	write_uint(result, "requests", engine->requests);
 	write_uint(result, "errors", engine->errors);
 	write_uint(result, "requests_under_way", engine->request_count - 1);
+	write_uint(result, "jobs", engine->view.job_count);
 	write_uint(result, "functions", length(&engine->functions));
 	write_uint(result, "models", length(&engine->models));
 	write_uint(result, "group_bytes", engine->model_options.group_bytes);
@@ -304,8 +308,11 @@ call_status(struct request *request)
 	writer_string(result, policy_name(engine->policy));
 	writer_string(result, "devices");
 	writer_array(result, engine->device_count);
-	for (uint32_t i = 0; i < engine->device_count; i++)
+	uint64_t now = clock_now();
+	for (uint32_t i = 0; i < engine->device_count; i++) {
+		view_device_reckon(&engine->devices[i], now);
 		write_device(result, &engine->devices[i]);
+	}
 	write_workers(result, engine->workers);
 	write_store(result, &engine->store);
 	write_tiers(result, engine);

@@ -57,7 +57,7 @@ count(struct request *request)
 		!ok && request->error->code == ERR_RESOURCE_EXHAUSTED && request->job == NULL;
 	if (!refused)
 		histogram_add(&function->latency, taken);
-	function->refused += refused;
+	function->view.refused += refused;
 	function->view.requests++;
 	function->view.mean_ns = (double)histogram_mean(&function->latency);
 	function->view.in_time +=

@@ -1,7 +1,9 @@
 /* What became of a simulation's requests, and how busy its devices were. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "path/simulation_parts.h"
+#include "path/view.h"
 
 void
 simulation_counts(const struct simulation *simulation, uint32_t function,
@@ -10,7 +12,7 @@ simulation_counts(const struct simulation *simulation, uint32_t function,
 	const struct engine_function *entry = simulation->functions[function].entry;
 	*counts = (struct simulation_counts){ .requests = entry->view.requests,
 					      .in_time = entry->view.in_time,
-					      .refused = (double)entry->refused,
+					      .refused = entry->view.refused,
 					      .errors = (double)entry->errors,
 					      .mean_ns = entry->view.mean_ns,
 					      .max_ns = (double)entry->latency.max };
@@ -43,7 +45,7 @@ simulation_device(const struct simulation *simulation, uint32_t node, uint32_t d
 {
 	const struct engine_device *from = &simulation->nodes[node].engine.devices[device];
 	*counts = simulation->nodes[node].counts[device];
-	counts->busy_ns = (double)from->busy_ns;
+	counts->busy_ns = from->view.busy_ns;
 	counts->jobs = (double)from->jobs;
 }
 
@@ -58,7 +60,8 @@ static void
 forget_function(struct engine_function *entry)
 {
 	entry->view.requests = entry->view.in_time = entry->view.mean_ns = 0;
-	entry->refused = entry->errors = 0;
+	entry->view.refused = 0;
+	entry->errors = 0;
 	memset(&entry->latency, 0, sizeof(entry->latency));
 }
 
@@ -66,7 +69,10 @@ static void
 forget_devices(struct simulation_node *node)
 {
 	for (uint32_t i = 0; i < node->engine.device_count; i++) {
-		node->engine.devices[i].busy_ns = node->engine.devices[i].jobs = 0;
+		struct engine_device *device = &node->engine.devices[i];
+		view_device_reckon(device, clock_now());
+		device->view.busy_ns = device->view.copying_ns = device->view.idle_ns = 0;
+		device->jobs = 0;
 		node->counts[i] = (struct simulation_device){ 0 };
 	}
 }

@@ -364,7 +364,7 @@ path_swap(struct request *request)
 	set_up_copies(job);
 	for (uint32_t m = 0; m < job->model_count; m++)
 		job->labels[m] = trace_is_on() ? trace_name(job->models[m]->name) : 0;
-	view_device_busy(device, job);
+	view_device_busy(device, job, job->started_at);
 	for (uint32_t m = 0; m < job->model_count; m++)
 		view_residency_changed(job->models[m], device);
 	return ROUTE_NEXT;

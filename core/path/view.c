@@ -211,8 +211,25 @@ expected_ns(const struct job *job)
 }
 
 void
+view_device_reckon(struct engine_device *device, uint64_t now)
+{
+	struct view_device *view = &device->view;
+	if (now <= device->reckoned_at)
+		return;
+	double passed = (double)(now - device->reckoned_at);
+	device->reckoned_at = now;
+	if (device->runs)
+		view->busy_ns += passed;
+	if (view->loading)
+		view->copying_ns += passed;
+	if (view->idle && !view->loading)
+		view->idle_ns += passed;
+}
+
+void
 view_device_loading(struct engine_device *device)
 {
+	view_device_reckon(device, clock_now());
 	device->view.loading = device->loads > 0;
 }
 
@@ -227,9 +244,11 @@ view_load_measured(struct engine_device *device, uint64_t bytes, uint64_t ns)
 }
 
 void
-view_device_busy(struct engine_device *device, const struct job *job)
+view_device_busy(struct engine_device *device, const struct job *job, uint64_t now)
 {
 	double expected = job != NULL ? expected_ns(job) : 0;
+	view_device_reckon(device, now);
+	device->runs = job != NULL;
 	device->view.idle = job == NULL && !device->lost;
 	device->view.busy_until = expected > 0 ? (double)job->started_at + expected : 0;
 }

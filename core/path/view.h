@@ -51,6 +51,10 @@ view_device_loading(struct engine_device *device);
 void
 view_load_measured(struct engine_device *device, uint64_t bytes, uint64_t ns);
 
-/* The device runs job now, or nothing (NULL). */
+/* The device runs job from now (ns) on, or nothing (NULL). */
 void
-view_device_busy(struct engine_device *device, const struct job *job);
+view_device_busy(struct engine_device *device, const struct job *job, uint64_t now);
+
+/* Bring the device's busy_ns, copying_ns and idle_ns up to now. Time after the device was lost is in none of them. */
+void
+view_device_reckon(struct engine_device *device, uint64_t now);

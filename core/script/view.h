@@ -58,6 +58,8 @@ struct view_function {
 	double requests;
 	double in_time;
 	double mean_ns;
+	/* Of these: refused before they had a job, by the policy or by the node. They are not in mean_ns. */
+	double refused;
 	const char *name;
 };
 
@@ -79,6 +81,13 @@ struct view_device {
 	double load_rate;
 	/* When the running job is expected to end; 0 when idle or not known. */
 	double busy_until;
+	/*
+	 * Time so far with a job, with a copy to it under way (both may be at once), and with neither; up to when the last of
+	 * them began or ended.
+	 */
+	double busy_ns;
+	double copying_ns;
+	double idle_ns;
 };
 
 struct view_job {

@@ -2,6 +2,7 @@
 local client = require "tidepool.client"
 local nets = require "spec.support.nets"
 local node = require "spec.support.node"
+local socket = require "tidepool.client.socket"
 
 local MIB = 2 ^ 20
 local WIDTH = 256
@@ -92,5 +93,27 @@ describe("devices", function()
     end
     assert.equal(0, assert(to:call "node.status").requests_under_way)
     assert.equal(0, lone:stop())
+  end)
+
+  it("reckon the time that they run, copy and do neither", function()
+    local function look() return assert(c:call "node.status").devices[2] end
+    trim()
+    local first = socket.now()
+    local before, started = look(), socket.now()
+    for _ = 1, 5 do assert(ask()) end
+    local ran_us = (socket.now() - started) * 1e6
+    local after = look()
+    local whole_us = (socket.now() - first) * 1e6
+    local busy, copying = after.busy_us - before.busy_us, after.copying_us - before.copying_us
+    local idle = after.idle_us - before.idle_us
+    assert.equal(5, after.jobs - before.jobs)
+    assert.is_true(busy > 0 and copying > 0, ("busy %d, copying %d"):format(busy, copying))
+    -- Copies may hide behind runs. Figures are whole microseconds.
+    assert.is_true(busy + copying + idle >= ran_us - 3)
+    assert.is_true(math.max(busy, copying) + idle <= whole_us + 3)
+    c:poll(0.05)
+    local rested = look()
+    assert.equal(after.busy_us, rested.busy_us)
+    assert.is_true(rested.idle_us - after.idle_us >= 40000)
   end)
 end)
