@@ -156,6 +156,12 @@ case("MaxPool", { { 1, 8, 21, 20 } },
 case("AveragePool", { { 1, 8, 21, 20 } },
   node("AveragePool", { kernel_shape = { 3, 3 }, pads = { 1, 1, 1, 1 }, count_include_pad = 1 }))
 case("LpPool", { { 1, 8, 21, 20 } }, node("LpPool", { kernel_shape = { 2, 2 } }))
+for _, op_type in ipairs { "MaxPool", "AveragePool", "LpPool" } do
+  case(op_type .. " in half precision", { { 1, 8, 21, 20 } }, function(b, x)
+    local half = b:node("Cast", { x }, { to = 10 })
+    return b:node("Cast", { b:node(op_type, { half }, { kernel_shape = { 3, 3 }, strides = { 2, 2 } }) }, { to = 1 })
+  end)
+end
 case("GlobalAveragePool", { { 2, 8, 21, 20 } }, node "GlobalAveragePool")
 case("GlobalMaxPool", { { 2, 8, 21, 20 } }, node "GlobalMaxPool")
 for _, mode in ipairs { "nearest", "linear", "cubic" } do

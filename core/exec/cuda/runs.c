@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "exec/cuda/op.h"
+#include "exec/widen.h"
 
 static const struct {
 	kernel_run_f *host;
@@ -56,6 +57,9 @@ runs_prepare(struct operator_call *call)
 {
 	if (combines_narrow(call))
 		return cuda_op_unsupported(call, call->inputs[0].data_type);
+	/* The host's prepare counts on types that infer has let pass. */
+	if (widen_is_needed(call))
+		return -1;
 	struct parameters parameters = { find_nothing, refuse };
 	struct operator_call host = *call;
 	host.backend = NULL;
