@@ -76,7 +76,7 @@ enum operator_layouts {
 enum operator_flags {
 	/* Output 0 is input 0's memory under another type: no run, no copy (Reshape). */
 	OPERATOR_VIEW = 1 << 0,
-	/* run may be given the same address for output 0 and a dead input of the same size. */
+	/* run may be given the same address for output 0 and a dead input of as many elements and bytes. */
 	OPERATOR_IN_PLACE = 1 << 1,
 	/* Does what node->posts say to output 0; the second: only posts of one operand. */
 	OPERATOR_POSTS = 1 << 2,

@@ -126,19 +126,26 @@ find_last_uses(const struct graph *graph, uint32_t *last)
 	}
 }
 
-/* The storage of an input that the node may overwrite with its output 0 of so many bytes, or -1. */
+/*
+ * The storage of an input that the node may overwrite with its output 0 of so many bytes, or -1. As many bytes are not
+ * enough: an input that is broadcast is read again after the element in its place was written, so it must have as many
+ * elements, too (four BOOLs fit in the place of one FP32).
+ */
 static int32_t
-storage_to_reuse(const struct plan *plan, const struct node *node, uint32_t index, size_t bytes)
+storage_to_reuse(const struct plan *plan, const struct graph *graph, const struct node *node,
+		 uint32_t index, size_t bytes)
 {
 	if ((node->op->flags & OPERATOR_IN_PLACE) == 0)
 		return -1;
+	int64_t elements = tensor_elements(&graph->values[node->outputs[0]].type);
 	for (uint32_t i = 0; i < node->input_count; i++) {
 		int32_t storage = node->inputs[i] < 0 ? -1 : plan->of_value[node->inputs[i]];
 		if (storage < 0)
 			continue;
 		const struct storage *candidate = &plan->storages[storage];
 		if (candidate->place == PLACE_WORKSPACE && candidate->last == index &&
-		    candidate->bytes == bytes)
+		    candidate->bytes == bytes &&
+		    tensor_elements(&graph->values[node->inputs[i]].type) == elements)
 			return storage;
 	}
 	return -1;
@@ -179,7 +186,7 @@ store_output(struct plan *plan, const struct graph *graph, const enum layout *la
 	} else if (plan->wholes[value] >= 0 || plan->of_value[value] >= 0) {
 		storage = storage_of_whole(plan, whole, index, bytes);
 	} else if (output == 0) {
-		storage = storage_to_reuse(plan, node, index, bytes);
+		storage = storage_to_reuse(plan, graph, node, index, bytes);
 	}
 	if (storage < 0)
 		storage = fresh_storage(plan, index, bytes);

@@ -38,6 +38,14 @@ describe("plan", function()
     end
   end)
 
+  it("overwrites no input that is read again for other rows", function()
+    -- As many bytes of BOOL as of FP32.
+    local worst = graphs.compare({ input { 4, 500 }, input({ 1, 500 }, { seed = 2 }) }, function(b, x, y)
+      return b:node("Cast", { b:node("Less", { x, b:node("Neg", { y }) }) }, { to = 1 })
+    end)
+    assert.equal(0, worst)
+  end)
+
   it("works in place and reuses memory along a chain", function()
     local path = os.tmpname()
     graphs.write(path, { input { 64, 1024 } }, function(b, x)

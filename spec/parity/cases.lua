@@ -43,6 +43,11 @@ for _, op_type in ipairs { "Equal", "Less", "LessOrEqual", "Greater", "GreaterOr
   case(op_type, { PLANES, PLANES },
     function(b, x, y) return b:node("Cast", { b:node(op_type, { x, y }) }, { to = 1 }) end)
 end
+-- 4 * 8 BOOLs are as many bytes as the 8 numbers that are read for every row of them.
+for _, dims in ipairs { { 1, 8 }, { 8, 1 } } do
+  case(("Less of what is spread, %d columns"):format(dims[2]), { dims[1] == 1 and { 4, 8 } or { 8, 4 }, dims },
+    function(b, x, y) return b:node("Cast", { b:node("Less", { x, b:node("Neg", { y }) }) }, { to = 1 }) end)
+end
 case("And, Or, Xor, Not", { PLANES, PLANES }, function(b, x, y)
   local p, q = b:node("Less", { x, y }), b:node("Less", { x, b:number(0) })
   local all = {}
