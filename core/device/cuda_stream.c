@@ -435,6 +435,16 @@ cuda_notify(struct device_stream *base, stream_done_f *done, void *context)
 	return 0;
 }
 
+/* CUDA calls no notify any more once the device is lost: whoever waits has to ask. */
+static void
+cuda_drain(struct device_stream *base)
+{
+	struct cuda_stream *stream = stream_of(base);
+	if (cuda_enter(stream->device) == 0)
+		cuda_check(stream->device, cudaStreamSynchronize(stream->native),
+			   "cudaStreamSynchronize");
+}
+
 const struct stream_ops cuda_stream_ops = {
 	.delete = cuda_stream_delete,
 	.copy_in = cuda_copy_in,
@@ -445,5 +455,5 @@ const struct stream_ops cuda_stream_ops = {
 	.launch = cuda_launch,
 	.notify = cuda_notify,
 	.run_now = generic_run_now,
-	.drain = generic_drain,
+	.drain = cuda_drain,
 };

@@ -155,3 +155,15 @@ devices_open(struct engine *engine)
 	engine->model_options.cache_folder = engine->cache_folder;
 	return view_create(engine);
 }
+
+void
+devices_watch(struct engine *engine)
+{
+	for (uint32_t i = 0; i < engine->device_count; i++) {
+		struct engine_device *device = &engine->devices[i];
+		bool is_busy = device->job != NULL || device->loads > 0;
+		/* What is found out comes back as the completions of what is under way. */
+		if (is_busy && !device->lost && device_health(device->device) != 0)
+			error_clear();
+	}
+}

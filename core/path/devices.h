@@ -13,3 +13,7 @@ int
 devices_open(struct engine *engine);
 void
 devices_close(struct engine *engine);
+
+/* Ask the busy devices whether they are lost: nothing may come back from one that is, until somebody asks. */
+void
+devices_watch(struct engine *engine);

@@ -160,7 +160,10 @@ engine_tick(struct engine *engine)
 static void
 on_tick(uv_timer_t *timer)
 {
-	engine_tick(timer->data);
+	struct engine *engine = timer->data;
+	engine_tick(engine);
+	if (++engine->turns % ENGINE_DEVICE_TURNS == 0)
+		devices_watch(engine);
 }
 
 static void

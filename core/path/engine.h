@@ -39,6 +39,8 @@ enum {
 	ENGINE_TICK_MS = 2,
 	/* Ticks between two calls of the policy's tick. */
 	ENGINE_POLICY_TICKS = 5,
+	/* Turns of the tick's timer between two looks at whether busy devices are lost. */
+	ENGINE_DEVICE_TURNS = 25,
 };
 
 /* A connection's side of the path. */
@@ -188,6 +190,7 @@ struct engine {
 	struct list deadlines;
 	uv_timer_t tick;
 	uint64_t ticks;
+	uint64_t turns;
 	/* Dispatch once the frames of this read are all taken in. */
 	bool wants_dispatch;
 	bool in_dispatch;
