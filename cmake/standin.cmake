@@ -24,7 +24,7 @@ set_target_properties(standin-cuda PROPERTIES
   LINK_DEPENDS ${CMAKE_SOURCE_DIR}/spec/standin/exports)
 target_include_directories(standin-cuda PRIVATE spec/standin/include spec/standin core ${DNNL_INCLUDE})
 if(TIDEPOOL_COVERAGE)
-  set_source_files_properties(${cuda_sources} ${standin_operators} PROPERTIES COMPILE_OPTIONS "--coverage;-O0")
+  set_property(SOURCE ${cuda_sources} ${standin_operators} APPEND PROPERTY COMPILE_OPTIONS --coverage -O0)
   target_link_options(standin-cuda PRIVATE --coverage)
 endif()
 # CMake's Debug is -O0 for C++.
