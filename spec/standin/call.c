@@ -90,9 +90,9 @@ sleep_us(uint32_t us)
 		nanosleep(&time, NULL);
 }
 
-/* The planned error, or 0. */
+/* The planned error, or 0. any: what is planned for any call counts, too. */
 static int
-planned(struct call *call)
+planned(struct call *call, bool any)
 {
 	struct call_record *record = record_at(call);
 	atomic_fetch_add_explicit(&record->count, 1, memory_order_relaxed);
@@ -102,7 +102,7 @@ planned(struct call *call)
 	struct call_record *struck = NULL;
 	if (strikes(record))
 		struck = record;
-	else if (any_record != NULL && strikes(any_record))
+	else if (any && any_record != NULL && strikes(any_record))
 		struck = any_record;
 	if (struck == NULL)
 		return 0;
@@ -118,7 +118,7 @@ call_begin(struct call *call)
 	struct call_thread *thread = call_thread();
 	if (thread->in_host_function && (call->flags & CALL_ANYWHERE) == 0)
 		return call_misuse(cudaErrorNotPermitted, "%s in a host function", call->name);
-	int error = planned(call);
+	int error = planned(call, true);
 	struct gpu *gpu = gpu_at(thread->device);
 	if (error != 0) {
 		if (gpu != NULL && gpu_is_sticky(error))
@@ -139,13 +139,13 @@ call_begin_library(struct call *call, int refused)
 		call_misuse(cudaErrorNotPermitted, "%s in a host function", call->name);
 		return refused;
 	}
-	return planned(call);
+	return planned(call, true);
 }
 
 cudaError_t
 call_work(struct call *work)
 {
-	return (cudaError_t)planned(work);
+	return (cudaError_t)planned(work, false);
 }
 
 cudaError_t

@@ -249,11 +249,17 @@ end_capture(struct capture *capture)
 	return graph;
 }
 
+/* However it ends, the stream captures no more. */
 cudaError_t
 cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *pGraph)
 {
-	CALL_BEGIN(CALL_ANYWAY);
+	static struct call call_here = { .name = "cudaStreamEndCapture", .flags = CALL_ANYWAY };
+	cudaError_t planned = call_begin(&call_here);
 	*pGraph = NULL;
+	if (planned != cudaSuccess && stream->capture != NULL)
+		free_graph(end_capture(stream->capture));
+	if (planned != cudaSuccess)
+		return planned;
 	cudaError_t status = handle_check(stream, HANDLE_STREAM, "cudaStreamEndCapture");
 	if (status != cudaSuccess && !gpu_is_sticky(status))
 		return status;

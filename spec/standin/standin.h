@@ -13,7 +13,7 @@
  * Let calls of the function `call` fail from the nth from now on (1: the next), so many times, returning `error`: a number of
  * cudaError_t, or of the library's own status for cublasLt… and cudnn…. call may also be what streams do when its turn
  * comes ("work:copy", "work:set", "work:kernel", "work:host", "work:library"), which then makes the context useless, and "*":
- * any call that can fail. Replaces what was planned for that name; times 0: nothing.
+ * any call that can fail, but no work. Replaces what was planned for that name; times 0: nothing.
  */
 void
 standin_fail(const char *call, uint32_t nth, uint32_t times, int error);
