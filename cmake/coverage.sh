@@ -13,10 +13,10 @@ for file in $(find $specs -name '*_spec.lua' | sort); do
   $out/standin/spec-runner spec/support/run.lua "$file" >"$out/spec.log" 2>&1 || { echo "FAILED: $file"; tail -20 "$out/spec.log"; }
 done
 
-objects=$out/CMakeFiles/standin-cuda.dir
+objects=$PWD/$out/CMakeFiles/standin-cuda.dir
 total=0 reached=0
 for source in core/device/cuda*.c core/exec/cuda/*.c; do
-  (cd $out && gcov -o "$OLDPWD/$objects/$(dirname $source)" "$OLDPWD/$source" >/dev/null 2>&1) || continue
+  (cd $out && gcov "$objects/$source.gcda" >/dev/null 2>&1) || continue
   report=$out/$(basename "$source").gcov
   [ -f "$report" ] || continue
   missed=$(grep -c '^ *#####:' "$report")
