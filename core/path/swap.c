@@ -64,6 +64,13 @@ take_extent(struct engine_device *device, size_t bytes, const void *owner)
 	return extent;
 }
 
+/* For an extent that is used for more than one job. */
+static size_t
+whole_units(size_t bytes)
+{
+	return (bytes + POOL_UNIT - 1) / POOL_UNIT * POOL_UNIT;
+}
+
 /* The device's standing extent, made or grown to hold bytes. */
 static struct extent *
 take_scratch(struct engine_device *device, size_t bytes)
@@ -72,8 +79,7 @@ take_scratch(struct engine_device *device, size_t bytes)
 		return device->scratch;
 	if (device->scratch != NULL)
 		pool_free(device->pool, device->scratch);
-	/* Whole units, as it will be used for more than this job. */
-	bytes = (bytes + POOL_UNIT - 1) / POOL_UNIT * POOL_UNIT;
+	bytes = whole_units(bytes);
 	device->scratch = take_extent(device, bytes, device);
 	return device->scratch;
 }
@@ -86,7 +92,7 @@ share_last_extent(struct job *job, size_t bytes)
 	if (request->extent_count == 0)
 		return false;
 	struct extent *last = request->extents[request->extent_count - 1];
-	if (bytes > last->taken - request->extent_used)
+	if (bytes > last->bytes - request->extent_used)
 		return false;
 	job->extent = last;
 	job->extent_from = request->extent_used;
@@ -106,7 +112,7 @@ take_memory(struct job *job)
 	if (job->borrowed_scratch)
 		job->extent = take_scratch(job->device, bytes);
 	else if (!share_last_extent(job, bytes))
-		job->extent = take_extent(job->device, bytes, job->request);
+		job->extent = take_extent(job->device, whole_units(bytes), job->request);
 	return job->extent == NULL ? -1 : 0;
 }
 

@@ -1,4 +1,4 @@
--- A node whose GPU dies with work on it, so that CUDA never calls back: requests get an error in time, the node goes on.
+-- A node whose GPU dies with work on it, so that CUDA never calls back: requests get an error in time, no harm beyond.
 local ffi = require "ffi"
 local client = require "tidepool.client"
 local nets = require "spec.support.nets"
