@@ -24,7 +24,7 @@
 ---@field requests number Finished ones.
 ---@field in_time number Of these.
 ---@field mean_ns number
----@field refused number Of these: before they had a job; not in mean_ns.
+---@field refused number Of these: not taken on; not in mean_ns.
 ---@field name ffi.cdata*
 
 ---A device.

@@ -58,7 +58,7 @@ struct view_function {
 	double requests;
 	double in_time;
 	double mean_ns;
-	/* Of these: refused before they had a job, by the policy or by the node. They are not in mean_ns. */
+	/* Of these: not taken on, by the policy or for want of room (RESOURCE_EXHAUSTED). They are not in mean_ns. */
 	double refused;
 	const char *name;
 };

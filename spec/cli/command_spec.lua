@@ -5,7 +5,7 @@ local shell = require "spec.support.shell"
 
 local run = shell.run
 
-local commands = { "serve", "deploy", "remove", "invoke", "functions", "logs", "models", "policy", "status",
+local commands = { "serve", "deploy", "remove", "invoke", "functions", "logs", "models", "policy", "status", "top",
   "import", "bench", "sim", "fetch", "version" }
 
 describe("tidepool", function()
