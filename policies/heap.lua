@@ -64,24 +64,23 @@ function heap:peek()
 end
 
 -- The first k jobs, in order, into a list; returns how many. What lies behind them in the list is old. The next one is
--- always a child of one that was taken: `edge` holds those children, smallest first.
+-- always a child of one that was taken: `edge` holds those children, smallest last.
 function heap:first(k, into)
   local edge, edges, count = self.edge, 0, 0
   if self.count > 0 then edges, edge[1] = 1, 1 end
   while edges > 0 and count < k do
-    local at = edge[1]
+    local at = edge[edges]
     edges = edges - 1
-    for i = 1, edges do edge[i] = edge[i + 1] end
     count = count + 1
     into[count] = self.jobs[at]
     for child = 2 * at, math.min(2 * at + 1, self.count) do
-      local place = edges + 1
-      while place > 1 and before(self, child, edge[place - 1]) do
+      edges = edges + 1
+      local place = edges
+      while place > 1 and before(self, edge[place - 1], child) do
         edge[place] = edge[place - 1]
         place = place - 1
       end
       edge[place] = child
-      edges = edges + 1
     end
   end
   return count

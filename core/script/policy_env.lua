@@ -3,7 +3,8 @@
 -- makes `node` and the globals that policies see, and returns what C calls: functions of plain numbers, so that no call
 -- from C allocates or raises by itself.
 --
--- A job reaches Lua as its address, once; `jobs` keeps the view under the slot that the host gave it.
+-- A job reaches Lua as its address, once; `jobs` keeps the view under the slot that the host gave it. The view of the
+-- slot's last job is used again when the next one lies at the same address.
 local header, find_module, write_log, note_code, code_bytes = ...
 
 local ffi = require "ffi"
@@ -34,6 +35,7 @@ local residency_words
 local WORDS = ffi.sizeof "struct view_residency" / 4
 assert(ffi.offsetof("struct view_residency", "groups") == 0)
 local jobs = {}
+local views, addresses = {}, {}
 
 -- What a policy sees ----------------------------------------------------------------------------------------
 
@@ -242,7 +244,10 @@ end
 
 local function call_submit(now, slot, address)
   enter(now)
-  local job = cast(job_type, address)
+  if addresses[slot] ~= address then
+    views[slot], addresses[slot] = cast(job_type, address), address
+  end
+  local job = views[slot]
   jobs[slot] = job
   submit(object, job)
 end

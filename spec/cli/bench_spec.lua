@@ -95,6 +95,50 @@ describe("tidepool bench", function()
     assert.is_true(result.rows[1].warm_us.min > 0)
   end)
 
+  it("policy lets every policy decide, with a full queue", function()
+    local result = measure "policy --decisions 300 --queued 100 --functions 60 --devices 2"
+    local names = {}
+    for index, row in ipairs(result.rows) do
+      names[index] = row.policy
+      assert.equal(300, row.decision_ns.count)
+      assert.is_true(row.dispatch_ns.min > 0 and row.decision_ns.min > row.dispatch_ns.min)
+      -- Half of the models fit on the devices, but for policies that never take one away.
+      local stays = row.policy == "native" or row.policy == "keepalive"
+      assert.equal(stays, row.evict_ns == nil, row.policy)
+    end
+    assert.same({ "fifo", "edf", "random", "native", "keepalive", "torpor", "tide" }, names)
+  end)
+
+  it("policy sees what a policy of one's own allocates, and that it breaks its contract", function()
+    local path = os.tmpname()
+    local function write(waste)
+      local file = assert(io.open(path, "w"))
+      file:write((([[
+        local fifo = require "fifo"
+        local new = fifo.new
+        return { name = "mine", new = function(node, config)
+          local policy = new(node, config)
+          local object = { kept = {} }
+          function object:submit(job) %s policy:submit(job) end
+          function object:dispatch() return policy:dispatch() end
+          function object:evict(device, bytes) return policy:evict(device, bytes) end
+          function object:done(job) policy:done(job) end
+          return object
+        end }
+      ]]):format(waste)))
+      file:close()
+    end
+    write "for i = 1, 10 do self.kept[i] = { i } end"
+    local result = measure("policy --decisions 100 --queued 20 --functions 10 --devices 2 " .. path)
+    assert.is_true(result.rows[1].allocations >= 1000, result.rows[1].allocations)
+    write "error 'no'"
+    local _, complaint, status = shell.run("bench policy --decisions 10 --queued 5 " .. path)
+    os.remove(path)
+    assert.equal(1, status)
+    assert.matches(":%d+: no\n", complaint)
+    assert.matches("tidepool: policy " .. path:gsub("%p", "%%%0") .. ": was replaced", complaint)
+  end)
+
   it("says why a file is no model", function()
     local _, complaint, status = shell.run "bench model README.md"
     assert.equal(1, status)

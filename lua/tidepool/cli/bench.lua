@@ -1,5 +1,6 @@
 -- Each measurement is a module of tidepool.bench with summary, options and run, as a command has.
-local names = { "rpc", "coldstart", "model", "swap", "redirect", "reload", "unruly", "neighbour", "first" }
+local names = { "rpc", "coldstart", "model", "swap", "redirect", "reload", "unruly", "neighbour", "first",
+  "policy" }
 
 local function module(name) return require("tidepool.bench." .. name) end
 
@@ -15,6 +16,9 @@ return {
     "tidepool bench redirect --calls 200",
     "tidepool bench reload --seconds 60",
     "tidepool bench unruly --only loops",
+    "tidepool bench policy",
+    "tidepool bench policy tide torpor --devices 8 --queued 5000 --json",
+    "tidepool bench policy policies/mine.lua",
   },
   options = function(parser)
     parser:command_target "measurement"
