@@ -127,10 +127,24 @@ find_last_uses(const struct graph *graph, uint32_t *last)
 }
 
 /*
- * The storage of an input that the node may overwrite with its output 0 of so many bytes, or -1. As many bytes are not
- * enough: an input that is broadcast is read again after the element in its place was written, so it must have as many
- * elements, too (four BOOLs fit in the place of one FP32).
+ * May the node write its output 0, of so many elements, over its input i? An input that is broadcast is read again after
+ * the element in its place was written, be it this one (four BOOLs fit in the place of one FP32) or one that is a part of
+ * this one.
  */
+static bool
+may_overwrite(const struct plan *plan, const struct graph *graph, const struct node *node,
+	      uint32_t i, int64_t elements)
+{
+	for (uint32_t k = 0; k < node->input_count; k++) {
+		int32_t value = node->inputs[k];
+		if (value >= 0 && plan->of_value[value] == plan->of_value[node->inputs[i]] &&
+		    tensor_elements(&graph->values[value].type) != elements)
+			return false;
+	}
+	return true;
+}
+
+/* The storage of an input that the node may overwrite with its output 0 of so many bytes, or -1. */
 static int32_t
 storage_to_reuse(const struct plan *plan, const struct graph *graph, const struct node *node,
 		 uint32_t index, size_t bytes)
@@ -144,8 +158,7 @@ storage_to_reuse(const struct plan *plan, const struct graph *graph, const struc
 			continue;
 		const struct storage *candidate = &plan->storages[storage];
 		if (candidate->place == PLACE_WORKSPACE && candidate->last == index &&
-		    candidate->bytes == bytes &&
-		    tensor_elements(&graph->values[node->inputs[i]].type) == elements)
+		    candidate->bytes == bytes && may_overwrite(plan, graph, node, i, elements))
 			return storage;
 	}
 	return -1;
