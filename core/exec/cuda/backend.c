@@ -32,14 +32,16 @@ prepare_on_device(struct operator_call *call)
 }
 
 /*
- * By a kernel of ours for these types, else for FP32, else on the host. An adapter's own prepare comes back here with the
- * operator that it stands for.
+ * By a kernel of ours for these types, else for FP32, else on the host, where a graph that is interpreted runs as it is. An
+ * adapter's own prepare comes back here with the operator that it stands for.
  */
 static int
 prepare(struct operator_call *call)
 {
 	if (cuda_op_find(call->op) == NULL && (call->op->flags & OPERATOR_ADAPTER) != 0)
 		return call->op->prepare(call);
+	if ((call->op->flags & OPERATOR_TELLS_TYPES) != 0)
+		return staged_prepare(call);
 	if (try_prepare(call, prepare_on_device) == 0 || try_prepare(call, widen_prepare) == 0)
 		return 0;
 	if (error_last()->code != ERR_UNIMPLEMENTED)
