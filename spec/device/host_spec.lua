@@ -6,6 +6,9 @@ local check = new_rig.check
 local MIB = 2 ^ 20
 local WAIT_MS = 10000
 
+-- Copies under a sanitizer may be late, never early.
+local PATIENCE = require "spec.support.sanitizer" and 10 or 1
+
 describe("host device", function()
   local rig, open, stream, event, probe, launch, notify, steps, reserve, keep
 
@@ -278,7 +281,7 @@ describe("host device", function()
       local seconds = timed_copies({ copies(device, 5, MIB) })
       local expected = 5 * MIB / 100e6
       assert.is_true(seconds >= expected * 0.99, seconds)
-      assert.is_true(seconds <= expected * 1.25, seconds)
+      assert.is_true(seconds <= expected * 1.25 * PATIENCE, seconds)
     end)
 
     it("lets no event be reached before its time", function()
@@ -302,7 +305,7 @@ describe("host device", function()
       local together = timed_copies({ copies(a, 5, MIB), copies(b, 5, MIB) })
       assert.is_true(together >= 2 * expected * 0.99, together)
       local apart = timed_copies({ copies(a, 5, MIB), copies(c, 5, MIB) })
-      assert.is_true(apart <= 1.6 * expected, apart)
+      assert.is_true(apart <= 1.6 * expected * PATIENCE, apart)
     end)
 
     it("gives each of two copies half of it", function()
@@ -315,7 +318,7 @@ describe("host device", function()
       check(C.stream_synchronize(short.on))
       local seconds = tonumber(C.clock_now() - start) / 1e9
       local expected = 2 * short.bytes / 100e6
-      assert.is_true(seconds >= expected * 0.8 and seconds <= expected * 1.4, seconds)
+      assert.is_true(seconds >= expected * 0.8 and seconds <= expected * 1.4 * PATIENCE, seconds)
     end)
 
     it("refuses two rates for one switch", function()

@@ -48,12 +48,22 @@ describe("parallel", function()
       pipe:close()
       return count
     end
+    -- Threads that were joined leave the list a moment later.
+    local function settles_at(wanted)
+      for _ = 1, 100 do
+        if threads() == wanted then return true end
+      end
+      return false, threads()
+    end
+    -- With the first thread ThreadSanitizer starts one of its own, which stays.
+    C.parallel_for(3, 3, 1, ffi.C.probe_part, nil)
+    local before = threads() - 2
     C.parallel_rest()
-    local before = threads()
+    assert.is_true(settles_at(before))
     C.parallel_for(3, 3, 1, ffi.C.probe_part, nil)
     assert.equal(before + 2, threads())
     C.parallel_rest()
-    assert.equal(before, threads())
+    assert.is_true(settles_at(before))
     C.parallel_for(3, 3, 1, ffi.C.probe_part, nil)
     assert.equal(before + 2, threads())
     C.parallel_rest()
