@@ -27,7 +27,9 @@ local function swap(self, i, j)
   places[slots[i]], places[slots[j]] = i, j
 end
 
+-- Most jobs that come stay where they are put. LuaJIT compiles that case with its callers as long as it meets no loop.
 local function rise(self, i)
+  if i == 1 or not before(self, i, (i - i % 2) / 2) then return end
   while i > 1 do
     local parent = (i - i % 2) / 2
     if not before(self, i, parent) then return end

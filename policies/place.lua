@@ -6,10 +6,15 @@ function place.has(node, model, device)
   return node.groups(model, device) == model.group_count
 end
 
+-- The job's model number i, from 0: the node's view of it, so that no object is made for one that is passed on.
+function place.model(node, job, i)
+  return node.models[job.models[i].id] or job.models[i]
+end
+
 -- True when the device has all that the job needs.
 function place.has_all(node, job, device)
   for i = 0, job.model_count - 1 do
-    if not place.has(node, job.models[i], device) then return false end
+    if not place.has(node, place.model(node, job, i), device) then return false end
   end
   return true
 end
@@ -74,7 +79,7 @@ end
 function place.source(node, job, device)
   local is_complete = true
   for i = 0, job.model_count - 1 do
-    local model = job.models[i]
+    local model = place.model(node, job, i)
     if not place.has(node, model, device) then
       local peer = place.peer_with(node, model, device)
       if peer then return node.BOTH, peer end

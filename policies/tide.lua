@@ -77,7 +77,7 @@ end
 -- What is asked about a waiting job again and again, by slot.
 local function note_job(self, job)
   local slot, run = job.slot, place.run_ns(job)
-  self.models[slot] = job.model_count > 0 and self.node.models[job.models[0].id] or false
+  self.models[slot] = job.model_count > 0 and place.model(self.node, job, 0) or false
   self.others[slot] = job.model_count > 1 and run - job.models[0].run_ns or 0
   self.latest[slot] = place.due(job) - self.margin * run
   local favour, lost = favour_of(self, job["function"])

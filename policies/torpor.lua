@@ -128,7 +128,7 @@ function torpor:tick(now)
 end
 
 function torpor:submit(job)
-  self.models[job.slot] = job.model_count > 0 and self.node.models[job.models[0].id] or false
+  self.models[job.slot] = job.model_count > 0 and place.model(self.node, job, 0) or false
   self.waiting:push(job, self:key_of(job))
 end
 

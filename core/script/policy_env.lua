@@ -3,8 +3,8 @@
 -- makes `node` and the globals that policies see, and returns what C calls: functions of plain numbers, so that no call
 -- from C allocates or raises by itself.
 --
--- A job reaches Lua as its address, once; `jobs` keeps the view under the slot that the host gave it. The view of the
--- slot's last job is used again when the next one lies at the same address.
+-- A job reaches Lua as its address, once; `jobs` keeps the view under the slot that the host gave it. Views are used
+-- again for jobs at the same address, since the memory of jobs is too.
 local header, find_module, write_log, note_code, code_bytes = ...
 
 local ffi = require "ffi"
@@ -35,7 +35,11 @@ local residency_words
 local WORDS = ffi.sizeof "struct view_residency" / 4
 assert(ffi.offsetof("struct view_residency", "groups") == 0)
 local jobs = {}
+-- Views of jobs, and their addresses: each where its address, hashed, says. A prime, so that no distance between jobs
+-- puts many in one place.
+local VIEWS = 4093
 local views, addresses = {}, {}
+for i = 0, VIEWS - 1 do views[i], addresses[i] = false, 0 end
 
 -- What a policy sees ----------------------------------------------------------------------------------------
 
@@ -242,12 +246,17 @@ local function call_bind(now, address)
   take_node()
 end
 
+local function view_at(address)
+  local at = address / 8 % VIEWS
+  if addresses[at] ~= address then
+    views[at], addresses[at] = cast(job_type, address), address
+  end
+  return views[at]
+end
+
 local function call_submit(now, slot, address)
   enter(now)
-  if addresses[slot] ~= address then
-    views[slot], addresses[slot] = cast(job_type, address), address
-  end
-  local job = views[slot]
+  local job = view_at(address)
   jobs[slot] = job
   submit(object, job)
 end
@@ -268,7 +277,7 @@ end
 
 -- A job that the predecessor of this policy dispatched was never submitted here.
 local function view_of(slot, address)
-  return jobs[slot] or cast(job_type, address)
+  return jobs[slot] or view_at(address)
 end
 
 local function call_done(now, slot, address, outcome)
@@ -292,7 +301,7 @@ end
 
 local function call_admit(now, address)
   enter(now)
-  return object:admit(cast(job_type, address))
+  return object:admit(view_at(address))
 end
 
 local function call_prefetch(now, device)

@@ -52,7 +52,7 @@ end
 local function measure(policy, options)
   math.randomseed(1)
   local host = policy_host.new(policy, { devices = options.devices, functions = options.functions,
-    queued = options.queued, holds_all = holds_all[policy.name] })
+    queued = options.queued, holds_all = holds_all[policy.name:match "([^/]+)%.lua$" or policy.name] })
   local ok, row = pcall(function()
     local running = fill(host, options)
     decide(host, running, options, math.ceil(WARM_UP * options.decisions))
