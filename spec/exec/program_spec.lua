@@ -48,13 +48,15 @@ describe("program", function()
   local function synchronize(stream) if C.stream_synchronize(stream) ~= 0 then net.fail() end end
 
   local function setup(threads)
-    path, keep = os.tmpname(), {}
+    path = os.tmpname()
     input = graphs.input(DIMS)
     graphs.write(path, { input }, make)
     model = net.open(path, { threads = threads, group_bytes = 2000 })
     program = net.compile(model, { net.type(1, DIMS) })
     image, info = C.model_image(model), C.program_info(program)
   end
+
+  before_each(function() keep = {} end)
 
   after_each(function()
     for _, run in ipairs(keep) do C.arena_destroy(run.arena) end
@@ -145,7 +147,7 @@ describe("program", function()
 
   it("says which node failed", function()
     local indices = graphs.input({ 2 }, { datatype = "INT64", values = { 0, 5 } })
-    path, keep = os.tmpname(), {}
+    path = os.tmpname()
     graphs.write(path, { indices }, function(b, x) return b:node("Gather", { b:weight({ 3, 4 }, 1), x }) end)
     local ok, message = pcall(graphs.run, path, { indices })
     assert.is_false(ok)
