@@ -68,6 +68,7 @@ describe("tidepool", function()
     local text = run "version --json"
     assert.matches("^%d+%.%d+%.%d+$", json.decode(text).version)
     assert.matches("^tidepool " .. json.decode(text).version, (run "version"))
+    assert.equal((run "version"), (run "--version"))
   end)
 
   it("describes an ONNX file", function()

@@ -143,8 +143,8 @@ describe("tidepool top", function()
   local function on_terminal(arguments, keys)
     local path = os.tmpname()
     -- The shell gets the ^C too, and dash would end of it; a trap is not passed on to what it runs.
-    local command = ("trap : INT; stty rows 24 cols 90; stty -g; TIDEPOOL_ADDRESS=%s %s top %s; echo status=$?; stty -g"):format(
-      running.address, shell.program, arguments)
+    local command = ("trap : INT; stty rows 24 cols 90; stty -g; TIDEPOOL_ADDRESS=%s %s top %s; "
+      .. "echo status=$?; stty -g"):format(running.address, shell.program, arguments)
     local pipe = io.popen(("script -qec '%s' /dev/null >%s"):format(command, path), "w")
     local function screen_with(pattern)
       local deadline, text = socket.now() + PATIENCE, ""

@@ -10,6 +10,7 @@
 local argparse = require "argparse"
 local failure = require "tidepool.cli.failure"
 local output = require "tidepool.cli.output"
+local version = require "tidepool.cli.version"
 
 local cli = {}
 
@@ -33,6 +34,12 @@ local function usage_error(parser, message)
   failure.usage(("%s\nTry: %s --help"):format(message, parser:_get_fullname()))
 end
 
+local function print_version()
+  local result, to_text = version.run()
+  output.text(to_text(result))
+  os.exit(0)
+end
+
 local function make_parser()
   local parser = argparse("tidepool", "Lua-scriptable inference: functions and their models on one node.")
   parser:epilog [[
@@ -40,6 +47,7 @@ Environment:
   TIDEPOOL_ADDRESS  the node, when --address does not say: HOST:PORT, or the path of a Unix socket (127.0.0.1:7420)
   TIDEPOOL_TOKEN    what to present to a node that wants a token
 Exit status: 0 done; 1 the node or the command says no; 2 the command line is wrong; 3 the node cannot be reached.]]
+  parser:flag("--version", "Print the version and exit."):action(print_version)
   parser:command_target "command"
   parser:usage_max_width(100)
   parser:help_max_width(100)
