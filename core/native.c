@@ -54,12 +54,12 @@ push_ports(lua_State *L, const struct model_port *ports, uint32_t count)
 }
 
 static void
-push_model(lua_State *L, const struct model *model)
+push_model(lua_State *L, struct model *model)
 {
 	const struct model_info *info = model_info(model);
 	const struct image *image = model_image(model);
 	lua_createtable(L, 0, 10);
-	set_string(L, "hash", info->hash);
+	set_string(L, "hash", model_hash(model));
 	set_number(L, "nodes", info->node_count);
 	set_number(L, "opset", info->opset);
 	set_number(L, "parameter_bytes", (double)info->parameter_bytes);

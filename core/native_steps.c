@@ -105,22 +105,36 @@ reserve(size_t bytes)
 	return memory;
 }
 
-/* The parameters are copied, as to a device; the rest of what a run needs is fresh memory. */
+/* The parameters as they lie in the image, or copied as to a device. NULL with the error set. */
+static const char *
+place_parameters(struct steps *steps, bool copies)
+{
+	const struct image *image = model_image(steps->model);
+	for (uint32_t i = 0; i < image->group_count; i++)
+		if (image_fetch(image, i, image->group_count) != 0)
+			return NULL;
+	if (!copies)
+		return (const char *)image->data;
+	steps->parameters = reserve(image->bytes);
+	if (steps->parameters != NULL)
+		memcpy(steps->parameters, image->data, image->bytes);
+	return steps->parameters;
+}
+
+/* Everything that a run needs in memory but its inputs. */
 static int
-bind(struct steps *steps)
+bind(struct steps *steps, bool copies)
 {
 	const struct image *image = model_image(steps->model);
 	const struct program_info *info = program_info(steps->program);
 	void **groups = arena_calloc(&steps->arena, image->group_count + 1, sizeof(groups[0]));
 	void **outputs = arena_calloc(&steps->arena, info->output_count + 1, sizeof(outputs[0]));
-	steps->parameters = reserve(image->bytes);
+	const char *parameters = place_parameters(steps, copies);
 	steps->workspace = reserve(info->workspace_bytes);
-	if (groups == NULL || outputs == NULL || steps->parameters == NULL ||
-	    steps->workspace == NULL)
+	if (groups == NULL || outputs == NULL || parameters == NULL || steps->workspace == NULL)
 		return -1;
-	memcpy(steps->parameters, image->data, image->bytes);
 	for (uint32_t i = 0; i < image->group_count; i++)
-		groups[i] = (char *)steps->parameters + image->groups[i].offset;
+		groups[i] = (char *)parameters + image->groups[i].offset;
 	for (uint32_t i = 0; i < info->output_count; i++) {
 		outputs[i] = aligned(&steps->arena, tensor_bytes(&info->outputs[i]));
 		if (outputs[i] == NULL)
@@ -179,7 +193,7 @@ native_steps(lua_State *L)
 	struct steps steps = { .model = model_open(path, &options) };
 	arena_create(&steps.arena, 0);
 	int result = -1;
-	if (steps.model != NULL && compile(L, 4, &steps) == 0 && bind(&steps) == 0)
+	if (steps.model != NULL && compile(L, 4, &steps) == 0 && bind(&steps, true) == 0)
 		result = measure(L, &steps, samples);
 	steps_destroy(&steps);
 	if (result == 0)
@@ -196,26 +210,47 @@ set_us(lua_State *L, const char *key, uint64_t ns)
 	lua_setfield(L, -2, key);
 }
 
+/* Push {PHASE_us = …, …, all_us}. */
+static void
+push_phases(lua_State *L, const struct model_times *times, uint64_t bind, uint64_t run,
+	    uint64_t all)
+{
+	lua_createtable(L, 0, 8);
+	set_us(L, "read_us", times->read);
+	set_us(L, "hash_us", times->hash);
+	set_us(L, "rewrite_us", times->rewrite);
+	set_us(L, "image_us", times->image);
+	set_us(L, "compile_us", times->compile);
+	set_us(L, "bind_us", bind);
+	set_us(L, "run_us", run);
+	set_us(L, "all_us", all);
+}
+
 int
 native_first(lua_State *L)
 {
 	struct model_options options = { .kind = DEVICE_KIND_HOST,
 					 .threads = (unsigned)luaL_checkinteger(L, 2),
 					 .cache_folder = luaL_optstring(L, 4, NULL) };
+	bool copies = lua_toboolean(L, 5) != 0;
 	luaL_checktype(L, 3, LUA_TTABLE);
-	uint64_t start = clock_now(), opened = 0;
+	uint64_t start = clock_now(), compiled = 0, bound = 0;
 	struct steps steps = { .model = model_open(luaL_checkstring(L, 1), &options) };
 	arena_create(&steps.arena, 0);
-	opened = clock_now();
 	int result = -1;
-	if (steps.model != NULL && compile(L, 3, &steps) == 0 && bind(&steps) == 0)
-		result = program_run_here(steps.program, &steps.binding);
+	if (steps.model != NULL && compile(L, 3, &steps) == 0) {
+		compiled = clock_now();
+		result = bind(&steps, copies);
+		bound = clock_now();
+		result = result == 0 ? program_run_here(steps.program, &steps.binding) : -1;
+	}
 	uint64_t end = clock_now();
+	struct model_times times = { 0 };
+	if (steps.model != NULL)
+		times = model_times(steps.model);
 	steps_destroy(&steps);
 	if (result == 0) {
-		lua_createtable(L, 0, 2);
-		set_us(L, "open_us", opened - start);
-		set_us(L, "all_us", end - start);
+		push_phases(L, &times, bound - compiled, end - bound, end - start);
 		return 1;
 	}
 	lua_pushnil(L);

@@ -133,15 +133,14 @@ align_inputs(const struct operator_call *call, const void **inputs, struct arena
 		if (call->constants[i] == NULL || operator_needs_value(call->op, i))
 			continue;
 		inputs[i] = call->constants[i]->data;
-		if ((uintptr_t)inputs[i] % ALIGNMENT == 0)
+		if ((uintptr_t)inputs[i] % ALIGNMENT == 0 && call->constants[i]->factors == NULL)
 			continue;
 		size_t bytes = tensor_bytes(&call->constants[i]->type);
 		void *memory = arena_alloc(arena, bytes + ALIGNMENT);
 		if (memory == NULL)
 			return -1;
 		inputs[i] = align(memory);
-		if (bytes != 0)
-			memcpy(align(memory), call->constants[i]->data, bytes);
+		constant_write(call->constants[i], align(memory));
 	}
 	return 0;
 }
@@ -158,7 +157,7 @@ alloc_outputs(const struct operator_call *call, struct constant *outputs, void *
 		if (memory == NULL)
 			return -1;
 		addresses[i] = align(memory);
-		outputs[i] = (struct constant){ call->outputs[i], addresses[i] };
+		outputs[i] = (struct constant){ .type = call->outputs[i], .data = addresses[i] };
 	}
 	return 0;
 }
@@ -205,7 +204,7 @@ evaluate_in(struct operator_call *call, struct constant *outputs, struct arena *
 	if (has_no_elements(call))
 		return 0;
 	if (call->op->flags & OPERATOR_VIEW) {
-		memcpy(addresses[0], call->constants[0]->data, tensor_bytes(&call->outputs[0]));
+		constant_write(call->constants[0], addresses[0]);
 		return 0;
 	}
 	if (align_inputs(call, inputs, temporary) != 0)

@@ -7,19 +7,41 @@
 
 enum { FIRST_ROOM = 16 };
 
+void
+constant_write(const struct constant *constant, void *to)
+{
+	size_t bytes = tensor_bytes(&constant->type);
+	if (bytes == 0)
+		return;
+	if (constant->factors == NULL) {
+		memcpy(to, constant->data, bytes);
+		return;
+	}
+	size_t row = bytes / sizeof(float) / (size_t)constant->type.dims[0];
+	for (int64_t i = 0; i < constant->type.dims[0]; i++) {
+		float *into = (float *)to + (size_t)i * row;
+		/* The data may lie anywhere in the model's file. */
+		memcpy(into, (const char *)constant->data + (size_t)i * row * sizeof(float),
+		       row * sizeof(float));
+		for (size_t k = 0; k < row; k++)
+			into[k] *= constant->factors[i];
+	}
+}
+
 const struct constant *
 constant_aligned(const struct constant *constant, struct arena *arena)
 {
 	size_t bytes = tensor_bytes(&constant->type);
 	if (bytes == 0 ||
-	    (uintptr_t)constant->data % data_type_bytes(constant->type.data_type) == 0)
+	    (constant->factors == NULL &&
+	     (uintptr_t)constant->data % data_type_bytes(constant->type.data_type) == 0))
 		return constant;
 	struct constant *copy = arena_alloc(arena, sizeof(*copy));
 	void *data = arena_alloc(arena, bytes);
 	if (copy == NULL || data == NULL)
 		return NULL;
-	memcpy(data, constant->data, bytes);
-	*copy = (struct constant){ constant->type, data };
+	constant_write(constant, data);
+	*copy = (struct constant){ .type = constant->type, .data = data };
 	return copy;
 }
 
@@ -158,8 +180,13 @@ copy_constant(struct arena *arena, const struct constant *constant)
 	struct constant *copy = copy_of(arena, constant, sizeof(*constant));
 	if (copy == NULL)
 		return NULL;
-	copy->data = copy_of(arena, constant->data, tensor_bytes(&constant->type));
-	return copy->data != NULL ? copy : NULL;
+	void *data = arena_alloc(arena, tensor_bytes(&constant->type));
+	if (data == NULL)
+		return NULL;
+	constant_write(constant, data);
+	copy->data = data;
+	copy->factors = NULL;
+	return copy;
 }
 
 static int

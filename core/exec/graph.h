@@ -26,11 +26,14 @@ enum attribute_kind {
 
 /*
  * A constant tensor. data: tensor_bytes(&type) bytes, aligned to the element size but for floats of GRAPH_UNALIGNED_BYTES
- * and more, which may lie anywhere in a mapped file: copy them, or use constant_aligned. Booleans are 0 or 1.
+ * and more, which may lie anywhere in a mapped file and may still have to be scaled: use constant_write, or constant_aligned.
+ * Booleans are 0 or 1.
  */
 struct constant {
 	struct tensor_type type;
 	const void *data;
+	/* What the floats of each index of dimension 0 are still to be multiplied by; NULL: the data is as it should be. */
+	const float *factors;
 };
 
 struct attribute {
@@ -138,7 +141,11 @@ struct graph {
 	int32_t *outputs;
 };
 
-/* The constant, or a copy in arena when its data is not aligned to its elements. NULL with the error set. */
+/* Write the constant's tensor_bytes, scaled, to memory that is aligned to its elements. */
+void
+constant_write(const struct constant *constant, void *to);
+
+/* The constant, or a copy in arena when its data is not aligned to its elements or not scaled. NULL with the error set. */
 const struct constant *
 constant_aligned(const struct constant *constant, struct arena *arena);
 

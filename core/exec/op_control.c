@@ -136,7 +136,7 @@ make_scalar(struct arena *arena, enum data_type data_type, const void *from, str
 	if (data == NULL)
 		return -1;
 	memcpy(data, from, data_type_bytes(data_type));
-	*to = (struct constant){ { .data_type = data_type }, data };
+	*to = (struct constant){ .type = { .data_type = data_type }, .data = data };
 	return 0;
 }
 
@@ -215,7 +215,7 @@ join_scan(const struct loop *loop, uint32_t scan, struct constant *joined)
 			return fail(loop->node, "collected values differ in type");
 		memcpy(data + bytes * (size_t)i, loop->scans[scan][i].data, bytes);
 	}
-	*joined = (struct constant){ type, data };
+	*joined = (struct constant){ .type = type, .data = data };
 	return 0;
 }
 
@@ -287,7 +287,8 @@ run_interpret(const void *state, const struct operands *operands)
 		interpret_begin(&interpreter, interpret->graph, NULL, &arena, interpret->threads);
 	for (uint32_t i = 0; i < interpret->input_count && result == 0; i++)
 		interpreter.values[interpret->graph->inputs[i]] =
-			(struct constant){ interpret->inputs[i], operands->inputs[i] };
+			(struct constant){ .type = interpret->inputs[i],
+					   .data = operands->inputs[i] };
 	if (result == 0)
 		result = interpret_run(&interpreter);
 	if (result == 0)

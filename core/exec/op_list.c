@@ -70,7 +70,8 @@ new_list(struct interpreter *interpreter, int64_t count, struct constant *value)
 	if (list == NULL || items == NULL)
 		return NULL;
 	*list = (struct list){ count, items };
-	*value = (struct constant){ { .data_type = (enum data_type)LIST_DATA_TYPE }, list };
+	*value = (struct constant){ .type = { .data_type = (enum data_type)LIST_DATA_TYPE },
+				    .data = list };
 	return items;
 }
 
@@ -161,7 +162,7 @@ control_length(struct interpreter *interpreter, const struct node *node)
 		return -1;
 	*count = list->count;
 	*output_of(interpreter, node) =
-		(struct constant){ { .data_type = DATA_TYPE_INT64 }, count };
+		(struct constant){ .type = { .data_type = DATA_TYPE_INT64 }, .data = count };
 	return 0;
 }
 

@@ -27,7 +27,7 @@ slices_take(const struct constant *from, uint32_t axis, int64_t first, int64_t c
 		memcpy(data + (size_t)(i * count) * row,
 		       (const char *)from->data + (size_t)(i * split.dim + first) * row,
 		       (size_t)count * row);
-	*to = (struct constant){ type, data };
+	*to = (struct constant){ .type = type, .data = data };
 	return 0;
 }
 
@@ -99,6 +99,6 @@ slices_join(const struct constant *parts, int64_t count, uint32_t axis, bool is_
 			       (const char *)parts[i].data + (size_t)k * bytes, bytes);
 		at += rows;
 	}
-	*to = (struct constant){ type, data };
+	*to = (struct constant){ .type = type, .data = data };
 	return 0;
 }

@@ -168,8 +168,8 @@ add_plain(struct compiler *compiler, const struct constant *constant, struct loc
 		return 0;
 	}
 	void *to = add_form(compiler, constant, "", NULL, 0, bytes, location);
-	if (to != NULL && bytes != 0)
-		memcpy(to, constant->data, bytes);
+	if (to != NULL)
+		constant_write(constant, to);
 	return to == NULL ? -1 : 0;
 }
 

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "exec/backend.h"
@@ -21,18 +21,13 @@
 #include "model/program_cache.h"
 #include "model/synthetic.h"
 
-enum {
-	/* 16 bytes in hex. */
-	HASH_TEXT_BYTES = 33,
-	/* Bytes of the file that are in memory at once while it is hashed. */
-	HASH_STRIDE = 8 << 20,
-};
-
 struct model {
 	_Atomic uint32_t references;
 	struct model_info info;
 	struct compile_options options;
-	char hash[HASH_TEXT_BYTES];
+	/* Empty until it is known; changed under compiling. */
+	char hash[ONNX_HASH_BYTES];
+	struct model_times times;
 	/* Imported and rewritten as far as that needs no input types; read only. */
 	struct arena arena;
 	struct onnx_files files;
@@ -43,7 +38,7 @@ struct model {
 	struct image *image;
 	struct narrow_image *narrow;
 	struct program_cache programs;
-	/* One compilation at a time. */
+	/* One compilation at a time, of the programs and of their times. */
 	pthread_mutex_t compiling;
 };
 
@@ -54,32 +49,6 @@ struct model {
 static const int64_t default_dims[] = { 128, 1, 224, 16, 256, 512, 640, 32, 64 };
 
 /* --- import ------------------------------------------------------------------------------------------------------- */
-
-/* Of the file and of what was imported from others beside it. */
-static void
-hash_model(struct model *model)
-{
-	XXH3_state_t *state = XXH3_createState();
-	const unsigned char *begin = model->files.data;
-	const unsigned char *end = begin + model->files.size;
-	XXH3_128bits_reset(state);
-	for (size_t at = 0; at < model->files.size; at += HASH_STRIDE) {
-		size_t left = model->files.size - at;
-		size_t bytes = left < HASH_STRIDE ? left : HASH_STRIDE;
-		XXH3_128bits_update(state, begin + at, bytes);
-		onnx_drop(&model->files, begin + at, bytes);
-	}
-	for (uint32_t i = 0; i < model->graph->value_count; i++) {
-		const struct constant *constant = model->graph->values[i].constant;
-		const unsigned char *data = constant != NULL ? constant->data : NULL;
-		if (data != NULL && (data < begin || data >= end))
-			XXH3_128bits_update(state, data, tensor_bytes(&constant->type));
-	}
-	XXH128_hash_t hash = XXH3_128bits_digest(state);
-	XXH3_freeState(state);
-	snprintf(model->hash, sizeof(model->hash), "%016llx%016llx",
-		 (unsigned long long)hash.high64, (unsigned long long)hash.low64);
-}
 
 static struct model_port *
 new_ports(struct model *model, const int32_t *values, uint32_t count)
@@ -112,20 +81,44 @@ take_ports(struct model *model)
 	return 0;
 }
 
+/* Add what has passed since *from, which becomes now. */
+static void
+note_time(uint64_t *time, uint64_t *from)
+{
+	uint64_t now = clock_now();
+	*time += now - *from;
+	*from = now;
+}
+
 static int
 import(struct model *model, const char *path)
 {
+	uint64_t from = clock_now();
 	model->graph = onnx_import(path, &model->files, &model->arena);
+	note_time(&model->times.read, &from);
 	if (model->graph == NULL)
 		return -1;
-	hash_model(model);
-	model->info.hash = model->hash;
 	model->info.node_count = model->graph->node_count;
 	model->info.opset = model->graph->opset;
 	if (take_ports(model) != 0 || passes_run_untyped(model->graph) != 0)
 		return -1;
-	onnx_drop(&model->files, model->files.data, model->files.size);
+	note_time(&model->times.rewrite, &from);
 	return 0;
+}
+
+/* Images are kept by the hash of what they are made from, which is found as cheaply as may be. */
+static void
+identify(struct model *model, const struct model_options *options)
+{
+	uint64_t from = clock_now();
+	if (options->hash != NULL) {
+		snprintf(model->hash, sizeof(model->hash), "%s", options->hash);
+	} else if (options->cache_folder != NULL &&
+		   !onnx_hash_find(&model->files, options->cache_folder, model->hash)) {
+		onnx_hash(&model->files, model->hash);
+		onnx_hash_note(&model->files, options->cache_folder, model->hash);
+	}
+	note_time(&model->times.hash, &from);
 }
 
 /* --- image -------------------------------------------------------------------------------------------------------- */
@@ -186,10 +179,13 @@ compile_default(struct model *model)
 static int
 build_image(struct model *model, const struct image_key *key, const char *path)
 {
+	uint64_t from = clock_now();
 	struct program *program = compile_default(model);
+	note_time(&model->times.compile, &from);
 	if (program == NULL)
 		return -1;
 	model->image = image_build(&model->pack, key, path);
+	note_time(&model->times.image, &from);
 	if (model->image != NULL)
 		program_cache_add(&model->programs, program);
 	program_unref(program);
@@ -232,7 +228,9 @@ find_image(struct model *model, const struct model_options *options, const struc
 	pack_create(&model->pack, model->graph, key->group_bytes, &model->files);
 	if (cache_path(model, options, "image", path, &kept) != 0)
 		return -1;
+	uint64_t from = clock_now();
 	model->image = kept == NULL ? NULL : image_open(&model->pack, key, kept);
+	note_time(&model->times.image, &from);
 	if (model->image != NULL)
 		return 0;
 	if (kept != NULL && error_last()->code != ERR_NOT_FOUND)
@@ -258,7 +256,7 @@ find_narrow(struct model *model, const struct model_options *options, const stru
 	model->image->narrow = model->narrow;
 	log_info("%s: parameters as %s: %.1f of %.1f MiB; moved by %.2e, those of one by %.2e "
 		 "(root mean square, relative)",
-		 model->hash, narrow_name(options->parameters),
+		 model_hash(model), narrow_name(options->parameters),
 		 (double)model->narrow->image.bytes / (1 << 20),
 		 (double)model->image->bytes / (1 << 20), model->narrow->error,
 		 model->narrow->worst_error);
@@ -270,7 +268,11 @@ static int
 open_model(struct model *model, const char *path, const struct model_options *options)
 {
 	struct image_key key;
-	if (import(model, path) != 0 || make_key(model, options, &key) != 0)
+	if (import(model, path) != 0)
+		return -1;
+	identify(model, options);
+	onnx_drop(&model->files, model->files.data, model->files.size);
+	if (make_key(model, options, &key) != 0)
 		return -1;
 	return find_image(model, options, &key) != 0 ? -1 : find_narrow(model, options, &key);
 }
@@ -346,7 +348,6 @@ model_new_synthetic(const struct model_synthetic *synthetic)
 	program_cache_add(&model->programs, program);
 	program_unref(program);
 	model->info.parameter_bytes = model->image->bytes;
-	model->info.hash = model->hash;
 	return model;
 }
 
@@ -372,6 +373,22 @@ const struct model_info *
 model_info(const struct model *model)
 {
 	return &model->info;
+}
+
+const char *
+model_hash(struct model *model)
+{
+	pthread_mutex_lock(&model->compiling);
+	if (model->hash[0] == '\0' && model->graph != NULL)
+		onnx_hash(&model->files, model->hash);
+	pthread_mutex_unlock(&model->compiling);
+	return model->hash;
+}
+
+struct model_times
+model_times(const struct model *model)
+{
+	return model->times;
 }
 
 const struct image *
@@ -431,7 +448,9 @@ model_compile(struct model *model, const struct tensor_type *inputs, uint32_t in
 	pthread_mutex_lock(&model->compiling);
 	struct program *program = program_cache_find(&model->programs, inputs, input_count);
 	if (program == NULL) {
+		uint64_t from = clock_now();
 		program = compile(model->graph, &model->pack, inputs, input_count, &model->options);
+		note_time(&model->times.compile, &from);
 		if (program != NULL)
 			program_cache_add(&model->programs, program);
 	}

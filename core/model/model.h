@@ -28,6 +28,22 @@ struct model_options {
 	enum narrow_form parameters;
 	/* Directory for packed images, by content hash; NULL: pack into anonymous memory. */
 	const char *cache_folder;
+	/* The file's content hash where the caller knows it, as when it is named by it; NULL: found when it is needed. */
+	const char *hash;
+};
+
+/* Where model_open and model_compile have spent their time, ns. */
+struct model_times {
+	/* Mapping and decoding the file. */
+	uint64_t read;
+	/* Finding its hash. */
+	uint64_t hash;
+	/* What can be rewritten before shapes are known. */
+	uint64_t rewrite;
+	/* Opening the packed image, or writing it. */
+	uint64_t image;
+	/* Programs: shapes, passes, kernels, and the packing of parameters when there was no image. */
+	uint64_t compile;
 };
 
 /* An input or output as the model declares it: name, and type with TENSOR_DYNAMIC dims. */
@@ -37,8 +53,6 @@ struct model_port {
 };
 
 struct model_info {
-	/* Hash of the ONNX file, 16 bytes in hex. */
-	const char *hash;
 	uint32_t input_count;
 	uint32_t output_count;
 	const struct model_port *inputs;
@@ -81,6 +95,14 @@ model_unref(struct model *model);
 
 const struct model_info *
 model_info(const struct model *model);
+
+/* Hash of the ONNX file and of files beside it, 16 bytes in hex. Reads them when nobody has asked before: may block. */
+const char *
+model_hash(struct model *model);
+
+struct model_times
+model_times(const struct model *model);
+
 const struct image *
 model_image(const struct model *model);
 

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/arena.h"
@@ -19,6 +20,8 @@ enum {
 	ONNX_IR_VERSION_MAX = 13,
 	ONNX_OPSET_MIN = 1,
 	ONNX_OPSET_MAX = 24,
+	/* A content hash as text: 16 bytes in hex, and a NUL. */
+	ONNX_HASH_BYTES = 33,
 };
 
 struct onnx_mapping;
@@ -58,6 +61,19 @@ void
 onnx_drop(const struct onnx_files *files, const void *data, size_t size);
 void
 onnx_release(const struct onnx_files *files, const struct constant *constant);
+
+/* Content hash of the model's files (XXH3). Reads them whole. */
+void
+onnx_hash(const struct onnx_files *files, char hash[ONNX_HASH_BYTES]);
+
+/*
+ * The hash that folder has a note of (onnx_hash_note) for files of these inodes, sizes and times, which spares reading them.
+ * Of files changed within the last two seconds there are no notes, since their times might not tell of another change.
+ */
+bool
+onnx_hash_find(const struct onnx_files *files, const char *folder, char hash[ONNX_HASH_BYTES]);
+void
+onnx_hash_note(const struct onnx_files *files, const char *folder, const char *hash);
 
 /* One serialized tensor (TensorProto, the .pb files of ONNX's test data); data is in arena. name may be NULL. */
 int

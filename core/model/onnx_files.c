@@ -9,28 +9,18 @@
 #include "base/error.h"
 #include "model/onnx_import.h"
 
-struct onnx_mapping {
-	struct onnx_mapping *older;
-	/* As opened. */
-	char *path;
-	unsigned char *data;
-	size_t size;
-};
-
 static int
-map_descriptor(int fd, const char *path, unsigned char **data, size_t *size)
+map_descriptor(int fd, const char *path, struct onnx_mapping *mapping)
 {
-	struct stat status;
-	if (fstat(fd, &status) != 0)
+	if (fstat(fd, &mapping->status) != 0)
 		return error_set_errno("%s", path);
-	if (!S_ISREG(status.st_mode))
+	if (!S_ISREG(mapping->status.st_mode))
 		return error_set(ERR_INVALID_ARGUMENT, "%s: not a regular file", path);
-	*size = (size_t)status.st_size;
-	*data = NULL;
-	if (*size == 0)
+	mapping->size = (size_t)mapping->status.st_size;
+	if (mapping->size == 0)
 		return 0;
-	*data = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (*data == MAP_FAILED)
+	mapping->data = mmap(NULL, mapping->size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (mapping->data == MAP_FAILED)
 		return error_set_errno("%s", path);
 	return 0;
 }
@@ -49,7 +39,7 @@ map_file(const char *path)
 		error_set(ERR_RESOURCE_EXHAUSTED, "%s: no memory", path);
 		goto fail;
 	}
-	if (map_descriptor(fd, path, &mapping->data, &mapping->size) != 0)
+	if (map_descriptor(fd, path, mapping) != 0)
 		goto fail;
 	mapping->path = copy;
 	close(fd);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/stat.h>
 
 #include "model/onnx.h"
 #include "onnx.pb-c.h"
@@ -58,6 +59,17 @@ int
 onnx_names_add(struct onnx_names *names, struct arena *arena, const char *name, int32_t index);
 
 /* --- onnx_files.c --------------------------------------------------------------------------------------------------- */
+
+/* A file that is mapped. */
+struct onnx_mapping {
+	struct onnx_mapping *older;
+	/* As opened. */
+	char *path;
+	unsigned char *data;
+	size_t size;
+	/* When it was mapped. */
+	struct stat status;
+};
 
 /* Map the model file at path; fills *files, also on error. */
 int

@@ -45,22 +45,26 @@ read_affine(const struct match *match, const struct node *node, struct affine *a
 	return true;
 }
 
-/* New weights: each output channel's times its factor. The value, or -1. */
+/*
+ * New weights: each output channel's times its factor, multiplied when they are packed: where a packed image is there
+ * already, never. The value, or -1.
+ */
 static int32_t
 scale_weights(struct graph *graph, const struct constant *weights, const struct affine *affine)
 {
-	void *data;
-	int32_t value = match_add_constant(graph, "weights", DATA_TYPE_FLOAT, weights->type.rank,
-					   weights->type.dims, &data);
-	if (value < 0)
+	struct constant *scaled = arena_alloc(graph->arena, sizeof(*scaled));
+	float *factors = arena_calloc(graph->arena, (size_t)affine->channels, sizeof(factors[0]));
+	int32_t value = graph_add_value(graph, "weights");
+	if (scaled == NULL || factors == NULL || value < 0)
 		return -1;
-	int64_t each = tensor_elements(&weights->type) / affine->channels;
-	float *to = data;
-	/* The weights may lie anywhere in the model's file. */
-	memcpy(to, weights->data, tensor_bytes(&weights->type));
 	for (int64_t c = 0; c < affine->channels; c++)
-		for (int64_t i = 0; i < each; i++)
-			to[c * each + i] *= affine->factors[c];
+		factors[c] =
+			affine->factors[c] * (weights->factors != NULL ? weights->factors[c] : 1);
+	*scaled = *weights;
+	scaled->factors = factors;
+	graph->values[value].constant = scaled;
+	graph->values[value].type = scaled->type;
+	graph->values[value].has_type = true;
 	return value;
 }
 

@@ -128,7 +128,7 @@ set_constants(struct request *request, struct job *job, struct job_step *step)
 		if (constant == NULL || data == NULL)
 			return -1;
 		memcpy(data, slot->host, slot->bytes);
-		*constant = (struct constant){ slot->type, data };
+		*constant = (struct constant){ .type = slot->type, .data = data };
 		constants[i] = constant;
 	}
 	step->operation.constants = constants;

@@ -57,7 +57,9 @@ models_fetch(const struct engine *engine, const struct model_source *source,
 	if (store(engine, source, opened->hash) != 0 ||
 	    state_model_path(engine, opened->hash, path) != 0)
 		return -1;
-	opened->model = model_open(path, &engine->model_options);
+	struct model_options options = engine->model_options;
+	options.hash = opened->hash;
+	opened->model = model_open(path, &options);
 	if (opened->model == NULL)
 		return -1;
 	if (compile_ahead(opened->model) == 0)

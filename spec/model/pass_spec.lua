@@ -19,6 +19,15 @@ describe("pass", function()
     check({ "Conv", "Reorder" }, { input(IMAGE) }, function(b, x)
       return b:batch_norm(b:conv(x, 3, 32, { kernel = 3, bias = true }), 32)
     end)
+    -- One after the other; and weights of more than a page that two convolutions share.
+    check({ "Conv", "Reorder" }, { input(IMAGE) }, function(b, x)
+      return b:batch_norm(b:batch_norm(b:conv(x, 3, 20, { kernel = 3, pad = 1 }), 20), 20)
+    end)
+    check(nil, { input { 1, 48, 9, 9 } }, function(b, x)
+      local weights = b:weight({ 48, 48, 3, 3 }, 0.05)
+      local function conv() return b:node("Conv", { x, weights }, { pads = { 1, 1, 1, 1 } }) end
+      return b:node("Concat", { b:batch_norm(conv(), 48), b:batch_norm(conv(), 48), conv() }, { axis = 1 })
+    end)
   end)
 
   it("leaves a batch norm whose convolution is read twice, as a Scale", function()

@@ -38,6 +38,7 @@ function net.open(path, options)
   o.threads = options.threads or 1
   o.group_bytes = options.group_bytes or 0
   o.cache_folder = options.cache_folder
+  o.hash = options.hash
   local model = C.model_open(path, o)
   if model == nil then net.fail() end
   return ffi.gc(model, C.model_unref)

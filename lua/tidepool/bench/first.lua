@@ -1,5 +1,6 @@
 --- From a model's file to its first answer, in a process of its own each time: without a packed image, then with the
---- one that the run before has left; with --peer ort beside ONNX Runtime, which reads the same file.
+--- one that a run before has left; with --peer ort beside ONNX Runtime, which reads the same file. Parameters are used
+--- where they lie in the mapped image; a node's device has memory of its own, which --copies stands for.
 local failure = require "tidepool.cli.failure"
 local files = require "tidepool.cli.files"
 local json = require "tidepool.json"
@@ -9,11 +10,15 @@ local output = require "tidepool.cli.output"
 local subject = require "tidepool.bench.subject"
 local summary = require "tidepool.bench.summary"
 
+-- What a first answer's time goes into, in order.
+local PHASES = { "read", "hash", "rewrite", "image", "compile", "bind", "run" }
+
 -- What a process of our own does: one model, once.
 local function once(options)
   local inputs = json.decode(files.need(options.once))
   for _, input in ipairs(inputs) do input.data = files.need(input.file) end
-  local result, message = native.first(options.files[1], options.threads, inputs, options.cache)
+  local result, message = native.first(options.files[1], options.threads, inputs, options.cache,
+    options.copies)
   if not result then failure.raise("%s", message) end
   return result
 end
@@ -34,12 +39,24 @@ local function write_inputs(model, folder)
 end
 
 local function run(model, options, inputs, cache)
-  local text = files.capture(("%s bench first %s --threads %d --once %s %s --json"):format(
+  local text = files.capture(("%s bench first %s --threads %d --once %s %s %s --json"):format(
     files.quote(files.capture "readlink /proc/$PPID/exe"), files.quote(model.path), options.threads, inputs,
-    cache and "--cache " .. cache or ""))
+    cache and "--cache " .. cache or "", options.copies and "--copies" or ""))
   local ok, result = pcall(json.decode, text or "")
   if not ok then failure.raise("%s: it could not be loaded", model.name) end
-  return result.all_us
+  return result
+end
+
+local function median_of(results, key)
+  local times = {}
+  for index, result in ipairs(results) do times[index] = result[key .. "_us"] end
+  return summary.of(times)
+end
+
+local function phases_of(results)
+  local phases = {}
+  for _, phase in ipairs(PHASES) do phases[phase .. "_us"] = median_of(results, phase).p50 end
+  return phases
 end
 
 local function measure(path, options)
@@ -56,12 +73,28 @@ local function measure(path, options)
   end
   if peer then peer:stop() end
   os.execute("rm -rf " .. folder)
-  local row = { model = model.name, bytes = model.bytes, cold_us = summary.of(cold), warm_us = summary.of(warm) }
+  local row = {
+    model = model.name, bytes = model.bytes, cold_us = median_of(cold, "all"), warm_us = median_of(warm, "all"),
+    cold = phases_of(cold), warm = phases_of(warm),
+  }
   if peer then
     row.peer_us = summary.of(theirs)
     row.ratio, row.warm_ratio = row.cold_us.p50 / row.peer_us.p50, row.warm_us.p50 / row.peer_us.p50
   end
   return row
+end
+
+local function phase_rows(rows)
+  local heads, lines = { "MODEL", "" }, {}
+  for index, phase in ipairs(PHASES) do heads[index + 2] = phase:upper() end
+  for _, row in ipairs(rows) do
+    for _, kind in ipairs { "cold", "warm" } do
+      local line = { row.model, kind == "cold" and "packing" or "packed" }
+      for index, phase in ipairs(PHASES) do line[index + 2] = output.duration(row[kind][phase .. "_us"]) end
+      lines[#lines + 1] = line
+    end
+  end
+  return output.rows(heads, lines)
 end
 
 local function to_text(result)
@@ -75,7 +108,8 @@ local function to_text(result)
       rows[index][7] = ("%.2f"):format(row.warm_ratio)
     end
   end
-  return output.rows({ "MODEL", "BYTES", "PACKING", "PACKED", "ORT", "RATIO", "RATIO PACKED" }, rows)
+  local text = output.rows({ "MODEL", "BYTES", "PACKING", "PACKED", "ORT", "RATIO", "RATIO PACKED" }, rows)
+  return result.phases and text .. "\n" .. phase_rows(result.rows) or text
 end
 
 return {
@@ -85,6 +119,8 @@ return {
     parser:option("--samples", "Runs of each kind."):argname "N":convert(tonumber):default "3"
     parser:option("--open", "Size that open dimensions are given."):argname "N":convert(tonumber):default "1"
     parser:option("--threads", "Threads to run with."):argname "N":convert(tonumber):default "2"
+    parser:flag("--phases", "Also show where the time goes.")
+    parser:flag("--copies", "Copy the parameters before the run, as into a device's memory.")
     parser:option("--peer", "What to measure beside it, in turns."):choices { "ort" }
     parser:option("--cache", "With --once: folder for packed images."):argname "DIR"
     parser:option("--once", "Do one run on the inputs that the file lists, in this process."):argname "FILE"
@@ -93,6 +129,6 @@ return {
     if options.once then return once(options), function(result) return output.duration(result.all_us) end end
     local rows = {}
     for index, file in ipairs(options.files) do rows[index] = measure(file, options) end
-    return { rows = rows }, to_text
+    return { rows = rows, phases = options.phases }, to_text
   end,
 }
