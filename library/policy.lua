@@ -10,6 +10,7 @@
 ---@field bytes number Of the packed image.
 ---@field run_ns number Measured, averaged; 0 until measured.
 ---@field load_ns number Of a load of the whole model from the host; 0 until measured.
+---@field row_ns number What each row after the first adds to a run; 0 until measured.
 ---@field prefix_groups integer Groups that must stay for the others' copy to hide behind the run.
 ---@field prefix_bytes number
 ---@field used_at number Last time that a job used it.
@@ -24,7 +25,10 @@
 ---@field requests number Finished ones.
 ---@field in_time number Of these.
 ---@field mean_ns number
----@field refused number Of these: not taken on; not in mean_ns.
+---@field p50_ns number Half of their latencies are no longer; at most 16 requests old.
+---@field p98_ns number
+---@field p99_ns number
+---@field refused number Of these: not taken on; not in the times above.
 ---@field name ffi.cdata*
 
 ---A device.
@@ -54,6 +58,8 @@
 ---@field bound_device integer Device that it must run on; -1: any.
 ---@field priority integer
 ---@field attempt integer
+---@field requests integer That it serves, one unless its function's are batched; may rise while it waits.
+---@field rows integer Of its inputs, where requests are batched; else 1.
 ---@field arrived_at number
 ---@field deadline number 0: none.
 

@@ -40,6 +40,7 @@
 ---@field models? table<string, string> Local names to ONNX files, or to models that the node has loaded.
 ---@field files? table<string, string> Local names to further files, whose contents are in ctx.files.
 ---@field slo? { percentile?: number, ms: number } What the scheduling policy aims at.
+---@field batch? { max: integer, window_ms?: number } Requests that may run as one: docs/functions.md.
 ---@field limits? table<string, number> timeout_ms, memory_mb, concurrency …: docs/functions.md.
 ---@field test? FunctionTest[] What a new generation must answer before it serves.
 ---@field setup? fun(ctx: Context) Run once in each worker.

@@ -327,6 +327,20 @@ model_open(const char *path, const struct model_options *options)
 	return model;
 }
 
+/* Its program for so many rows. */
+static int
+add_synthetic(struct model *model, const struct model_synthetic *synthetic, uint32_t rows)
+{
+	uint64_t run_ns = rows == 1 ? synthetic->run_ns : synthetic->batch_ns[rows - 2];
+	struct program *program =
+		synthetic_program(model->image, rows, run_ns, synthetic->workspace_bytes * rows);
+	if (program == NULL)
+		return -1;
+	program_cache_add(&model->programs, program);
+	program_unref(program);
+	return 0;
+}
+
 struct model *
 model_new_synthetic(const struct model_synthetic *synthetic)
 {
@@ -335,18 +349,15 @@ model_new_synthetic(const struct model_synthetic *synthetic)
 		return NULL;
 	uint64_t group_bytes =
 		synthetic->group_bytes != 0 ? synthetic->group_bytes : MODEL_GROUP_BYTES_DEFAULT;
-	struct program *program = NULL;
 	model->image = image_hollow(synthetic->bytes, group_bytes);
-	if (model->image != NULL)
-		program = synthetic_program(model->image, synthetic->run_ns,
-					    synthetic->workspace_bytes);
-	if (program == NULL) {
+	int status = model->image == NULL ? -1 : 0;
+	for (uint32_t rows = 1; rows <= synthetic->batch_count + 1 && status == 0; rows++)
+		status = add_synthetic(model, synthetic, rows);
+	if (status != 0) {
 		error_wrap("%s", synthetic->name);
 		model_delete(model);
 		return NULL;
 	}
-	program_cache_add(&model->programs, program);
-	program_unref(program);
 	model->info.parameter_bytes = model->image->bytes;
 	return model;
 }

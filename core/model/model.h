@@ -14,7 +14,7 @@ struct program;
 
 enum {
 	/* Programs of one model kept at once, one a set of input types; the least recently used goes first. */
-	MODEL_PROGRAMS_MAX = 16,
+	MODEL_PROGRAMS_MAX = 48,
 	MODEL_GROUP_BYTES_DEFAULT = 2 << 20,
 };
 
@@ -79,11 +79,14 @@ struct model_synthetic {
 	uint64_t workspace_bytes;
 	/* What a run takes with all groups there. */
 	uint64_t run_ns;
+	/* The same for 2 … batch_count + 1 rows; 0 and NULL: there are no programs for more than one. */
+	uint32_t batch_count;
+	const uint64_t *batch_ns;
 };
 
 /*
  * A model for simulated devices: no inputs or outputs, parameters of that size, and one program, each of whose steps needs
- * one more group and takes the group's share of run_ns. INVALID_ARGUMENT, RESOURCE_EXHAUSTED.
+ * one more group and takes the group's share of run_ns. That for several rows has one input, a byte a row. RESOURCE_EXHAUSTED.
  */
 struct model *
 model_new_synthetic(const struct model_synthetic *synthetic);

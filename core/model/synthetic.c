@@ -33,15 +33,29 @@ fill_steps(struct program *program, const struct image *image, uint64_t run_ns)
 	}
 }
 
+/* The input by which a program for several rows is known. */
+static int
+add_rows(struct program *program, uint32_t rows)
+{
+	struct tensor_type *type = arena_calloc(&program->arena, 1, sizeof(*type));
+	if (type == NULL)
+		return -1;
+	*type = (struct tensor_type){ DATA_TYPE_UINT8, 1, { rows } };
+	program->info.inputs = type;
+	program->info.input_count = 1;
+	return 0;
+}
+
 struct program *
-synthetic_program(const struct image *image, uint64_t run_ns, uint64_t workspace_bytes)
+synthetic_program(const struct image *image, uint32_t rows, uint64_t run_ns,
+		  uint64_t workspace_bytes)
 {
 	struct program *program = program_new();
 	if (program == NULL)
 		return NULL;
 	program->steps =
 		arena_calloc(&program->arena, image->group_count, sizeof(program->steps[0]));
-	if (program->steps == NULL) {
+	if (program->steps == NULL || (rows > 1 && add_rows(program, rows) != 0)) {
 		program_unref(program);
 		return NULL;
 	}

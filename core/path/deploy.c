@@ -161,12 +161,46 @@ make_generation(struct deploy *deploy)
 		deploy->models[i] = NULL;
 		generation->model_count++;
 	}
+	generation->batch_max = (uint32_t)manifest->batch_max;
+	generation->batch_window_ns = (uint64_t)(manifest->batch_window_ms * 1e6);
 	if (manifest->has_handler &&
 	    (generation->script = make_script(deploy, generation)) == NULL) {
 		generation_unref(generation);
 		return NULL;
 	}
 	return generation;
+}
+
+/* Requests can be put together only along a first dimension that the model leaves open. */
+static int
+check_port(const char *what, const struct model_port *port)
+{
+	const struct tensor_type *type = &port->type;
+	if (type->rank > 0 && type->dims[0] == TENSOR_DYNAMIC)
+		return 0;
+	if (type->rank == 0)
+		return error_set(ERR_INVALID_ARGUMENT,
+				 "%s '%s' is a scalar: batch needs a first dimension that is open",
+				 what, port->name);
+	return error_set(ERR_INVALID_ARGUMENT,
+			 "%s '%s' has %lld as its first dimension: batch needs an open one", what,
+			 port->name, (long long)type->dims[0]);
+}
+
+static int
+check_batch(const struct generation *generation)
+{
+	for (uint32_t m = 0; m < generation->model_count && generation->batch_max > 1; m++) {
+		const struct model_info *info = model_info(generation->models[m]->model);
+		int status = 0;
+		for (uint32_t i = 0; i < info->input_count && status == 0; i++)
+			status = check_port("input", &info->inputs[i]);
+		for (uint32_t i = 0; i < info->output_count && status == 0; i++)
+			status = check_port("output", &info->outputs[i]);
+		if (status != 0)
+			return error_wrap("models.%s", generation->model_names[m]);
+	}
+	return 0;
 }
 
 /* Make the generation aside; requests may test it, and nobody else has it yet. */
@@ -179,8 +213,11 @@ make_aside(struct deploy *deploy)
 	if (function == NULL)
 		return -1;
 	deploy->generation = make_generation(deploy);
-	if (deploy->generation == NULL) {
+	if (deploy->generation == NULL || check_batch(deploy->generation) != 0) {
 		struct error why = *error_last();
+		if (deploy->generation != NULL)
+			generation_unref(deploy->generation);
+		deploy->generation = NULL;
 		functions_forget_empty(function);
 		return error_restore(&why);
 	}

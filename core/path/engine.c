@@ -15,6 +15,7 @@
 #include "path/generations.h"
 #include "path/handle.h"
 #include "path/job.h"
+#include "path/joint_program.h"
 #include "path/loop.h"
 #include "path/methods.h"
 #include "path/methods_policy.h"
@@ -197,12 +198,13 @@ open_loop(struct engine *engine)
 	if (uv_loop_init(&engine->loop) != 0)
 		return error_set(ERR_RESOURCE_EXHAUSTED, "node: cannot make an event loop");
 	uv_timer_init(&engine->loop, &engine->tick);
+	uv_timer_init(&engine->loop, &engine->held_timer);
 	uv_timer_init(&engine->loop, &engine->trace.timer);
 	uv_check_init(&engine->loop, &engine->check);
 	uv_signal_init(&engine->loop, &engine->sigint);
 	uv_signal_init(&engine->loop, &engine->sigterm);
-	engine->tick.data = engine->check.data = engine->sigint.data = engine->sigterm.data =
-		engine;
+	engine->held_timer.data = engine->tick.data = engine->check.data = engine->sigint.data =
+		engine->sigterm.data = engine;
 	uv_timer_start(&engine->tick, on_tick, ENGINE_TICK_MS, ENGINE_TICK_MS);
 	uv_check_start(&engine->check, on_check);
 	uv_signal_start(&engine->sigint, on_signal, SIGINT);
@@ -262,6 +264,7 @@ engine_create(struct engine *engine, const struct config *config)
 	*engine = (struct engine){ .config = config, .started_at = clock_now() };
 	list_create(&engine->clients);
 	list_create(&engine->jobs);
+	list_create(&engine->held);
 	list_create(&engine->deadlines);
 	store_create(&engine->store, config->store_bytes, models_drop_image, engine);
 	list_create(&engine->models);
@@ -351,6 +354,7 @@ engine_close(struct engine *engine)
 		server_delete(engine->server);
 	drain_deploys(engine);
 	drain_devices(engine);
+	joint_program_drain(engine);
 	if (engine->workers != NULL)
 		functions_destroy(engine);
 	if (engine->workers != NULL)

@@ -124,6 +124,9 @@ struct engine_model {
 	struct tier_state *tiers;
 	/* Runs so far that ended well, each alone in its job. */
 	uint64_t runs;
+	/* A program for joints is being compiled; and for more rows than this none could be (0: not known of any). */
+	bool is_widening;
+	uint32_t rows_max;
 	uint32_t references;
 	/* Loaded by model.load, not only by a function's deploy. */
 	bool named;
@@ -144,6 +147,10 @@ struct generation {
 	/* Local names (`net`), as in ctx.models.net. */
 	char **model_names;
 	uint64_t timeout_ns;
+	/* Most rows of its joints, 0 or 1: none; and how long one waits for more (joint.h). Those that can be joined. */
+	uint32_t batch_max;
+	uint64_t batch_window_ns;
+	struct list joints;
 };
 
 /* A deployed function. Counted: the registry's own reference, and one a generation. */
@@ -163,6 +170,11 @@ struct engine_function {
 	/* What its scripts did wrong, by kind. */
 	uint64_t violations[WORKER_VIOLATIONS];
 	struct histogram latency;
+	/* Joints of two requests and more that ran, their requests, the most of one, and joints that ran again one by one. */
+	uint64_t joints;
+	uint64_t joined;
+	uint32_t joined_most;
+	uint64_t joints_undone;
 	/* The last lines that its handler logged. */
 	struct log_ring *log;
 	struct list of_engine;
@@ -186,6 +198,11 @@ struct engine {
 
 	/* Jobs submitted to the policy and not done. */
 	struct list jobs;
+	/* Joints that wait for more requests before the policy gets them, and the timer that ends that. */
+	struct list held;
+	uv_timer_t held_timer;
+	/* Programs for joints that are being compiled. */
+	uint32_t widenings;
 	/* Requests with a deadline; looked through by the tick. */
 	struct list deadlines;
 	uv_timer_t tick;

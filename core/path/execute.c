@@ -244,6 +244,17 @@ measure_run(const struct job *job, uint32_t m, double taken)
 		view->run_ns = taken;
 }
 
+/* A run of several rows, with nothing to wait for, says what each after the first adds. */
+static void
+measure_rows(const struct job *job, uint32_t m, double taken)
+{
+	struct view_model *view = &job->models[m]->view;
+	if (job->waits[m] || view->run_ns == 0)
+		return;
+	double more = (taken - view->run_ns) / (job->view.rows - 1);
+	view->row_ns = average(view->row_ns, more > 0 ? more : 0);
+}
+
 static bool
 is_time_for_prefix(const struct engine_model *model)
 {
@@ -275,9 +286,13 @@ measure(struct job *job, uint64_t now)
 		view->used_at = (double)now;
 		if (job->outcome.code != ERR_OK || job->model_count != 1)
 			continue;
-		measure_run(job, m, (double)taken);
-		if (job->step_count == 1)
-			measure_prefix(job, m);
+		if (job->view.rows > 1) {
+			measure_rows(job, m, (double)taken);
+		} else {
+			measure_run(job, m, (double)taken);
+			if (job->step_count == 1)
+				measure_prefix(job, m);
+		}
 		if (job->brought[m] > 0)
 			measure_load(job, m);
 	}

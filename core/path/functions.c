@@ -164,6 +164,7 @@ generation_new(uint32_t model_count)
 	}
 	generation->references = 1;
 	list_create(&generation->of_function);
+	list_create(&generation->joints);
 	generation->models = calloc(model_count + 1, sizeof(*generation->models));
 	generation->model_names = calloc(model_count + 1, sizeof(*generation->model_names));
 	if (generation->models == NULL || generation->model_names == NULL) {

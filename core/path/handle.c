@@ -11,6 +11,7 @@
 #include "path/functions.h"
 #include "path/handle.h"
 #include "path/job.h"
+#include "path/joint.h"
 #include "path/request.h"
 #include "path/schedule.h"
 #include "path/stream.h"
@@ -65,6 +66,8 @@ int
 path_handle(struct request *request)
 {
 	switch (request->handle) {
+	case HANDLE_JOINT:
+		return joint_give_results(request->job->joint) == 0 ? ROUTE_REPLY : -1;
 	case HANDLE_NEW:
 		return request->generation->script != NULL ? start_handler(request)
 							   : start_direct(request);

@@ -41,6 +41,7 @@ job_new(struct request *request, uint32_t steps, uint32_t fetches)
 	job->outcome.code = job->load_outcome.code = job->peer_outcome.code = ERR_OK;
 	list_create(&job->of_engine);
 	list_create(&job->of_parked);
+	list_create(&job->of_joint);
 	job->request = request;
 	job->errand.owner = job->load_errand.owner = job->peer_errand.owner = job;
 	job->steps = arena_calloc(&job->arena, steps + 1, sizeof(*job->steps));
@@ -66,6 +67,7 @@ job_delete(struct job *job)
 {
 	struct engine *engine = job->request->engine;
 	assert(job->state != JOB_COMPILING && job->state != JOB_ON_DEVICE);
+	assert(job->state != JOB_JOINED);
 	for (uint32_t k = 0; k < job->step_count; k++)
 		if (job->steps[k].program != NULL)
 			program_unref(job->steps[k].program);

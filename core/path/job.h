@@ -22,6 +22,7 @@ struct request;
 struct engine_device;
 struct engine_model;
 struct extent;
+struct joint;
 struct residency_load;
 struct uv_work_s;
 
@@ -32,6 +33,8 @@ enum job_state {
 	JOB_NEW,
 	/* Its programs are being compiled on a pool thread. */
 	JOB_COMPILING,
+	/* Waits in a joint, or runs as a part of one. */
+	JOB_JOINED,
 	/* With the policy. */
 	JOB_QUEUED,
 	/* Dispatched, but its device's memory is held by others: goes back to the policy when some is freed. */
@@ -53,6 +56,11 @@ struct tensor_slot {
 	void *address;
 	/* The handler freed it. */
 	bool freed;
+	/* What `host` names is the request's own. */
+	bool is_kept;
+	/* It is a part of another slot, from so many bytes on: that one's place in request->slots, and 1. 0: it is whole. */
+	uint32_t whole;
+	size_t offset;
 };
 
 /* One program run of a job. Tensors by index into request->slots. */
@@ -85,6 +93,14 @@ struct job {
 	struct view_job view;
 	const struct view_model *view_models[JOB_MODELS_MAX];
 	enum job_state state;
+	/* The joint whose own job it is; and the one that it waits in (joint.h), in joint->members. NULL: none. */
+	struct joint *joint;
+	struct joint *joined;
+	struct list of_joint;
+	/* Rows of its first step's inputs while it is joined. */
+	uint32_t rows;
+	/* Its joint failed: it runs by itself, without being asked whether it may. */
+	bool alone;
 	/* In engine->jobs while the policy knows it; in device->parked while it is parked. */
 	struct list of_engine;
 	struct list of_parked;

@@ -156,6 +156,21 @@ write_workers(struct writer *writer, const struct generation *generation)
 	write_pair_uint(writer, "refused_by_queue", stats.refused);
 }
 
+/* What the function asks for, and the runs of two requests and more so far. */
+static void
+write_batch(struct writer *writer, const struct engine_function *function)
+{
+	const struct generation *generation = function->current;
+	writer_string(writer, "batch");
+	writer_map(writer, 6);
+	write_pair_uint(writer, "max", generation->batch_max);
+	write_pair_double(writer, "window_ms", (double)generation->batch_window_ns / 1e6);
+	write_pair_uint(writer, "runs", function->joints);
+	write_pair_uint(writer, "requests", function->joined);
+	write_pair_uint(writer, "largest", function->joined_most);
+	write_pair_uint(writer, "undone", function->joints_undone);
+}
+
 static void
 write_models(struct writer *writer, const struct generation *generation)
 {
@@ -208,7 +223,7 @@ write_service(struct writer *writer, const struct engine_function *function)
 static void
 write_function(struct writer *writer, const struct engine_function *function)
 {
-	writer_map(writer, 25);
+	writer_map(writer, 26);
 	writer_string(writer, "name");
 	writer_string(writer, function->name);
 	write_pair_uint(writer, "generation", function->current->number);
@@ -216,6 +231,7 @@ write_function(struct writer *writer, const struct engine_function *function)
 	write_workers(writer, function->current);
 	write_limits(writer, function->current);
 	write_violations(writer, function);
+	write_batch(writer, function);
 	write_models(writer, function->current);
 	write_service(writer, function);
 }

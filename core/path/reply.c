@@ -9,6 +9,9 @@
 #include "path/request.h"
 #include "path/tracing.h"
 
+/* The view's percentiles are at most so many requests old. */
+enum { PERCENTILE_REQUESTS = 16 };
+
 /* `{retry_after_ms=…}` for clients that were turned away. */
 static void
 write_error(struct request *request, struct writer *output)
@@ -47,6 +50,18 @@ send_reply(struct request *request)
 	connection_flush(connection);
 }
 
+/* Percentiles, for the first requests and then once in so many: to find them takes some microseconds. */
+static void
+note_percentiles(struct engine_function *function)
+{
+	uint64_t count = function->latency.count;
+	if (count > PERCENTILE_REQUESTS && count % PERCENTILE_REQUESTS != 0)
+		return;
+	function->view.p50_ns = (double)histogram_quantile(&function->latency, 0.5);
+	function->view.p98_ns = (double)histogram_quantile(&function->latency, 0.98);
+	function->view.p99_ns = (double)histogram_quantile(&function->latency, 0.99);
+}
+
 static void
 count(struct request *request)
 {
@@ -55,8 +70,10 @@ count(struct request *request)
 	bool ok = request->error == NULL;
 	bool refused =
 		!ok && request->error->code == ERR_RESOURCE_EXHAUSTED && request->job == NULL;
-	if (!refused)
+	if (!refused) {
 		histogram_add(&function->latency, taken);
+		note_percentiles(function);
+	}
 	function->view.refused += refused;
 	function->view.requests++;
 	function->view.mean_ns = (double)histogram_mean(&function->latency);

@@ -8,6 +8,7 @@
 #include "path/engine.h"
 #include "path/functions.h"
 #include "path/job.h"
+#include "path/joint.h"
 #include "path/methods.h"
 #include "path/schedule.h"
 #include "path/tensors.h"
@@ -167,8 +168,12 @@ request_cancel(struct request *request, enum error_code code, const char *why)
 		worker_cancel(request->worker);
 		request->worker = NULL;
 	}
-	if (request->job != NULL &&
-	    (request->job->state == JOB_QUEUED || request->job->state == JOB_PARKED))
-		schedule_withdraw(request->job);
+	struct job *job = request->job;
+	if (job != NULL && (job->state == JOB_QUEUED || job->state == JOB_PARKED)) {
+		schedule_withdraw(job);
+	} else if (job != NULL && job->state == JOB_JOINED && joint_leave(job)) {
+		request->job = NULL;
+		job_delete(job);
+	}
 	route_enter(request, ROUTE_reply);
 }

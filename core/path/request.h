@@ -36,6 +36,8 @@ enum handle_state {
 	HANDLE_RESULTS,
 	/* The worker replied or failed; it knows the request no longer. */
 	HANDLE_DONE,
+	/* A joint's request (joint.h), whose job is done. */
+	HANDLE_JOINT,
 };
 
 struct request {

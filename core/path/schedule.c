@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "path/engine.h"
 #include "path/job.h"
+#include "path/joint.h"
 #include "path/request.h"
 #include "path/tracing.h"
 #include "path/view.h"
@@ -137,8 +138,8 @@ check_stranded(const struct job *job)
 	return 0;
 }
 
-static int
-submit_to_policy(struct job *job)
+int
+schedule_submit(struct job *job)
 {
 	struct engine *engine = job->request->engine;
 	double retry_after_ms = 0;
@@ -146,7 +147,7 @@ submit_to_policy(struct job *job)
 	if (check_stranded(job) != 0)
 		return -1;
 	engine->view.now = (double)clock_now();
-	if (policy_admit(engine->policy, &job->view, &retry_after_ms) == 0) {
+	if (!job->alone && policy_admit(engine->policy, &job->view, &retry_after_ms) == 0) {
 		job->request->retry_after_ms = (uint64_t)retry_after_ms;
 		return error_set(ERR_RESOURCE_EXHAUSTED, "policy '%s': the request is refused now",
 				 policy_name(engine->policy));
@@ -159,6 +160,13 @@ submit_to_policy(struct job *job)
 	view_job_counted(engine, job, 1);
 	schedule_want_dispatch(engine);
 	return 0;
+}
+
+/* Into a joint, where the function wants that, or to the policy. */
+static int
+enter_queue(struct job *job)
+{
+	return joint_may_take(job) ? joint_take(job) : schedule_submit(job);
 }
 
 static void
@@ -177,7 +185,7 @@ compiled(uv_work_t *work, int cancelled)
 		error_restore(&compilation->error);
 		drop_job(request);
 		route_fail(request);
-	} else if (submit_to_policy(job) != 0) {
+	} else if (enter_queue(job) != 0) {
 		drop_job(request);
 		route_fail(request);
 	}
@@ -209,7 +217,7 @@ path_schedule(struct request *request)
 		return drop_job(request);
 	if (found == 0)
 		return compile_aside(job) == 0 ? ROUTE_WAIT : drop_job(request);
-	return submit_to_policy(job) == 0 ? ROUTE_WAIT : drop_job(request);
+	return enter_queue(job) == 0 ? ROUTE_WAIT : drop_job(request);
 }
 
 void
@@ -224,6 +232,35 @@ job_of_view(const struct view_job *view)
 	return (struct job *)((char *)(uintptr_t)view - offsetof(struct job, view));
 }
 
+/* The job, which the policy knows, ends with the calling thread's error, and its request with it. */
+static void
+fail_job(struct job *job)
+{
+	struct request *request = job->request;
+	struct error why = *error_last();
+	schedule_finish(job, VIEW_OUTCOME_ERROR);
+	request->job = NULL;
+	job_delete(job);
+	error_restore(&why);
+	route_fail(request);
+}
+
+/* Send the job on its way. */
+static void
+dispatch(struct engine *engine, const struct policy_verdict *verdict)
+{
+	struct job *job = job_of_view(verdict->job);
+	bool has_peer = verdict->source == VIEW_SOURCE_PEER || verdict->source == VIEW_SOURCE_BOTH;
+	job->device = &engine->devices[verdict->device];
+	job->peer = has_peer ? &engine->devices[verdict->peer] : NULL;
+	job->shares_sources = verdict->source == VIEW_SOURCE_BOTH;
+	job->state = JOB_PLACED;
+	if (job->joint != NULL && !job->joint->is_sealed && joint_seal(job->joint) != 0)
+		fail_job(job);
+	else
+		route_resume(job->request);
+}
+
 void
 schedule_dispatch(struct engine *engine)
 {
@@ -236,15 +273,8 @@ schedule_dispatch(struct engine *engine)
 	uint32_t count = 0;
 	engine->view.now = (double)from;
 	while (policy_dispatch(engine->policy, &verdict) == 1) {
-		struct job *job = job_of_view(verdict.job);
-		job->device = &engine->devices[verdict.device];
-		bool has_peer =
-			verdict.source == VIEW_SOURCE_PEER || verdict.source == VIEW_SOURCE_BOTH;
-		job->peer = has_peer ? &engine->devices[verdict.peer] : NULL;
-		job->shares_sources = verdict.source == VIEW_SOURCE_BOTH;
-		job->state = JOB_PLACED;
+		dispatch(engine, &verdict);
 		count++;
-		route_resume(job->request);
 		engine->view.now = (double)clock_now();
 	}
 	prefetch_look_ahead(engine);
@@ -344,13 +374,6 @@ void
 schedule_fail_stranded(struct engine *engine)
 {
 	struct job *job;
-	while ((job = find_stranded(engine)) != NULL) {
-		struct request *request = job->request;
-		struct error why = *error_last();
-		schedule_finish(job, VIEW_OUTCOME_ERROR);
-		request->job = NULL;
-		job_delete(job);
-		error_restore(&why);
-		route_fail(request);
-	}
+	while ((job = find_stranded(engine)) != NULL)
+		fail_job(job);
 }

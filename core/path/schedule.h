@@ -17,6 +17,13 @@ schedule_dispatch(struct engine *engine);
 void
 schedule_want_dispatch(struct engine *engine);
 
+/*
+ * Ask the policy to admit the job, and give it to it. -1 with the error set: RESOURCE_EXHAUSTED when it is refused, with
+ * request->retry_after_ms; UNAVAILABLE when no device is left for it.
+ */
+int
+schedule_submit(struct job *job);
+
 /* Take a queued job back from the policy; it is deleted and its request has none. */
 void
 schedule_withdraw(struct job *job);

@@ -9,6 +9,7 @@
 #include "device/sim.h"
 #include "path/functions.h"
 #include "path/job.h"
+#include "path/joint.h"
 #include "path/models.h"
 #include "path/request.h"
 #include "path/schedule.h"
@@ -51,15 +52,42 @@ tick(struct simulation *simulation)
 	}
 }
 
+/* When a node's policy next gets what was held for more requests to join it. */
+static uint64_t
+next_release(const struct simulation *simulation)
+{
+	uint64_t next = UINT64_MAX;
+	for (uint32_t i = 0; simulation->batches && i < simulation->node_count; i++) {
+		uint64_t of_node = joint_next(&simulation->nodes[i].engine);
+		next = of_node < next ? of_node : next;
+	}
+	return next;
+}
+
+static void
+release(struct simulation *simulation)
+{
+	for (uint32_t i = 0; i < simulation->node_count; i++) {
+		struct simulation_node *node = &simulation->nodes[i];
+		if (joint_next(&node->engine) > clock_now())
+			continue;
+		joint_release(&node->engine, clock_now());
+		dispatch(node);
+	}
+}
+
 /* Devices and ticks up to that time. */
 static void
 go_on(struct simulation *simulation, uint64_t until)
 {
 	for (;;) {
-		uint64_t next = sim_next();
-		if (next > until && simulation->next_tick > until)
+		uint64_t next = sim_next(), held = next_release(simulation);
+		if (next > until && held > until && simulation->next_tick > until)
 			break;
-		if (next <= simulation->next_tick) {
+		if (held <= next && held <= simulation->next_tick) {
+			clock_advance(held);
+			release(simulation);
+		} else if (next <= simulation->next_tick) {
 			sim_step();
 			complete(simulation);
 		} else {
@@ -115,8 +143,10 @@ static uint32_t
 jobs_left(const struct simulation *simulation)
 {
 	uint32_t jobs = 0;
-	for (uint32_t i = 0; i < simulation->node_count; i++)
-		jobs += simulation->nodes[i].engine.view.job_count;
+	for (uint32_t i = 0; i < simulation->node_count; i++) {
+		const struct engine *engine = &simulation->nodes[i].engine;
+		jobs += engine->view.job_count + !list_is_empty(&engine->held);
+	}
 	return jobs;
 }
 
@@ -197,6 +227,7 @@ end_jobs(struct simulation *simulation)
 {
 	for (uint32_t i = 0; i < simulation->node_count; i++) {
 		simulation->nodes[i].engine.stopping = true;
+		joint_release(&simulation->nodes[i].engine, UINT64_MAX);
 		list_each_safe(it, &simulation->nodes[i].engine.jobs) {
 			struct job *job = list_entry(it, struct job, of_engine);
 			if (job->state == JOB_QUEUED || job->state == JOB_PARKED)
@@ -237,7 +268,9 @@ simulation_add_model(struct simulation *simulation, const struct simulation_mode
 					     .bytes = model->bytes,
 					     .group_bytes = model->group_bytes,
 					     .workspace_bytes = model->workspace_bytes,
-					     .run_ns = model->run_ns };
+					     .run_ns = model->run_ns,
+					     .batch_count = model->batch_count,
+					     .batch_ns = model->batch_ns };
 	models[simulation->model_count] = model_new_synthetic(&synthetic);
 	if (models[simulation->model_count] == NULL)
 		return -1;
@@ -282,6 +315,8 @@ simulation_add_function(struct simulation *simulation, const struct simulation_f
 	char name[MODEL_HASH_BYTES];
 	if (function->node >= simulation->node_count || function->model >= simulation->model_count)
 		return error_set(ERR_INVALID_ARGUMENT, "function: node or model out of range");
+	if (function->batch_max > JOINT_ROWS_MAX)
+		return error_set(ERR_INVALID_ARGUMENT, "batch_max: at most %d", JOINT_ROWS_MAX);
 	if (simulation->function_count == simulation->function_room &&
 	    grow_functions(simulation) != 0)
 		return -1;
@@ -297,6 +332,9 @@ simulation_add_function(struct simulation *simulation, const struct simulation_f
 	functions_switch(entry, generation);
 	entry->view.slo_percentile = function->slo_percentile;
 	entry->view.slo_ns = function->slo_ns;
+	generation->batch_max = function->batch_max;
+	generation->batch_window_ns = function->batch_window_ns;
+	simulation->batches |= function->batch_max > 1;
 	simulation->functions[simulation->function_count] =
 		(struct simulated_function){ node, entry };
 	return (int)simulation->function_count++;

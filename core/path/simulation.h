@@ -44,6 +44,9 @@ struct simulation_model {
 	uint64_t group_bytes;
 	uint64_t workspace_bytes;
 	uint64_t run_ns;
+	/* The same for 2 … batch_count + 1 requests at once; 0 and NULL: runs are of one each. Copied. */
+	uint32_t batch_count;
+	const uint64_t *batch_ns;
 };
 
 struct simulation_function {
@@ -52,6 +55,9 @@ struct simulation_function {
 	uint32_t model;
 	double slo_percentile;
 	double slo_ns;
+	/* Most requests that run as one, 0: each alone; and how long the first waits for others. */
+	uint32_t batch_max;
+	uint64_t batch_window_ns;
 };
 
 /* What a function has had so far. Times in ns. */
@@ -61,6 +67,9 @@ struct simulation_counts {
 	/* Not taken on; they count as requests. */
 	double refused;
 	double errors;
+	/* Requests that ran together with others, and those runs. */
+	double batched;
+	double batches;
 	double mean_ns;
 	double max_ns;
 };

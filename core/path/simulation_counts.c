@@ -14,6 +14,8 @@ simulation_counts(const struct simulation *simulation, uint32_t function,
 					      .in_time = entry->view.in_time,
 					      .refused = entry->view.refused,
 					      .errors = (double)entry->errors,
+					      .batched = (double)entry->joined,
+					      .batches = (double)entry->joints,
 					      .mean_ns = entry->view.mean_ns,
 					      .max_ns = (double)entry->latency.max };
 }
@@ -61,7 +63,9 @@ forget_function(struct engine_function *entry)
 {
 	entry->view.requests = entry->view.in_time = entry->view.mean_ns = 0;
 	entry->view.refused = 0;
+	entry->view.p50_ns = entry->view.p98_ns = entry->view.p99_ns = 0;
 	entry->errors = 0;
+	entry->joints = entry->joined = 0;
 	memset(&entry->latency, 0, sizeof(entry->latency));
 }
 

@@ -49,6 +49,8 @@ struct simulation {
 	uint32_t function_room;
 	struct simulated_function *functions;
 	uint64_t next_tick;
+	/* Some function's requests are batched. */
+	bool batches;
 	uint64_t span_count;
 	struct simulation_span *spans;
 	/* Why a policy was replaced. */

@@ -37,7 +37,7 @@ job_bytes(const struct job *job)
 		workspace = needed > workspace ? needed : workspace;
 	}
 	for (uint32_t i = 0; i < request->slot_count; i++)
-		if (request->slots[i].address == NULL)
+		if (request->slots[i].address == NULL && request->slots[i].whole == 0)
 			bytes += align_up(request->slots[i].bytes);
 	return bytes + align_up(workspace) + TENSOR_ALIGNMENT;
 }
@@ -126,6 +126,11 @@ place_tensors(struct job *job)
 		struct tensor_slot *slot = &request->slots[i];
 		if (slot->address != NULL)
 			continue;
+		if (slot->whole > 0) {
+			slot->address =
+				(char *)request->slots[slot->whole - 1].address + slot->offset;
+			continue;
+		}
 		slot->address = at;
 		at += align_up(slot->bytes);
 	}

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "path/job.h"
+#include "path/joint.h"
 #include "path/request.h"
 #include "path/tensors.h"
 #include "path/tracing.h"
@@ -157,6 +158,8 @@ view_job_fill(struct job *job)
 		.model_count = job->model_count,
 		.bound_device = tensors_device(request),
 		.priority = request->priority,
+		.requests = job->joint != NULL ? job->joint->member_count : 1,
+		.rows = job->joint != NULL ? job->joint->rows : 1,
 		.arrived_at = (double)request->stamps[ROUTE_accept],
 		.deadline = (double)request->deadline,
 	};
@@ -207,7 +210,8 @@ expected_ns(const struct job *job)
 		return 0;
 	const struct view_model *view = &job->models[0]->view;
 	double load = view->load_ns * job->brought[0] / view->group_count;
-	return load > view->run_ns ? load : view->run_ns;
+	double run = view->run_ns + (job->view.rows - 1) * view->row_ns;
+	return load > run ? load : run;
 }
 
 void

@@ -141,6 +141,9 @@ struct worker_manifest {
 	/* As the script wrote them: percent (98), ms; 0 where it says nothing. */
 	double slo_percentile;
 	double slo_ms;
+	/* Most rows of requests that run as one, and ms to wait for more; 0: each runs alone. */
+	double batch_max;
+	double batch_window_ms;
 	/* 0 where the script says nothing. */
 	struct limits limits;
 };

@@ -182,6 +182,8 @@ read_fields(const msgpack_object *map, struct worker_manifest *manifest)
 	    read_tests(map, manifest) != 0 ||
 	    read_number(map, "percentile", &manifest->slo_percentile) != 0 ||
 	    read_number(map, "ms", &manifest->slo_ms) != 0 ||
+	    read_number(map, "batch_max", &manifest->batch_max) != 0 ||
+	    read_number(map, "batch_window_ms", &manifest->batch_window_ms) != 0 ||
 	    read_limits(map, &manifest->limits) != 0)
 		return -1;
 	return 0;

@@ -27,6 +27,19 @@ describe("tidepool bench", function()
     assert.same({ 5, 5 }, { result.rows[1].call_us.count, result.rows[1].run_us.count })
   end)
 
+  it("batch serves a model one request at a time and in batches", function()
+    local path = os.tmpname()
+    local net = builder.new("net", 3)
+    net:output(net:linear(net:input("x", "FP32", { "n", 4 }), 4, 3), "y", { "n", 3 })
+    net:write(path)
+    local result = measure("batch --max 2 --inflight 1,4 --rounds 1 --seconds 0.1 " .. path).models[1]
+    os.remove(path)
+    assert.same({ 1, 4 }, { result.rows[1].inflight, result.rows[2].inflight })
+    assert.is_true(result.rows[2].mean_size > 1 and result.rows[2].batched.per_second > 0)
+    assert.is_true(result.difference < 1e-5)
+    assert.equal(0, result.undone)
+  end)
+
   it("redirect runs a program in three ways that answer the same", function()
     local result = measure "redirect --calls 20 --samples 3"
     assert.equal(20, result.calls)

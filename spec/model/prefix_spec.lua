@@ -10,7 +10,7 @@ describe("prefix", function()
   local function make(groups, run_ms)
     image = C.image_hollow(groups * GROUP, GROUP)
     assert(image ~= nil, ffi.string(C.error_last().message))
-    program = C.synthetic_program(image, run_ms * MS, 0)
+    program = C.synthetic_program(image, 1, run_ms * MS, 0)
     assert(program ~= nil)
   end
 

@@ -77,6 +77,59 @@ describe("simulation", function()
     assert.equal(1, device.loads)
   end)
 
+  describe("batches", function()
+    -- 10 ms for one request, 2 more for each further one.
+    local function batching(max, window_ms)
+      simulation = new()
+      local times = ffi.new("uint64_t[3]", { 12 * MS, 14 * MS, 16 * MS })
+      local model = simulation:add_model { name = "m", bytes = 2e6, run_ns = 10 * MS, batch_count = 3,
+        batch_ns = times }
+      simulation:add_function { node = 0, model = model, slo_percentile = 0.98, slo_ns = 50 * MS, batch_max = max,
+        batch_window_ns = window_ms * MS }
+      -- The first brings the model.
+      run(simulation, { { 0, 0 } }, 100)
+      simulation:forget()
+    end
+
+    it("what comes while a device is busy", function()
+      batching(4, 0)
+      run(simulation, { { 100, 0 }, { 101, 0 }, { 102, 0 }, { 103, 0 } }, 200)
+      local spans = spans_of(simulation)
+      assert.same({ { 100, 110 }, { 110, 124 } }, { { spans[1][4], spans[1][5] }, { spans[2][4], spans[2][5] } })
+      assert.equal(4, simulation:counts(0).in_time)
+      assert.equal(3, simulation:counts(0).batched)
+      assert.equal(1, simulation:counts(0).batches)
+    end)
+
+    it("what comes within the window, and no more than may be", function()
+      batching(2, 5)
+      run(simulation, { { 100, 0 }, { 103, 0 }, { 104, 0 }, { 150, 0 } }, 300)
+      local spans = spans_of(simulation)
+      assert.same({ 103, 115 }, { spans[1][4], spans[1][5] })
+      assert.same({ 115, 125 }, { spans[2][4], spans[2][5] })
+      assert.same({ 155, 165 }, { spans[3][4], spans[3][5] })
+      assert.equal(2, simulation:counts(0).batched)
+    end)
+
+    it("nothing that would make the first one late", function()
+      batching(4, 0)
+      -- At 110 the one of 101 has 41 ms left: the run of all is done in time. The window never breaks an objective.
+      run(simulation, { { 100, 0 }, { 101, 0 }, { 102, 0 } }, 200)
+      assert.equal(3, simulation:counts(0).in_time)
+      simulation:close()
+      batching(4, 1000)
+      run(simulation, { { 100, 0 } }, 300)
+      assert.equal(1, simulation:counts(0).in_time)
+    end)
+
+    it("and gives up what is held when it ends", function()
+      batching(4, 20)
+      run(simulation, { { 100, 0 }, { 101, 0 } }, 102)
+      simulation:close()
+      simulation = nil
+    end)
+  end)
+
   it("evicts when memory is short, and never runs what is not there", function()
     simulation = new { memory_bytes = 250 * 2 ^ 20 }
     local model = simulation:add_model { name = "m", bytes = 100 * 2 ^ 20, run_ns = 1 * MS }

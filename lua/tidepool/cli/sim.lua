@@ -72,6 +72,7 @@ local function simulate(options, profile, policy, count)
   local run = require "tidepool.sim.run"
   local ok, result, functions, spans = pcall(run.simulate, {
     profile = profile, policy = policy, rows = make_rows(options, count), arrivals = options.arrivals,
+    batch = options.batch and { max = options.batch, window_ms = options.window } or nil,
     seed = options.seed, cold = options.cold, nodes = options.nodes, devices = options.gpus, models = options.models,
     spans = options.plot and 20000 or 0,
     group_bytes = options.group, native = options.native, memory = options.native and profile.native_memory or nil,
@@ -119,6 +120,9 @@ return {
     parser:option("--arrivals", "poisson or smooth."):choices { "poisson", "smooth" }:default "poisson"
     parser:option("--seed", "Another number, other arrivals."):default "1":convert(tonumber)
     parser:option("--group", "Bytes of a group of a model's image."):convert(positive "--group")
+    parser:option("--batch", "Run up to so many requests of a function as one; the profile must say what that takes.")
+      :argname "MAX":convert(positive "--batch")
+    parser:option("--window", "How long the first of them waits for others, ms."):default "0":convert(tonumber)
     parser:option("--plot", "Write plots to this HTML file.")
     parser:flag("--cold", "Begin with nothing on the devices, not with warm functions.")
     parser:flag("--native", "Functions are processes of their own: run times and memory accordingly.")

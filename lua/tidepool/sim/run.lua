@@ -56,14 +56,37 @@ local function find_models(profile, names)
   return found
 end
 
+-- ns of runs of 2 to `most` requests at once: between those that the profile has, in a straight line; beyond them, on
+-- with the last two's. nil when the profile has no more than one's.
+local function batch_times(model, most)
+  local known = { { 1, model.resident_ms } }
+  for count, ms in pairs(model.batch_ms or {}) do known[#known + 1] = { count, ms } end
+  if #known == 1 or most < 2 then return nil end
+  table.sort(known, function(a, b) return a[1] < b[1] end)
+  local times, at = ffi.new("uint64_t[?]", most - 1), 2
+  for count = 2, most do
+    while at < #known and known[at][1] < count do at = at + 1 end
+    local from, to = known[at - 1], known[at]
+    times[count - 2] = (from[2] + (to[2] - from[2]) * (count - from[1]) / (to[1] - from[1])) * MS
+  end
+  return times
+end
+
 local function add_models(simulation, models, options)
   local numbers = {}
+  local most = options.batch and options.batch.max or 1
   for i, model in ipairs(models) do
+    local times = batch_times(model, most)
+    if most > 1 and not times then
+      error(("profile %s has no batch_ms of model '%s'"):format(options.profile.name, model.name), 0)
+    end
     numbers[i] = simulation:add_model {
       name = model.name,
       bytes = options.native and options.profile.native_bytes or model.bytes,
       group_bytes = options.group_bytes or 0,
       run_ns = (options.native and model.native_ms or model.resident_ms) * MS,
+      batch_count = most - 1,
+      batch_ns = times,
     }
   end
   return numbers
@@ -83,7 +106,8 @@ local function add_functions(simulation, models, options)
     local deadline = deadline_of(model, options)
     local node = (i - 1 - turn) / #models % (options.nodes or 1)
     simulation:add_function { node = node, model = numbers[turn + 1], slo_percentile = options.profile.percentile,
-      slo_ns = deadline * MS }
+      slo_ns = deadline * MS, batch_max = options.batch and options.batch.max or 0,
+      batch_window_ns = options.batch and options.batch.window_ms * MS or 0 }
     functions[i] = { model = model.name, deadline_ms = deadline, node = node }
   end
   return functions
@@ -95,6 +119,7 @@ local function add_up(result, functions, percentile)
     result.in_time = result.in_time + each.in_time
     result.refused = result.refused + each.refused
     result.errors = result.errors + each.errors
+    result.batched = result.batched + each.batched
     result.total_ms = result.total_ms + each.mean_ms * (each.requests - each.refused)
     each.complies = each.in_time >= percentile * each.requests
     if each.complies then result.compliant = result.compliant + 1 end
@@ -117,11 +142,12 @@ local function collect(simulation, functions, models, options)
     local counts = simulation:counts(i - 1)
     each.requests, each.in_time = counts.requests, counts.in_time
     each.refused, each.errors = counts.refused, counts.errors - counts.refused
+    each.batched = counts.batched
     each.mean_ms = counts.mean_ns / MS
     each.p98_ms = simulation:quantile(i - 1, percentile) / MS
   end
   local result = { policy = options.policy.name, functions = #functions, compliant = 0, requests = 0, in_time = 0,
-    refused = 0, errors = 0, total_ms = 0, devices = (options.nodes or 1) * devices }
+    refused = 0, errors = 0, batched = 0, total_ms = 0, devices = (options.nodes or 1) * devices }
   add_up(result, functions, percentile)
   local served = math.max(result.requests - result.refused, 1)
   result.share = result.compliant / result.functions
@@ -186,7 +212,8 @@ end
 ---   seed       a number
 ---   cold       true: the trace begins with nothing on the devices
 ---   nodes, devices (of one node), memory (bytes of a device), models (names, in turn), group_bytes, spans (how many to
----   keep), native (functions are processes of their own): all may be left out
+---   keep), batch ({max, window_ms}: the profile must have batch_ms), native (functions are processes of their own):
+---   all of these may be left out
 --- Returns the totals, a list with a table a function, and the spans.
 function run.simulate(options)
   local simulation = open(options)

@@ -53,6 +53,21 @@ local function check_slo(chunk, slo)
   end
 end
 
+-- The most rows that the core puts into one run (core/path/joint.h), and the longest that it waits for them.
+local BATCH_MAX, WINDOW_MS_MAX = 32, 10000
+
+local function check_batch(chunk, batch)
+  if type(batch) ~= "table" then wrong(chunk, "batch", "a table of max and window_ms", batch) end
+  check_fields(chunk, "batch.", batch, { max = true, window_ms = true })
+  local max, window = batch.max, batch.window_ms
+  if not is_positive(max) or max % 1 ~= 0 or max < 2 or max > BATCH_MAX then
+    wrong(chunk, "batch.max", ("a whole number from 2 to %d"):format(BATCH_MAX), max)
+  end
+  if window ~= nil and not (type(window) == "number" and window >= 0 and window <= WINDOW_MS_MAX) then
+    wrong(chunk, "batch.window_ms", ("a number from 0 to %d"):format(WINDOW_MS_MAX), window)
+  end
+end
+
 -- The limits that a script may set (core/script/limits.c has their ranges): least, most where the node does not decide,
 -- whether whole; as the core calls them, and how many of its units are one of ours.
 local limit_rows = {
@@ -111,7 +126,7 @@ local function check_tests(chunk, tests)
 end
 
 local known = {
-  name = true, description = true, models = true, files = true, slo = true, limits = true, handler = true,
+  name = true, description = true, models = true, files = true, slo = true, batch = true, limits = true, handler = true,
   setup = true, test = true,
 }
 
@@ -134,12 +149,16 @@ function M.check(chunk, declared)
   if declared.models ~= nil then check_names(chunk, "models", declared.models) end
   if declared.files ~= nil then check_names(chunk, "files", declared.files) end
   if declared.slo ~= nil then check_slo(chunk, declared.slo) end
+  if declared.batch ~= nil then check_batch(chunk, declared.batch) end
   if declared.limits ~= nil then check_limits(chunk, declared.limits) end
   check_function(chunk, "handler", declared.handler)
   check_function(chunk, "setup", declared.setup)
   if declared.test ~= nil then check_tests(chunk, declared.test) end
   if declared.handler == nil and next(declared.models or {}) == nil then
     error(("%s: handler: missing, and there is no model to run without one"):format(chunk), 0)
+  end
+  if declared.batch ~= nil and next(declared.models or {}) == nil then
+    error(("%s: batch: there is no model whose runs could be put together"):format(chunk), 0)
   end
 end
 
@@ -152,7 +171,7 @@ local function sorted_pairs(map)
 end
 
 function M.manifest(declared)
-  local slo = declared.slo or {}
+  local slo, batch = declared.slo or {}, declared.batch or {}
   local manifest = {
     name = declared.name,
     handler = declared.handler ~= nil,
@@ -161,6 +180,8 @@ function M.manifest(declared)
     files = sorted_pairs(declared.files),
     percentile = slo.percentile,
     ms = slo.ms,
+    batch_max = batch.max,
+    batch_window_ms = batch.window_ms,
   }
   for name, value in pairs(declared.limits or {}) do
     manifest[limit_rows[name].core] = math.ceil(value * limit_rows[name].unit)
