@@ -16,6 +16,12 @@
 #include "path/schedule.h"
 #include "path/stream.h"
 
+static const struct worker_script *
+caller_of(const struct request *request)
+{
+	return request->caller != NULL ? request->caller->generation->script : NULL;
+}
+
 static int
 start_handler(struct request *request)
 {
@@ -23,6 +29,7 @@ start_handler(struct request *request)
 				  .bytes = request->value.bytes,
 				  .deadline = request->deadline,
 				  .owner = request,
+				  .origin = caller_of(request),
 				  .streams = request->client != NULL && request->wants_reply };
 	request->worker = worker_invoke(request->generation->script, &job);
 	if (request->worker == NULL)

@@ -1,6 +1,7 @@
 #include "path/loop.h"
 
 #include "base/clock.h"
+#include "base/turn.h"
 #include "path/engine.h"
 
 enum {
@@ -50,6 +51,7 @@ void
 loop_run(struct engine *engine)
 {
 	struct spinning state = { 0 };
+	(void)turn_be_prompt(0);
 	while (!engine->stopping) {
 		uint64_t seen = engine->activity;
 		uv_run(&engine->loop, UV_RUN_ONCE);

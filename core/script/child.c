@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/turn.h"
 #include "script/child_calls.h"
 #include "script/pages.h"
 #include "script/record.h"
@@ -451,6 +452,8 @@ void
 child_main(const struct zygote_spawn *spawn, const int *fds)
 {
 	prctl(PR_SET_NAME, "tidepool-worker");
+	if (spawn->demoted)
+		(void)turn_yield_to_all(0);
 	if (map_shared(spawn->heap_bytes, fds[0]) != 0 || keep_files(fds) != 0)
 		_exit(CHILD_EXIT_SETUP);
 	if (child_lua_limit(spawn->memory_bytes) != 0 ||

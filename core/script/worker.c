@@ -121,10 +121,12 @@ on_zygote(uv_poll_t *poll, int status, int events)
 		struct worker_process *process = worker_host_find(host, report.id);
 		if (process == NULL)
 			continue;
-		if (report.event == ZYGOTE_FORKED)
+		if (report.event == ZYGOTE_FORKED) {
 			process->pid = report.pid;
-		else
-			worker_process_ended(process, report.status);
+			continue;
+		}
+		worker_load_end(process, report.cpu_ns);
+		worker_process_ended(process, report.status);
 	}
 	if (got < 0 && host->zygote == ZYGOTE_RUNS)
 		lose_zygote(host);
@@ -171,6 +173,7 @@ start_handles(struct worker_host *host)
 		look = IDLE_LOOK_MS_MAX;
 	uv_prepare_init(loop, &host->prepare);
 	uv_check_init(loop, &host->check);
+	uv_idle_init(loop, &host->turn);
 	uv_timer_init(loop, &host->sweep);
 	uv_timer_init(loop, &host->idle);
 	uv_prepare_start(&host->prepare, on_prepare);
@@ -185,6 +188,7 @@ each_handle(struct worker_host *host, void (*visit)(uv_handle_t *handle))
 	visit((uv_handle_t *)&host->zygote_poll);
 	visit((uv_handle_t *)&host->prepare);
 	visit((uv_handle_t *)&host->check);
+	visit((uv_handle_t *)&host->turn);
 	visit((uv_handle_t *)&host->sweep);
 	visit((uv_handle_t *)&host->idle);
 }
@@ -227,26 +231,20 @@ worker_host_new(const struct worker_options *options)
 		host->options.processes = WORKER_PROCESSES_DEFAULT;
 	host->can_restore = geteuid() == 0;
 	/* The maker's, and one a handle. */
-	host->refs = 1 + 5;
+	host->refs = 1 + 6;
 	host->zygote_poll.data = host->prepare.data = host->check.data = host;
-	host->sweep.data = host->idle.data = host;
+	host->turn.data = host->sweep.data = host->idle.data = host;
 	list_create(&host->scripts);
 	list_create(&host->processes);
 	for (int i = 0; i < WORKER_BUCKETS; i++)
 		list_create(&host->by_id[i]);
 	list_create(&host->to_wake);
+	list_create(&host->turns);
+	list_create(&host->held);
 	list_create(&host->spare_requests);
 	start_handles(host);
 	each_handle(host, adopt);
 	return host;
-}
-
-/* Requests of a host that goes: nobody is told. */
-static void
-forget_requests(struct worker_script *script)
-{
-	list_each_safe(link, &script->queue)
-		worker_request_end(list_entry(link, struct worker_request, link));
 }
 
 static void
@@ -271,7 +269,7 @@ worker_host_delete(struct worker_host *host)
 	}
 	list_each_safe(link, &host->scripts) {
 		struct worker_script *script = list_entry(link, struct worker_script, host_link);
-		forget_requests(script);
+		worker_queue_forget(script);
 		if (!script->retired)
 			worker_script_retire(script);
 	}
@@ -295,6 +293,7 @@ worker_script_unref(struct worker_script *script)
 	if (--script->refs > 0)
 		return;
 	list_remove(&script->host_link);
+	list_remove(&script->held_link);
 	worker_host_unref(script->host);
 	free(script->name);
 	free(script->start);
@@ -348,8 +347,11 @@ new_script(struct worker_host *host, const struct worker_script_options *options
 	script->manifest_done = manifest_done;
 	script->manifest_context = manifest_context;
 	list_create(&script->processes);
-	list_create(&script->queue);
+	list_create(&script->lanes);
+	worker_lane_create(&script->clients);
+	list_push_back(&script->lanes, &script->clients.link);
 	list_create(&script->host_link);
+	list_create(&script->held_link);
 	if (set_limits(script, options) != 0 || copy_options(script, options) != 0) {
 		worker_script_unref(script);
 		return NULL;

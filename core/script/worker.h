@@ -205,6 +205,8 @@ struct worker_job {
 	uint64_t deadline;
 	/* For the events. */
 	void *owner;
+	/* The script whose handler calls; NULL: a client. Requests of each have turns. */
+	const struct worker_script *origin;
 	/* Parts of a stream are taken. */
 	bool streams;
 };

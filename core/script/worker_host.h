@@ -1,8 +1,9 @@
 /*
  * Inside the worker host: its structs and what its files ask of one another. worker.c has the host and its scripts,
  * worker_request.c requests, worker_queue.c which worker gets them, worker_process.c the life of a worker, worker_outbox.c what
- * it is told, worker_records.c what it says, worker_batch.c calls and their results, worker_sweep.c limits of time,
- * worker_load.c how many workers there are, worker_manifest.c declarations. Loop thread only.
+ * it is told, worker_lane.c whose turn it is, worker_turn.c when it is heard, worker_records.c what it says, worker_batch.c calls and their results,
+ * worker_sweep.c limits of time, worker_load.c how many workers there are, worker_share.c what a script takes of the machine,
+ * worker_manifest.c declarations. Loop thread only.
  */
 #pragma once
 
@@ -34,8 +35,10 @@ enum {
 	WORKER_ATTEMPTS_MAX = 3,
 	/* Most tensors that one request may define. */
 	WORKER_HANDLES_MAX = 1 << 20,
-	/* Records of one worker that are read before others have their turn. */
-	WORKER_RECORDS_A_TURN = 512,
+	/* What one worker says is listened to for so long, ns, before others have their turn. */
+	WORKER_TURN_NS = 20 * 1000,
+	/* Work a request, ns, from which on it counts as long: a worker of its own is worth its switches, others come first. */
+	WORKER_LONG_NS = 100 * 1000,
 	/* Wakes in a second without a record behind them that are taken for an attack. */
 	WORKER_EMPTY_WAKES_MAX = 20000,
 };
@@ -59,6 +62,10 @@ struct worker_host {
 	uint32_t process_count;
 	/* Processes with records that they were not woken for, by wake_link. */
 	struct list to_wake;
+	/* Processes that have more to say than fitted into their last turn, by turn_link; while there are any, `turn` runs. */
+	struct list turns;
+	/* Scripts whose requests wait until the script may have another worker, by held_link. */
+	struct list held;
 	/* Finished requests, kept for the next ones, by link. */
 	struct list spare_requests;
 	uint32_t spare_count;
@@ -67,6 +74,7 @@ struct worker_host {
 	uv_poll_t zygote_poll;
 	uv_prepare_t prepare;
 	uv_check_t check;
+	uv_idle_t turn;
 	uv_timer_t sweep;
 	uv_timer_t idle;
 	/* A large reply is copied here to be checked; grows, is dropped when it was huge. */
@@ -83,8 +91,33 @@ struct worker_host {
 	struct worker_totals totals;
 };
 
+/* What a script takes of the machine (worker_share.c). */
+struct worker_share {
+	/* Processor time of its requests that take long, ns, halved every SHARE_HALF_LIFE_MS; as of when. */
+	double recent_ns;
+	uint64_t as_of;
+	/* It takes so much that its workers run behind all others; since when it would not have to. */
+	bool is_heavy;
+	uint64_t light_since;
+	/* The moment up to which workers that it lost are paid for, ns of clock_now. */
+	uint64_t paid_until;
+};
+
+/* Requests of a script that come from one side (worker_lane.c). */
+struct worker_lane {
+	struct list link;
+	/* The script that calls; NULL: clients. Never looked into: it may be gone. */
+	const struct worker_script *origin;
+	/* Those that wait for a worker, by link. */
+	struct list queue;
+	/* All of them, and those of them that were given to a worker which has not begun them as far as we know. */
+	uint32_t members;
+	uint32_t unbegun;
+};
+
 struct worker_script {
 	struct list host_link;
+	struct list held_link;
 	struct worker_host *host;
 	char *name;
 	/* MessagePack that a worker starts from: source, models, files. */
@@ -95,15 +128,18 @@ struct worker_script {
 	/* None is 0, but for workers_min. */
 	struct limits limits;
 	size_t heap_bytes;
-	/* Its processes by script_link, and requests that wait for one by link. */
+	/* Its processes by script_link. */
 	struct list processes;
-	struct list queue;
+	/* Its lanes by link, the one whose turn is next first; that of its clients is always there. */
+	struct list lanes;
+	struct worker_lane clients;
 	uint32_t process_count;
 	uint32_t queue_count;
 	uint32_t running_count;
 	uint64_t started;
 	uint64_t crashed;
 	uint64_t refused;
+	struct worker_share share;
 	bool retired;
 	/* worker_script_options.owner; NULL once it was retired. */
 	void *owner;
@@ -150,6 +186,7 @@ struct worker_process {
 	struct list host_link;
 	struct list script_link;
 	struct list wake_link;
+	struct list turn_link;
 	/* In host->by_id. */
 	struct list id_link;
 	struct worker_host *host;
@@ -210,6 +247,7 @@ struct worker_request {
 	struct list link;
 	struct worker_script *script;
 	struct worker_process *process;
+	struct worker_lane *lane;
 	enum request_state state;
 	/* As records name it (record_place). */
 	uint32_t number;
@@ -305,7 +343,7 @@ worker_request_delete(struct worker_request *request);
 /* Take a request back that its worker has not begun; it is in no list then, and QUEUED. False: it has. */
 bool
 worker_request_reclaim(struct worker_request *request);
-/* It went over a limit: fail it with the error set, and have its worker replaced; at once when it does not stop. */
+/* It went over a limit: fail it with the error set, and have its worker replaced: at once, or soon when others are in it. */
 void
 worker_request_violate(struct worker_request *request, enum worker_violation violation);
 
@@ -322,6 +360,9 @@ worker_queue_leave(struct worker_request *request);
 /* Give waiting requests to workers that have a place. */
 void
 worker_queue_run(struct worker_script *script);
+/* End all that wait, and tell nobody. */
+void
+worker_queue_forget(struct worker_script *script);
 /* Fail all that wait. */
 void
 worker_queue_fail(struct worker_script *script, const struct error *error);
@@ -345,6 +386,55 @@ worker_call_ask(struct worker_request *request, uint32_t number, const void *dat
 int
 worker_call_part(struct worker_request *request, const void *data, size_t bytes);
 
+/* --- worker_lane.c -------------------------------------------------------------------------------------------------- */
+
+/* That of clients. */
+void
+worker_lane_create(struct worker_lane *lane);
+/* The request is one of origin's (NULL: a client's) until worker_lane_leave. -1 with the error set. */
+int
+worker_lane_enter(struct worker_request *request, const struct worker_script *origin);
+void
+worker_lane_leave(struct worker_request *request);
+/* One more of it may be given to a worker. */
+bool
+worker_lane_is_open(const struct worker_lane *lane);
+/* The request was given to a worker; the worker has begun it, or has lost it. */
+void
+worker_lane_given(struct worker_request *request);
+void
+worker_lane_begun(struct worker_request *request);
+/* The waiting request whose turn it is; the lanes behind its own come before it next time. NULL: there is none. */
+struct worker_request *
+worker_lane_next(struct worker_script *script);
+
+/* --- worker_turn.c -------------------------------------------------------------------------------------------------- */
+
+/* It said something: listen for a turn's time, and again when others had theirs if there is more. */
+void
+worker_turn_take(struct worker_process *process);
+/* host->turn: one turn of whoever waits longest. */
+void
+worker_turn_next(uv_idle_t *turn);
+
+/* --- worker_share.c ------------------------------------------------------------------------------------------------- */
+
+/* Its requests took that much of the processor, each of them long. */
+void
+worker_share_charge(struct worker_script *script, uint64_t cpu_ns, uint64_t now);
+/* It takes so much that its workers run where nobody else wants the processor. */
+bool
+worker_share_is_heavy(struct worker_script *script, uint64_t now);
+/* A worker of it was ended for what it did. */
+void
+worker_share_lost(struct worker_script *script, uint64_t now);
+/* It may have a worker in place of one that it lost; when not, it is held, and worker_share_release looks again. */
+bool
+worker_share_may_start(struct worker_script *script, uint64_t now);
+/* Let the held scripts go on that may have a worker by now. */
+void
+worker_share_release(struct worker_host *host, uint64_t now);
+
 /* --- worker_sweep.c ------------------------------------------------------------------------------------------------- */
 
 /* Some process is busy: look after it. */
@@ -356,6 +446,12 @@ worker_sweep_start(struct worker_host *host);
 /* Look at a busy process: charge CPU time, lower its priority, start another worker when it is the bottleneck. */
 void
 worker_load_look(struct worker_process *process, uint64_t now);
+/* Have it run behind all others from now on. */
+void
+worker_load_demote(struct worker_process *process);
+/* It has ended, after that much CPU time, ns: charge its script what has not been. */
+void
+worker_load_end(struct worker_process *process, uint64_t cpu_ns);
 /* End workers that have been idle for long, start those that are to be there always. */
 void
 worker_load_trim(struct worker_host *host, uint64_t now);
@@ -402,7 +498,7 @@ worker_process_wake_sleeping(struct worker_process *process);
 
 /* --- worker_records.c ----------------------------------------------------------------------------------------------- */
 
-/* Read what it has said, at most WORKER_RECORDS_A_TURN records; a breach kills it. True: there is more. */
+/* Read what it has said, for WORKER_TURN_NS; a breach kills it. True: there is more. */
 bool
 worker_records_read(struct worker_process *process);
 

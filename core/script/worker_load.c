@@ -22,8 +22,6 @@ enum {
 	LOOKS_STILL = 20,
 	/* A worker that left the processor to others this long is one of them again, ms. */
 	LIGHT_MS = 100,
-	/* Work a request, ns, below which a second worker costs more in switches than it brings. */
-	WORTH_A_WORKER_NS = 100 * 1000,
 };
 
 bool
@@ -91,9 +89,11 @@ charge(struct worker_process *process, uint64_t used)
 
 /* --- priority ------------------------------------------------------------------------------------------------------- */
 
-static void
-demote(struct worker_process *process)
+void
+worker_load_demote(struct worker_process *process)
 {
+	if (process->load.demoted)
+		return;
 	process->load.demoted = zygote_demote(process->id, true) == 0;
 	process->load.light_since = 0;
 }
@@ -112,15 +112,17 @@ restore(struct worker_process *process)
 	(void)zygote_demote(process->id, false);
 }
 
+/* is_long: it works for long on each request, and does nothing else. */
 static void
-set_priority(struct worker_process *process, bool is_busy, uint64_t now)
+set_priority(struct worker_process *process, bool is_long, uint64_t now)
 {
 	struct worker_load *load = &process->load;
-	if (!load->demoted && load->busy_looks >= LOOKS_TO_DEMOTE)
-		demote(process);
+	bool is_heavy = worker_share_is_heavy(process->script, now);
+	if (is_heavy || (is_long && load->busy_looks >= LOOKS_TO_DEMOTE))
+		worker_load_demote(process);
 	if (!load->demoted)
 		return;
-	if (is_busy)
+	if (is_long || is_heavy)
 		load->light_since = 0;
 	else if (load->light_since == 0)
 		load->light_since = load->seen_at;
@@ -198,7 +200,7 @@ holds_up(const struct worker_process *process)
 					 memory_order_relaxed) == number)
 			return true;
 	}
-	return !list_is_empty(&process->script->queue);
+	return process->script->queue_count > 0;
 }
 
 /* The worker is where requests wait: get one more, and share. */
@@ -209,7 +211,8 @@ help(struct worker_process *process)
 	if (!holds_up(process))
 		return;
 	if (!has_spare(script) && script->process_count < script->limits.workers_max &&
-	    !script->retired && worker_load_start(script) == NULL)
+	    !script->retired && worker_share_may_start(script, clock_now()) &&
+	    worker_load_start(script) == NULL)
 		log_warn("%s", error_last()->message);
 	if (has_spare(script)) {
 		reclaim_requests(process);
@@ -217,12 +220,19 @@ help(struct worker_process *process)
 	}
 }
 
-/* Requests that ended since the last look took this much of the processor each. */
+/* Requests that ended since the last look took much of the processor each. */
 static bool
-is_worth_a_worker(const struct worker_process *process, uint64_t used)
+works_long(const struct worker_process *process, uint64_t used)
 {
 	uint64_t ended = process->load.finished - process->load.finished_seen;
-	return used >= (ended + 1) * WORTH_A_WORKER_NS;
+	return used >= (ended + 1) * WORKER_LONG_NS;
+}
+
+/* Processor time that it would have used: one that runs behind all others may have got little of it. */
+static uint64_t
+wanted(const struct worker_process *process, uint64_t used, uint64_t elapsed)
+{
+	return process->load.demoted && running_request(process) != NULL ? elapsed : used;
 }
 
 void
@@ -242,10 +252,13 @@ worker_load_look(struct worker_process *process, uint64_t now)
 	/* Where the processors are all taken, a worker may stand still though it uses little. */
 	load->stuck = process->was_ready && load->still_looks > 0 &&
 		      (is_busy || load->demoted || load->still_looks >= LOOKS_STILL);
-	bool wants_help = load->stuck || (load->busy_looks >= LOOKS_TO_HELP && has_unread &&
-					  is_worth_a_worker(process, used));
+	bool is_long = works_long(process, used);
+	bool wants_help =
+		load->stuck || (load->busy_looks >= LOOKS_TO_HELP && has_unread && is_long);
 	charge(process, used < elapsed ? used : elapsed);
-	set_priority(process, is_busy, now);
+	if (is_long)
+		worker_share_charge(process->script, wanted(process, used, elapsed), now);
+	set_priority(process, is_busy && is_long, now);
 	load->cpu_ns = cpu;
 	load->seen_at = now;
 	load->consumed = read;
@@ -255,13 +268,22 @@ worker_load_look(struct worker_process *process, uint64_t now)
 		help(process);
 }
 
+void
+worker_load_end(struct worker_process *process, uint64_t cpu_ns)
+{
+	bool is_missed = process->state < PROCESS_KILLED || process->reason.code != ERR_OK;
+	if (is_missed && cpu_ns > process->load.cpu_ns)
+		worker_share_charge(process->script, cpu_ns - process->load.cpu_ns, clock_now());
+}
+
 /* --- fewer workers -------------------------------------------------------------------------------------------------- */
 
 static void
 keep_least(struct worker_script *script)
 {
 	while (!script->retired && script->manifest_done == NULL &&
-	       script->process_count < script->limits.workers_min)
+	       script->process_count < script->limits.workers_min &&
+	       worker_share_may_start(script, clock_now()))
 		if (worker_load_start(script) == NULL)
 			return;
 }

@@ -79,6 +79,7 @@ static int
 order_fork(struct worker_process *process, int memory)
 {
 	struct zygote_spawn spawn = { .id = process->id,
+				      .demoted = process->load.demoted,
 				      .memory_bytes = process->script->limits.memory_bytes,
 				      .heap_bytes = process->layout.heap_bytes,
 				      .start_bytes = process->script->start_bytes };
@@ -131,26 +132,19 @@ count_wake(struct worker_process *process)
 	}
 }
 
-/* Read all there is, or as much as its turn allows; then sleep again, or come back. */
 static void
 on_wake(uv_poll_t *poll, int status, int events)
 {
 	struct worker_process *process = poll->data;
-	uint64_t count = 1;
+	uint64_t count;
 	if (read(process->wake_core, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		return;
 	ring_stay_awake(&process->reader);
 	if (!ring_has_record(&process->reader))
 		count_wake(process);
-	bool more = worker_records_read(process);
-	worker_outbox_flush(process);
-	if (process->state >= PROCESS_KILLED)
-		return;
-	if (more || ring_ask_wake(&process->reader)) {
-		count = 1;
-		if (write(process->wake_core, &count, sizeof(count)) < 0)
-			assert(errno == EAGAIN);
-	}
+	/* One that waits for its next turn has it in its turn. */
+	if (process->state < PROCESS_KILLED && list_is_empty(&process->turn_link))
+		worker_turn_take(process);
 }
 
 static void
@@ -185,9 +179,11 @@ worker_process_start(struct worker_script *script)
 	process->wake_worker = process->wake_core = -1;
 	process->layout = record_layout(script->heap_bytes);
 	process->started_at = process->wakes_since = process->load.seen_at = clock_now();
+	process->load.demoted = worker_share_is_heavy(script, process->started_at);
 	list_create(&process->requests);
 	list_create(&process->outbox);
 	list_create(&process->wake_link);
+	list_create(&process->turn_link);
 	if (set_up(process) != 0 ||
 	    uv_poll_init(script->host->options.loop, &process->poll, process->wake_core) != 0) {
 		error_wrap("starting a worker of \"%s\"", script->name);
@@ -265,6 +261,7 @@ worker_process_kill(struct worker_process *process, const struct error *reason)
 	if (reason != NULL)
 		process->reason = *reason;
 	uv_poll_stop(&process->poll);
+	list_remove(&process->turn_link);
 	worker_process_count_busy(process);
 	/* When the zygote cannot be told it has gone, and has taken the worker along: on_zygote says the rest. */
 	zygote_kill(process->id);
@@ -384,9 +381,12 @@ worker_process_ended(struct worker_process *process, int status)
 	list_remove(&process->id_link);
 	list_remove(&process->script_link);
 	list_remove(&process->wake_link);
+	list_remove(&process->turn_link);
 	process->host->process_count--;
 	script->process_count--;
 	script->crashed += crashed;
+	if (crashed)
+		worker_share_lost(script, clock_now());
 	worker_script_ref(script);
 	if (process->was_ready)
 		return_unbegun(process);

@@ -67,7 +67,7 @@ settle_in(struct worker_request *request, struct worker_process *process, uint32
 	request->number = process->generation * RECORD_PLACES + slot + 1;
 	request->process = process;
 	request->state = REQUEST_RUNNING;
-	request->begun = false;
+	worker_lane_given(request);
 	request->attempts++;
 	request->expires_at = clock_now() + timeout;
 	process->slots[slot] = request;
@@ -172,7 +172,8 @@ obtain_place(struct worker_script *script, bool *failed)
 {
 	struct worker_process *process = find_place(script);
 	bool waits = script->host->zygote == ZYGOTE_DIES || script->host->zygote == ZYGOTE_GONE;
-	if (process == NULL && !waits && !has_worker(script)) {
+	if (process == NULL && !waits && !has_worker(script) &&
+	    worker_share_may_start(script, clock_now())) {
 		process = worker_load_start(script);
 		*failed = process == NULL;
 	}
@@ -192,7 +193,7 @@ enqueue(struct worker_request *request)
 				 script->name, script->queue_count);
 	}
 	request->state = REQUEST_QUEUED;
-	list_push_back(&script->queue, &request->link);
+	list_push_back(&request->lane->queue, &request->link);
 	script->queue_count++;
 	return 0;
 }
@@ -201,7 +202,7 @@ void
 worker_queue_return(struct worker_request *request)
 {
 	request->state = REQUEST_QUEUED;
-	list_push_front(&request->script->queue, &request->link);
+	list_push_front(&request->lane->queue, &request->link);
 	request->script->queue_count++;
 }
 
@@ -212,31 +213,49 @@ worker_queue_leave(struct worker_request *request)
 	request->script->queue_count--;
 }
 
+/* Of any lane; NULL: none waits. */
+static struct worker_request *
+first_waiting(const struct worker_script *script)
+{
+	list_each(link, &script->lanes) {
+		const struct worker_lane *lane = list_entry(link, struct worker_lane, link);
+		if (!list_is_empty(&lane->queue))
+			return list_entry(lane->queue.next, struct worker_request, link);
+	}
+	return NULL;
+}
+
 void
 worker_queue_fail(struct worker_script *script, const struct error *error)
 {
-	while (!list_is_empty(&script->queue)) {
-		struct worker_request *request =
-			list_entry(script->queue.next, struct worker_request, link);
+	struct worker_request *request;
+	while ((request = first_waiting(script)) != NULL) {
 		worker_request_fail(request, error);
 		worker_request_end(request);
 	}
 }
 
 void
+worker_queue_forget(struct worker_script *script)
+{
+	struct worker_request *request;
+	while ((request = first_waiting(script)) != NULL)
+		worker_request_end(request);
+}
+
+void
 worker_queue_run(struct worker_script *script)
 {
 	bool failed = false;
-	while (!list_is_empty(&script->queue) && !script->host->deleted) {
+	while (script->queue_count > 0 && !script->host->deleted) {
 		struct worker_process *process = obtain_place(script, &failed);
-		struct worker_request *request =
-			list_entry(script->queue.next, struct worker_request, link);
+		struct worker_request *request;
 		if (failed) {
 			struct error error = *error_last();
 			worker_queue_fail(script, &error);
 			return;
 		}
-		if (process == NULL)
+		if (process == NULL || (request = worker_lane_next(script)) == NULL)
 			return;
 		worker_queue_leave(request);
 		if (give(request, process) == 0)
@@ -256,7 +275,7 @@ worker_queue_admit(struct worker_request *request)
 {
 	struct worker_script *script = request->script;
 	bool failed = false;
-	if (!list_is_empty(&script->queue))
+	if (!list_is_empty(&request->lane->queue) || !worker_lane_is_open(request->lane))
 		return enqueue(request);
 	struct worker_process *process = obtain_place(script, &failed);
 	if (failed)

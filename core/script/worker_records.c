@@ -5,8 +5,12 @@
 #include "base/clock.h"
 #include "script/worker_host.h"
 
-/* Scratch memory larger than this is not kept. */
-enum { SCRATCH_KEPT = 1 << 20 };
+enum {
+	/* Scratch memory larger than this is not kept. */
+	SCRATCH_KEPT = 1 << 20,
+	/* Records that are read between looks at the clock. */
+	RECORDS_A_LOOK = 4,
+};
 
 /* A record, copied out of the ring. */
 union copied {
@@ -30,7 +34,7 @@ find_request(struct worker_process *process, uint32_t number)
 		error_set(ERR_INVALID_ARGUMENT, "request %u is not in this worker", number);
 		return NULL;
 	}
-	process->slots[slot]->begun = true;
+	worker_lane_begun(process->slots[slot]);
 	return process->slots[slot];
 }
 
@@ -90,7 +94,7 @@ after_request(struct worker_process *process)
 {
 	if (process->state == PROCESS_DRAINING && process->request_count == 0)
 		worker_process_kill(process, NULL);
-	if (!list_is_empty(&process->script->queue))
+	if (process->script->queue_count > 0)
 		worker_queue_run(process->script);
 }
 
@@ -261,8 +265,6 @@ on_ask(struct worker_process *process, const union copied *record)
 		return 0;
 	int status = worker_call_ask(request, record->text.code, data, bytes);
 	trim_scratch(process->host);
-	if (!list_is_empty(&process->script->queue))
-		worker_queue_run(process->script);
 	return status;
 }
 
@@ -331,11 +333,7 @@ on_release(struct worker_process *process, const union copied *record)
 	/* The start block stays; the worker reads files from it. */
 	if (record->release.offset == 0)
 		return error_set(ERR_INVALID_ARGUMENT, "release: offset 0");
-	if (pages_free(&process->heap, record->release.offset) != 0)
-		return -1;
-	if (!list_is_empty(&process->script->queue))
-		worker_queue_run(process->script);
-	return 0;
+	return pages_free(&process->heap, record->release.offset);
 }
 
 static record_f *const handlers[] = {
@@ -370,8 +368,9 @@ bool
 worker_records_read(struct worker_process *process)
 {
 	_Alignas(16) union copied record;
-	int got = 0;
-	for (int i = 0; i < WORKER_RECORDS_A_TURN; i++) {
+	uint64_t until = clock_now() + WORKER_TURN_NS;
+	int got = 1;
+	for (int i = 1; i % RECORDS_A_LOOK != 0 || clock_now() < until; i++) {
 		got = ring_read(&process->reader, &record);
 		if (got > 0)
 			got = handle(process, &record) == 0 ? 1 : -1;

@@ -66,6 +66,7 @@ worker_request_free(struct worker_request *request)
 {
 	struct worker_script *script = request->script;
 	struct worker_host *host = script->host;
+	worker_lane_leave(request);
 	if (host->spare_count >= SPARE_MAX || request->call_room > SPARE_CALLS_MAX ||
 	    request->sent_room > SPARE_CALLS_MAX || request->live_room > SPARE_CALLS_MAX) {
 		worker_request_delete(request);
@@ -94,7 +95,7 @@ worker_invoke(struct worker_script *script, const struct worker_job *job)
 	request->payload = job->payload;
 	request->payload_bytes = job->bytes;
 	request->streams = job->streams;
-	if (worker_queue_admit(request) == 0)
+	if (worker_lane_enter(request, job->origin) == 0 && worker_queue_admit(request) == 0)
 		return request;
 	worker_request_free(request);
 	return NULL;
@@ -161,6 +162,7 @@ move_out(struct worker_request *request)
 	process->slots[record_place(request->number) - 1] = NULL;
 	process->request_count--;
 	process->waiting_count -= request->unanswered > 0;
+	worker_lane_begun(request);
 	request->script->running_count--;
 	list_remove(&request->link);
 	worker_process_count_busy(process);
@@ -175,8 +177,25 @@ worker_request_reclaim(struct worker_request *request)
 	    !record_claim(controls, request->number))
 		return false;
 	move_out(request);
+	request->begun = false;
 	request->process = NULL;
 	request->state = REQUEST_QUEUED;
+	return true;
+}
+
+/* Its worker has begun no other request. */
+static bool
+is_alone(const struct worker_request *request)
+{
+	const struct worker_process *process = request->process;
+	const struct record_controls *controls = (const struct record_controls *)process->shared;
+	list_each(link, &process->requests) {
+		const struct worker_request *other = list_entry(link, struct worker_request, link);
+		uint32_t claim = atomic_load_explicit(
+			&controls->claims[record_place(other->number)], memory_order_relaxed);
+		if (other != request && (other->begun || claim != other->number))
+			return false;
+	}
 	return true;
 }
 
@@ -191,8 +210,13 @@ worker_request_violate(struct worker_request *request, enum worker_violation vio
 	worker_request_fail(request, &why);
 	if (waits)
 		return;
+	if (is_alone(request)) {
+		worker_process_kill(process, &why);
+		return;
+	}
 	if (process->state == PROCESS_READY)
 		process->state = PROCESS_DRAINING;
+	worker_load_demote(process);
 	request->expires_at = now;
 	if (process->kill_at == 0)
 		process->kill_at = now + (uint64_t)WORKER_GRACE_MS * NS_PER_MS;

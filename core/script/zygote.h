@@ -39,7 +39,8 @@ zygote_fd(void);
 struct zygote_spawn {
 	/* Names the worker in reports; not in use by another. */
 	uint32_t id;
-	uint32_t reserved;
+	/* It begins as zygote_demote would make it. */
+	uint32_t demoted;
 	/* Limit of the worker's own memory. */
 	uint64_t memory_bytes;
 	/* Bytes of each heap in the shared memory (record_layout), and where the start block lies in the core's. */
@@ -71,6 +72,8 @@ struct zygote_report {
 	uint32_t event;
 	int32_t status;
 	int32_t pid;
+	/* What an ended worker used of the processor, ns. */
+	uint64_t cpu_ns;
 };
 
 /* The next report: 1, 0 when there is none now, -1 with UNAVAILABLE when the zygote has gone. */

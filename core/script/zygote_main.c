@@ -2,13 +2,13 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/turn.h"
 #include "script/child.h"
 #include "script/zygote.h"
 
@@ -103,9 +104,11 @@ report(const struct zygote_report *report, const int *fd, size_t fd_count)
 }
 
 static void
-report_end(uint32_t id, int status)
+report_end(uint32_t id, int status, uint64_t cpu_ns)
 {
-	struct zygote_report ended = { .id = id, .event = ZYGOTE_ENDED, .status = status };
+	struct zygote_report ended = {
+		.id = id, .event = ZYGOTE_ENDED, .status = status, .cpu_ns = cpu_ns
+	};
 	report(&ended, NULL, 0);
 }
 
@@ -150,7 +153,7 @@ spawn(const struct zygote_spawn *order, const int *fds)
 	for (int i = 0; i < ZYGOTE_FDS; i++)
 		close(fds[i]);
 	if (pid < 0) {
-		report_end(order->id, -1);
+		report_end(order->id, -1, 0);
 		return;
 	}
 	self.workers[self.count++] = (struct offspring){ order->id, pid };
@@ -179,20 +182,27 @@ kill_worker(uint32_t id)
 static void
 set_demoted(uint32_t id, bool demoted)
 {
-	struct sched_param none = { 0 };
 	pid_t pid = pid_of(id);
 	if (pid > 0)
-		sched_setscheduler(pid, demoted ? SCHED_IDLE : SCHED_OTHER, &none);
+		(void)(demoted ? turn_yield_to_all(pid) : turn_be_prompt(pid));
+}
+
+static uint64_t
+cpu_time(const struct rusage *usage)
+{
+	const struct timeval *user = &usage->ru_utime, *system = &usage->ru_stime;
+	return (uint64_t)(user->tv_sec + system->tv_sec) * 1000000000u +
+	       (uint64_t)(user->tv_usec + system->tv_usec) * 1000u;
 }
 
 /* Not reaped before it is looked up, so the number cannot stand for another process. */
 static void
-forget(pid_t pid, int status)
+forget(pid_t pid, int status, const struct rusage *usage)
 {
 	for (size_t i = 0; i < self.count; i++) {
 		if (self.workers[i].pid != pid)
 			continue;
-		report_end(self.workers[i].id, status);
+		report_end(self.workers[i].id, status, cpu_time(usage));
 		self.workers[i] = self.workers[--self.count];
 		return;
 	}
@@ -202,12 +212,13 @@ static void
 reap(void)
 {
 	struct signalfd_siginfo info;
+	struct rusage usage;
 	int status;
 	pid_t pid;
 	while (read(self.signals, &info, sizeof(info)) > 0)
 		continue;
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		forget(pid, status);
+	while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0)
+		forget(pid, status, &usage);
 }
 
 /* --- commands ------------------------------------------------------------------------------------------------------- */
@@ -243,6 +254,8 @@ zygote_main(int socket, const char *isolation)
 	prctl(PR_SET_NAME, "tidepool-zygote");
 	shed_files(socket);
 	take_signals();
+	/* Workers inherit it. */
+	(void)turn_be_prompt(0);
 	if (child_prepare() != 0)
 		say_hello(-1, "%s%s", error_last()->message, "");
 	/* Where the root is no mount (a chroot), it cannot be changed: files are then seccomp's to keep, and this says so. */

@@ -57,6 +57,33 @@ describe("ctx.call", function()
     assert.matches("NOT_FOUND: function 'nowhere': not deployed", select(2, c:invoke("nobody", 1)))
   end)
 
+  it("does not keep clients waiting: another function's calls, however many, are one of several lanes", function()
+    handler("counts", [[
+      counted = (counted or 0) + 1
+      local till = os.clock() + 0.001
+      while os.clock() < till do end
+      return counted
+    ]], "workers_max = 1")
+    handler("storm", [[
+      local calls = {}
+      for i = 1, 250 do calls[i] = ctx.call("counts", i) end
+      ctx.call("counts", 0):get()
+      for i = 1, 250 do calls[i]:get() end
+      return "over"
+    ]], "timeout_ms = 60000")
+    assert(c:invoke("counts", 1))
+    local storm = c:send("invoke", "storm", 1)
+    local first = c:invoke("counts", 1)
+    while first < 10 do first = c:invoke("counts", 1) end
+    for _ = 1, 5 do
+      local second = c:invoke("counts", 1)
+      assert.is_false(storm.done)
+      assert.is_true(second - first <= 6, ("%d calls came before a client's"):format(second - first))
+      first = second
+    end
+    assert.equal("over", (storm:wait(60)))
+  end)
+
   it("says what is wrong with its parameters", function()
     handler("wrong", "local call = ctx.call(req, 1) return call")
     assert.matches("wrong.lua:1: ctx.call: function is number", select(2, c:invoke("wrong", 5)))

@@ -474,6 +474,12 @@ rig_zygote_pid(void)
 	return only_child(only_child(getpid()));
 }
 
+int
+rig_worker_pid(struct worker_script *script)
+{
+	return list_entry(script->processes.next, struct worker_process, script_link)->pid;
+}
+
 size_t
 rig_heap_used(struct rig *rig, struct worker_script *script)
 {

@@ -82,6 +82,9 @@ rig_number(struct rig *rig, int request);
 /* The zygote's process: the child of this process's child, its keeper. */
 int
 rig_zygote_pid(void);
+/* Its number, of the script's only worker; 0: not known. */
+int
+rig_worker_pid(struct worker_script *script);
 /* Bytes of the core's heap that are given out in the script's first worker. */
 size_t
 rig_heap_used(struct rig *rig, struct worker_script *script);

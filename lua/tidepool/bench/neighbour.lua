@@ -64,13 +64,26 @@ local function median(samples, key)
   return summary.of(values).p50
 end
 
+-- The attacks of these names; all when there is none.
+local function choose(names)
+  local chosen = {}
+  for _, attack in ipairs(ATTACKS) do
+    local wanted = #names == 0
+    for _, name in ipairs(names) do wanted = wanted or name == attack.name end
+    if wanted then chosen[#chosen + 1] = attack end
+  end
+  if #chosen == 0 then failure.raise "--only: there is no attack of that name" end
+  return chosen
+end
+
 --- Figures of each attack: medians over the rounds of a window's p50 and p99, alone and attacked, in microseconds.
-function neighbour.measure(started, rounds, seconds)
+--- names: of attacks; none: all.
+function neighbour.measure(started, rounds, seconds, names)
   local connection = started:connect()
   local results = {}
   deploy_all(connection)
   window(started, seconds)
-  for index, attack in ipairs(ATTACKS) do
+  for index, attack in ipairs(choose(names)) do
     local alone, beside = {}, {}
     for round = 1, rounds do
       alone[round] = window(started, seconds)
@@ -102,11 +115,12 @@ neighbour.summary = "Latency of a function beside others that loop, eat memory, 
 function neighbour.options(parser)
   parser:option("--rounds", "Windows alone and beside each attack."):argname "N":convert(tonumber):default "5"
   parser:option("--seconds", "Length of a window."):argname "S":convert(tonumber):default "0.5"
+  parser:option("--only", "This attack, or another given so."):argname "ATTACK":count "*"
 end
 
 function neighbour.run(options)
   return node.with("return { log = 'off' }", function(started)
-    local attacks, stats = neighbour.measure(started, options.rounds, options.seconds)
+    local attacks, stats = neighbour.measure(started, options.rounds, options.seconds, options.only)
     return { attacks = attacks, errors = stats.errors }
   end), to_text
 end

@@ -1,0 +1,40 @@
+/*
+ * Turns: a worker is listened to as soon as it says something, but not for longer than a turn. Those with more to say wait in a
+ * list, of which one has a turn each time that the loop has looked after everything else. So whoever says much is one short turn
+ * in the way of whoever says little, however many of them there are.
+ */
+#include "script/worker_host.h"
+
+static void
+wait_in_line(struct worker_process *process)
+{
+	struct worker_host *host = process->host;
+	list_push_back(&host->turns, &process->turn_link);
+	if (!host->deleted && !uv_is_active((uv_handle_t *)&host->turn))
+		uv_idle_start(&host->turn, worker_turn_next);
+}
+
+void
+worker_turn_take(struct worker_process *process)
+{
+	struct worker_script *script = worker_script_ref(process->script);
+	bool more = worker_records_read(process);
+	worker_outbox_flush(process);
+	/* What was begun, released or waits for another function has made room. */
+	if (script->queue_count > 0)
+		worker_queue_run(script);
+	worker_script_unref(script);
+	if (process->state < PROCESS_KILLED && (more || ring_ask_wake(&process->reader)))
+		wait_in_line(process);
+}
+
+void
+worker_turn_next(uv_idle_t *turn)
+{
+	struct worker_host *host = turn->data;
+	struct list *first = list_pop_front(&host->turns);
+	if (first != NULL)
+		worker_turn_take(list_entry(first, struct worker_process, turn_link));
+	if (list_is_empty(&host->turns))
+		uv_idle_stop(turn);
+}
