@@ -34,7 +34,7 @@ paper: build
 	@cp build/paper/paper.md docs/paper.md
 
 gpu-check:
-	@JOBS=$(JOBS) cmake/gpu_check.sh $(if $(DRY),--dry-run)
+	@JOBS=$(JOBS) cmake/gpu_check.sh $(if $(DRY),--dry-run) $(if $(STANDIN),--standin)
 
 gpu-carry:
 	@cmake/gpu_carry.sh

@@ -14,26 +14,37 @@ if(TIDEPOOL_CUDA)
   set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 90 CACHE STRING "Compute capabilities that kernels are compiled for")
   set(CMAKE_CUDA_STANDARD 17)
   enable_language(CUDA)
-  find_package(CUDAToolkit REQUIRED)
-  find_library(CUDNN_LIBRARY cudnn REQUIRED HINTS ${CUDAToolkit_LIBRARY_DIR} ${CUDAToolkit_LIBRARY_ROOT}/lib)
-  find_path(CUDNN_INCLUDE cudnn.h REQUIRED HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  # FindCUDAToolkit of CMake 3.25, which is Debian's, fails with CUDA 13. The toolkit's own come first, then CMAKE_PREFIX_PATH's.
+  get_filename_component(cuda_root ${CMAKE_CUDA_COMPILER} REALPATH)
+  get_filename_component(cuda_root ${cuda_root}/../.. ABSOLUTE)
+  set(cuda_places ${CMAKE_CUDA_IMPLICIT_LINK_DIRECTORIES} ${CMAKE_CUDA_HOST_IMPLICIT_LINK_DIRECTORIES} ${cuda_root}/lib64
+    ${cuda_root}/lib)
+  foreach(library cudnn cublasLt)
+    string(TOUPPER ${library} name)
+    find_library(${name}_LIBRARY ${library} REQUIRED HINTS ${cuda_places})
+    find_path(${name}_INCLUDE ${library}.h REQUIRED HINTS ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES} ${cuda_root}/include)
+  endforeach()
   add_library(tidepool-cuda MODULE ${cuda_sources})
   set_target_properties(tidepool-cuda PROPERTIES
     PREFIX ""
     LINKER_LANGUAGE CUDA
     LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
-  target_include_directories(tidepool-cuda PRIVATE core ${CUDNN_INCLUDE})
+  set_property(TARGET tidepool-cuda PROPERTY CUDA_RUNTIME_LIBRARY Static)
+  target_include_directories(tidepool-cuda PRIVATE core)
+  target_include_directories(tidepool-cuda SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES} ${CUDNN_INCLUDE}
+    ${CUBLASLT_INCLUDE})
   target_compile_options(tidepool-cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Wall,-Werror>")
   # The runtime inside: the module then loads, and can say what is missing, where there is no CUDA at all. What it calls
   # of core/ it finds in the executable.
-  target_link_libraries(tidepool-cuda PRIVATE CUDA::cudart_static CUDA::cublasLt ${CUDNN_LIBRARY} OpenMP::OpenMP_C
-    Threads::Threads)
+  target_link_libraries(tidepool-cuda PRIVATE ${CUBLASLT_LIBRARY} ${CUDNN_LIBRARY} OpenMP::OpenMP_C Threads::Threads
+    ${CMAKE_DL_LIBS} rt)
   add_dependencies(tidepool-cuda arrows_device arrows_exec)
 
   # What ptxas says of every kernel, for one architecture: the module's build is quiet. cmake/test.sh reads it.
   set(spills)
   foreach(kernel ${cuda_kernels})
-    list(APPEND spills COMMAND ${CMAKE_CUDA_COMPILER} -std=c++17 -O3 -I${CMAKE_SOURCE_DIR}/core -I${CUDNN_INCLUDE}
+    list(APPEND spills COMMAND ${CMAKE_CUDA_COMPILER} -std=c++17 -O3 -I${CMAKE_SOURCE_DIR}/core
+      -I${CUDNN_INCLUDE} -I${CUBLASLT_INCLUDE}
       -gencode arch=compute_90,code=sm_90 -Xptxas -v -c ${kernel} -o ${CMAKE_BINARY_DIR}/spills.o)
   endforeach()
   add_custom_target(spills ${spills} VERBATIM)

@@ -1,154 +1,264 @@
 #!/bin/bash
-# gpu_check.sh [--dry-run]: proves the cuda device on a machine with a GPU and the CUDA Toolkit: builds, compares every
-# operator with host, runs ONNX's own tests and the device specs on the GPU, compute-sanitizer on the kernels, measures
-# swapping and serving, and PyTorch beside us where it is installed. Each part is bounded in time and hides no other; all
-# take at most about 8 minutes. One table at the end; OUT (build/gpu-check unless set) gets summary.json, a log a part, and
-# what was measured as JSON lines. Libraries that the machine lacks come from build/gpu-carry (cmake/gpu_carry.sh).
-# Environment: OUT, JOBS, CARRY. --dry-run: says what of this machine is missing and what would run; exit status 1 then.
+# gpu_check.sh [--dry-run | --standin]: proves the cuda device on a machine with a GPU and the CUDA Toolkit: builds, compares
+# every operator with host, measures swapping and serving with PyTorch and ONNX Runtime beside us where they are installed,
+# runs compute-sanitizer on the kernels and ONNX's own tests on the GPU. What is worth most comes first, each part is bounded
+# in time and hides no other, and all together end within 8 minutes (SECONDS_IN_ALL). One table at the end; OUT
+# (build/gpu-check unless set) gets summary.json, a log a part, and what was measured as JSON lines. Libraries that the machine
+# lacks come from build/gpu-carry (cmake/gpu_carry.sh), cuDNN and cuBLASLt maybe from Python packages. Exit status 0: no part
+# failed or was cut off.
+#
+# --dry-run: says what this machine lacks and what would run; exit status 1 where something is missing.
+# --standin: the same parts where there is no GPU, on the stand-in for CUDA: shows that they run, and says nothing of a GPU.
+# Environment: OUT, JOBS, CARRY, ZOO (a folder with models that are there already), PYTHON (that has PyTorch), PARTS (some of
+# them), ARCHITECTURE (what kernels are compiled for; given, PARTS="unpack build" needs no GPU).
 cd "$(dirname "$0")/.." || exit 1
 OUT=${OUT:-build/gpu-check}
 JOBS=${JOBS:-$(nproc)}
 CARRY=${CARRY:-build/gpu-carry}
 ROOT=$PWD/build/gpu-root
+ZOO=${ZOO:-build/gpu-zoo}
+ARCHITECTURE=${ARCHITECTURE:-native}
+PYTHON=${PYTHON:-python3}
 PATH=$PATH:/usr/local/cuda/bin
-export PATH
-dry=
-[ "$1" = --dry-run ] && dry=1
-mkdir -p "$OUT" build
-results=()
+BUILD=build/cuda
+MODELS="resnet152 bert_large densenet169 efficientnet_b0"
+SAMPLES=30
+SECONDS_IN_ALL=480
+mode=$1
+# Two samples of two models: the stand-in computes in plain loops.
+if [ "$mode" = --standin ]; then
+  BUILD=build/dev/standin
+  export STANDIN_MEMORY=$((8 << 30))
+  MODELS="resnet50 mobilenet_v2"
+  SAMPLES=2
+fi
+runner=$BUILD/spec-runner
+export PATH OUT JOBS CARRY ROOT ZOO ARCHITECTURE PYTHON BUILD MODELS SAMPLES mode runner
 
-# part NAME SECONDS COMMAND…: runs it, bounded; its output goes to OUT/NAME.log.
+# part NAME SECONDS: runs the function of that name, bounded by that and by what is left of all; its output goes to
+# OUT/NAME.log, what became of it to OUT/parts.tsv.
 part() {
-  local name=$1 bound=$2 from=$SECONDS rc why
-  shift 2
-  if [ -n "$dry" ]; then
-    printf '  %-14s at most %3d s\n' "$name" "$bound"
+  local name=$1 bound=$2 from=$SECONDS left=$((SECONDS_IN_ALL - SECONDS)) rc why last
+  [[ -n $PARTS && " $PARTS " != *" $name "* ]] && return
+  if [ "$mode" = --dry-run ]; then
+    printf '  %-12s at most %3d s\n' "$name" "$bound"
     return
   fi
-  timeout -k 5 "$bound" "$@" >"$OUT/$name.log" 2>&1
-  rc=$?
-  why=passed
-  [ $rc = 77 ] && why="left out"
-  [ $rc = 124 ] && why="cut off at $bound s"
-  [ $rc != 0 ] && [ $rc != 77 ] && [ $rc != 124 ] && why="failed ($rc)"
-  results+=("$name|$why|$((SECONDS - from))|$(tail -n 1 "$OUT/$name.log" | tr -d '"|\\' | cut -c1-90)")
-  printf '%-14s %-18s %4d s  %s\n' "$name" "$why" $((SECONDS - from)) "$(tail -n 1 "$OUT/$name.log" | cut -c1-90)"
+  [ "$left" -lt "$bound" ] && bound=$left
+  if [ "$bound" -le 0 ]; then
+    why="cut off: no time left"
+    : >"$OUT/$name.log"
+  else
+    timeout -k 5 "$bound" bash -c "$name" >"$OUT/$name.log" 2>&1
+    rc=$?
+    case $rc in
+    0) why=passed ;;
+    77) why="left out" ;;
+    124 | 137) why="cut off at $bound s" ;;
+    *) why="failed ($rc)" ;;
+    esac
+  fi
+  last=$(tail -n 1 "$OUT/$name.log" | tr '\t' ' ' | cut -c1-90)
+  printf '%s\t%s\t%d\t%s\n' "$name" "$why" $((SECONDS - from)) "$last" >>"$OUT/parts.tsv"
+  printf '%-12s %-18s %4d s  %s\n' "$name" "$why" $((SECONDS - from)) "$last"
 }
 
 has() { command -v "$1" >/dev/null; }
+imports() { $PYTHON -c "import $1" 2>/dev/null; }
+left_out() {
+  echo "$1"
+  exit 77
+}
+built() { [ -x $runner ] || left_out "nothing was built"; }
 
 missing() {
   local lacks=0
-  [ -e /dev/nvidiactl ] || { echo "missing: a GPU (/dev/nvidiactl)"; lacks=1; }
+  [ -e /dev/nvidiactl ] || [ "$ARCHITECTURE" != native ] || { echo "missing: a GPU (/dev/nvidiactl)"; lacks=1; }
   has nvcc || { echo "missing: the CUDA Toolkit (nvcc)"; lacks=1; }
   has cmake || { echo "missing: cmake"; lacks=1; }
   has ninja || { echo "missing: ninja"; lacks=1; }
   pkg-config --exists luajit libuv 2>/dev/null || ls "$CARRY"/*.deb >/dev/null 2>&1 ||
     { echo "missing: LuaJIT, libuv and other libraries, and no $CARRY (cmake/gpu_carry.sh makes it)"; lacks=1; }
   has compute-sanitizer || echo "left out then: compute-sanitizer is not installed"
-  python3 -c 'import torch' 2>/dev/null || echo "left out then: PyTorch is not installed"
+  imports torch || echo "left out then: PyTorch is not installed"
+  imports onnxruntime || echo "left out then: ONNX Runtime is not installed"
   return $lacks
 }
 
-# The carried packages beside the build, and where compilers and loaders look for them.
-unpack() {
+# --- what is needed ----------------------------------------------------------------------------------------------------
+
+# The carried packages beside the build. pkg-config's files name /usr.
+unpack_packages() {
   ls "$CARRY"/*.deb >/dev/null 2>&1 || { echo "nothing carried: the machine's own libraries"; return; }
   mkdir -p "$ROOT"
+  local package
   for package in "$CARRY"/*.deb; do dpkg-deb -x "$package" "$ROOT" || return 1; done
-  # pkg-config's files name /usr.
+  # Links that name /usr or /lib, too.
+  local link to
+  find "$ROOT/usr" -lname '/*' | while read -r link; do
+    to=$(readlink "$link")
+    [ -e "$ROOT$to" ] && ln -sf "$ROOT$to" "$link"
+  done
   find "$ROOT" -name '*.pc' -exec sed -i "s|^prefix=/usr|prefix=$ROOT/usr|; s|=/usr/|=$ROOT/usr/|" {} +
   echo "$(ls "$CARRY"/*.deb | wc -l) packages unpacked"
 }
 
+# cuDNN and cuBLASLt of the Python packages that PyTorch brings, under the names that a linker looks for; the toolkit's own
+# are found before them.
+link_python_libraries() {
+  local packages name file
+  packages=$($PYTHON -c 'import nvidia; print(*nvidia.__path__)' 2>/dev/null) || return 0
+  mkdir -p "$ROOT/python/lib" "$ROOT/python/include"
+  for name in libcudnn libcublasLt; do
+    # shellcheck disable=SC2086
+    find $packages -name "${name%Lt}*.so.*" -exec ln -sf {} "$ROOT/python/lib/" \;
+    file=$(ls "$ROOT/python/lib/$name".so.* 2>/dev/null | head -1)
+    [ -n "$file" ] && ln -sf "$file" "$ROOT/python/lib/$name.so"
+  done
+  # shellcheck disable=SC2086
+  find $packages \( -name 'cudnn*.h' -o -name 'cublas*.h' \) -exec ln -sf {} "$ROOT/python/include/" \;
+}
+
+unpack() {
+  [ "$mode" = --standin ] && left_out "the stand-in is built of what is installed"
+  link_python_libraries
+  unpack_packages
+}
+
+# Where compilers, loaders and interpreters look for what was unpacked.
 look_there() {
-  [ -d "$ROOT" ] || return
+  [ -d "$ROOT" ] && [ "$mode" != --standin ] || return
   local libraries=$ROOT/usr/lib/x86_64-linux-gnu
-  export PATH=$ROOT/usr/bin:$PATH LD_LIBRARY_PATH=$libraries:$LD_LIBRARY_PATH
-  export PKG_CONFIG_PATH=$libraries/pkgconfig:$ROOT/usr/share/pkgconfig CMAKE_PREFIX_PATH=$ROOT/usr
-  export LUA_PATH="$ROOT/usr/share/lua/5.1/?.lua;$ROOT/usr/share/lua/5.1/?/init.lua;;"
+  export PATH=$ROOT/usr/bin:$PATH CMAKE_PREFIX_PATH=$ROOT/usr:$ROOT/python
+  export LD_LIBRARY_PATH=$libraries:$LD_LIBRARY_PATH:$ROOT/python/lib
+  export PKG_CONFIG_PATH=$libraries/pkgconfig:$ROOT/usr/lib/pkgconfig:$ROOT/usr/share/pkgconfig
+  export LUA_PATH="$ROOT/usr/share/lua/5.1/?.lua;$ROOT/usr/share/lua/5.1/?/init.lua;$(ls -d "$ROOT"/usr/share/luajit-*)/?.lua;;"
   export LUA_CPATH="$libraries/lua/5.1/?.so;;"
-  lua_files=-DARGPARSE_LUA=$ROOT/usr/share/lua/5.1/argparse.lua
+  [ -f "$ROOT/usr/share/lua/5.1/argparse.lua" ] && export lua_files=-DARGPARSE_LUA=$ROOT/usr/share/lua/5.1/argparse.lua
+  [ -d "$ROOT/usr/share/libonnx-testdata" ] && export TIDEPOOL_ONNX_DATA=$ROOT/usr/share/libonnx-testdata/data
 }
 
 build() {
-  cmake --preset cuda $lua_files && cmake --build --preset cuda -j "$JOBS" --target tidepool spec-runner tidepool-cuda &&
+  if [ "$mode" = --standin ]; then
+    cmake --preset dev && cmake --build --preset dev -j "$JOBS" --target standin && echo "built with the stand-in for CUDA"
+    return
+  fi
+  # shellcheck disable=SC2086
+  cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES="$ARCHITECTURE" $lua_files &&
+    cmake --build --preset cuda -j "$JOBS" --target tidepool spec-runner tidepool-cuda &&
     echo "built for $(nvcc --version | sed -n 's/.*release \([0-9.]*\).*/CUDA \1/p')"
 }
 
-runner=build/cuda/spec-runner
+# --- is it right? ------------------------------------------------------------------------------------------------------
+
 spec() { TIDEPOOL_SPEC_DEVICE=cuda $runner spec/support/run.lua "$@"; }
 
-parity() { TIDEPOOL_PARITY=bench spec spec/parity/parity_spec.lua | tee "$OUT/operators.txt" | grep -v '^parity:'; }
-conformance() { spec spec/conformance/conformance_spec.lua; }
-devices() { spec spec/device/device_spec.lua && spec spec/exec/program_spec.lua; }
+devices() { built && spec spec/device/device_spec.lua && spec spec/exec/program_spec.lua; }
+
+parity() {
+  built
+  local figures=bench
+  [ "$mode" = --standin ] && figures=
+  set -o pipefail
+  TIDEPOOL_PARITY=$figures spec spec/parity/parity_spec.lua | tee "$OUT/operators.txt" | grep -v '^parity:'
+}
+
+conformance() {
+  built
+  TIDEPOOL_CONFORMANCE_ONLY='^node/' spec spec/conformance/conformance_spec.lua
+}
 
 sanitizer() {
-  has compute-sanitizer || { echo "compute-sanitizer is not installed"; return 77; }
-  TIDEPOOL_SPEC_DEVICE=cuda TIDEPOOL_PARITY_ONLY='[SGTRC][oaren][fdpat]' compute-sanitizer --tool memcheck \
-    --error-exitcode 9 $runner spec/support/run.lua spec/parity/parity_spec.lua
+  built
+  local tool="compute-sanitizer --tool memcheck --error-exitcode 9"
+  has compute-sanitizer || tool=
+  [ -n "$tool" ] || [ "$mode" = --standin ] || left_out "compute-sanitizer is not installed"
+  # shellcheck disable=SC2086
+  TIDEPOOL_SPEC_DEVICE=cuda TIDEPOOL_PARITY_ONLY='[SGTRC][oaren][fdpat]' $tool $runner spec/support/run.lua \
+    spec/parity/parity_spec.lua
 }
 
+# --- is it fast? -------------------------------------------------------------------------------------------------------
+
+# Built side by side where they are not there yet; the largest is 1.3 GB.
 zoo() {
-  for name in resnet152 bert_large densenet169 efficientnet_b0; do
-    [ -f "build/gpu-zoo/$name.onnx" ] && continue
-    mkdir -p build/gpu-zoo
-    $runner models/zoo/init.lua "$name" "build/gpu-zoo/$name.onnx" || return 1
+  built
+  mkdir -p "$ZOO"
+  local name failed=0 jobs=()
+  for name in $MODELS; do
+    [ -f "$ZOO/$name.onnx" ] && continue
+    { $runner models/zoo/init.lua "$name" "$ZOO/$name.onnx.part" && mv "$ZOO/$name.onnx.part" "$ZOO/$name.onnx"; } &
+    jobs+=($!)
   done
-  ls build/gpu-zoo/*.onnx | wc -l | sed 's/$/ models/'
+  for job in "${jobs[@]}"; do wait "$job" || failed=1; done
+  echo "$(for name in $MODELS; do ls "$ZOO/$name.onnx"; done | wc -l) models"
+  return $failed
 }
 
-swap() { $runner spec/bench/gpu_bench.lua build/gpu-zoo/*.onnx | tee "$OUT/swap.json"; return "${PIPESTATUS[0]}"; }
+# The models that are there, in the order of MODELS.
+models() {
+  local name
+  for name in $MODELS; do [ -f "$ZOO/$name.onnx" ] && echo "$ZOO/$name.onnx"; done
+}
+
+swap() {
+  built
+  set -o pipefail
+  # shellcheck disable=SC2046
+  $runner spec/bench/gpu_bench.lua --samples "$SAMPLES" $(models) | tee "$OUT/swap.json"
+}
 
 # A node on the GPU, calls of each model from one client.
 serving() {
-  build/cuda/tidepool bench --json model build/gpu-zoo/*.onnx --device cuda --samples 30 >"$OUT/serving.json" || return 1
+  built
+  # shellcheck disable=SC2046
+  $BUILD/tidepool bench --json model $(models) --device cuda --samples "$SAMPLES" >"$OUT/serving.json" || return 1
   echo "$(grep -o '"model"' "$OUT/serving.json" | wc -l) models served"
 }
 
-peers() {
-  python3 -c 'import torch' 2>/dev/null || { echo "PyTorch is not installed"; return 77; }
-  python3 spec/bench/torch_bench.py 30 | tee "$OUT/torch.json"
+torch() {
+  imports torch || left_out "PyTorch is not installed"
+  set -o pipefail
+  # shellcheck disable=SC2086
+  $PYTHON spec/bench/torch_bench.py "$SAMPLES" $MODELS | tee "$OUT/torch.json"
 }
 
-summary() {
-  local row name why seconds last comma=
-  {
-    printf '{"date":"%s","gpu":"%s","parts":[' "$(date -u +%FT%TZ)" \
-      "$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null | head -1)"
-    for row in "${results[@]}"; do
-      IFS='|' read -r name why seconds last <<<"$row"
-      printf '%s{"part":"%s","result":"%s","seconds":%s,"last":"%s"}' "$comma" "$name" "$why" "$seconds" "$last"
-      comma=,
-    done
-    printf ']}\n'
-  } >"$OUT/summary.json"
-  echo "-- $OUT/summary.json"
-  python3 cmake/gpu_table.py "$OUT"
+ort() {
+  imports onnxruntime || left_out "ONNX Runtime is not installed"
+  set -o pipefail
+  # shellcheck disable=SC2046
+  $PYTHON spec/bench/ort_bench.py "$SAMPLES" $(models) | tee "$OUT/ort.json"
 }
 
-export -f unpack build spec parity conformance devices sanitizer zoo swap serving peers has
-if [ -n "$dry" ]; then
+# --- all of it ---------------------------------------------------------------------------------------------------------
+
+mkdir -p "$OUT" build
+export -f has imports left_out built unpack_packages link_python_libraries unpack build spec devices parity conformance \
+  sanitizer zoo models swap serving torch ort
+case $mode in
+--dry-run)
   missing
   lacks=$?
   echo "would run:"
-else
-  missing || exit 1
-fi
-run() { part "$1" "$2" bash -c "$1"; }
-export OUT CARRY ROOT JOBS runner
-run unpack 60
+  ;;
+--standin) ;;
+*) missing || exit 1 ;;
+esac
+[ "$mode" = --dry-run ] || rm -f "$OUT"/parts.tsv "$OUT"/*.json
+
+SECONDS=0
+part unpack 20
 look_there
-export lua_files
-run build 200
-run devices 30
-run parity 60
-run conformance 60
-run zoo 40
-run swap 60
-run serving 40
-run peers 60
-run sanitizer 60
-[ -n "$dry" ] && exit $lacks
-summary
-printf '%s\n' "${results[@]}" | grep -qE '\|(failed|cut)' && exit 1
-exit 0
+part build 150
+part parity 40
+part zoo 30
+part swap 45
+part serving 30
+part torch 45
+part ort 25
+part devices 15
+part sanitizer 40
+part conformance 40
+[ "$mode" = --dry-run ] && exit $lacks
+$PYTHON cmake/gpu_table.py "$OUT" "$mode"
+! cut -f 2 "$OUT/parts.tsv" | grep -qE '^(failed|cut)'

@@ -1,7 +1,7 @@
 #!/bin/bash
 # test.sh [STEP...]: builds, checks and runs everything that `make test` stands for, or only the steps named. Steps: lint
 # dev asan tsan fuzz cuda. Goes on after a failure; ends with one line that counts the tests of all runs.
-# Environment: JOBS (2), FUZZ_SECONDS (20, a target), SPEC_SECONDS (600, a file of specs).
+# Environment: JOBS (2), FUZZ_SECONDS (20, a target), SPEC_SECONDS (600, a file of specs), TSAN_PARITY (below).
 cd "$(dirname "$0")/.." || exit 1
 JOBS=${JOBS:-2}
 FUZZ_SECONDS=${FUZZ_SECONDS:-20}
@@ -12,7 +12,9 @@ core_specs="spec/base spec/device spec/exec spec/image spec/model spec/net spec/
 # What runs on the cuda device too, through the stand-in for CUDA (spec/standin/README.md).
 standin_specs="spec/standin spec/device/device_spec.lua spec/parity spec/path/swap_spec.lua spec/path/devices_spec.lua"
 # The part of it that ends in time under ThreadSanitizer.
-standin_tsan_specs="spec/standin spec/device/device_spec.lua spec/path/devices_spec.lua"
+standin_tsan_specs="spec/standin spec/device/device_spec.lua spec/path/devices_spec.lua spec/parity/parity_spec.lua"
+# Of parity, kernels whose threads share memory or update the same; TSAN_PARITY="" runs all of it.
+TSAN_PARITY=${TSAN_PARITY-Scatter Reduce Softmax Norm TopK CumSum Arg LSTM Transpose Dynamic Unpool Loss}
 # More, where nothing slows it down.
 standin_dev_specs="spec/conformance spec/path/direct_spec.lua spec/path/function_spec.lua spec/path/methods_spec.lua
   spec/path/ops_spec.lua spec/path/policy_spec.lua spec/path/reload_spec.lua spec/path/state_spec.lua"
@@ -104,7 +106,8 @@ step_asan() {
 
 step_tsan() {
   check "build tsan" build tsan
-  TSAN_OPTIONS=suppressions=spec/support/tsan.supp:halt_on_error=0:exitcode=66 sanitized tsan $standin_tsan_specs
+  TIDEPOOL_PARITY_ONLY=$TSAN_PARITY \
+    TSAN_OPTIONS=suppressions=spec/support/tsan.supp:halt_on_error=0:exitcode=66 sanitized tsan $standin_tsan_specs
 }
 
 # Each target with a copy of its seeds, for a bounded time. A target TARGET has its seeds in spec/fuzz/seeds/TARGET.

@@ -6,7 +6,8 @@ local suite = {}
 local NEWEST_OPSET = 24
 local PYTHON = "build/venv/bin/python"
 
-local DEBIAN = "/usr/share/libonnx-testdata/data"
+-- Where Debian's package is, or lies unpacked.
+local DEBIAN = os.getenv "TIDEPOOL_ONNX_DATA" or "/usr/share/libonnx-testdata/data"
 
 local function lines(command)
   local list, pipe = {}, io.popen(command .. " 2>/dev/null")

@@ -1,7 +1,7 @@
 -- Every kind of device gives what `host` gives. Runs on the kind that specs run on (spec/support/kind.lua): on the
 -- stand-in for CUDA by BUILD/standin/spec-runner, on a GPU with TIDEPOOL_SPEC_DEVICE=cuda.
 --   TIDEPOOL_PARITY=bench  prints what each operator takes on both, us
---   TIDEPOOL_PARITY_ONLY=pattern
+--   TIDEPOOL_PARITY_ONLY="pattern pattern"  only cases whose name one of them matches
 local ffi = require "ffi"
 local graphs = require "spec.support.graphs"
 local kind = require "spec.support.kind"
@@ -62,14 +62,24 @@ local function compare(case, runs)
   return host_ns, ns
 end
 
+-- Is the case of that name among those that were asked for?
+local function is_wanted(name)
+  local only = os.getenv "TIDEPOOL_PARITY_ONLY"
+  if not only or only == "" then return true end
+  for pattern in only:gmatch "%S+" do
+    if name:find(pattern) then return true end
+  end
+  return false
+end
+
 describe("parity with host on " .. kind, function()
-  local only, bench = os.getenv "TIDEPOOL_PARITY_ONLY", os.getenv "TIDEPOOL_PARITY" == "bench"
+  local bench = os.getenv "TIDEPOOL_PARITY" == "bench"
   if kind == "host" then
     it("of another kind of device", function() pending "this process runs specs on host" end)
     return
   end
   for _, case in ipairs(require "spec.parity.cases") do
-    if not only or case.name:find(only) then
+    if is_wanted(case.name) then
       it("of " .. case.name, function()
         local host_ns, ns = compare(case, bench and RUNS)
         if not bench then return end

@@ -27,8 +27,11 @@ static void
 create_all(void)
 {
 	const char *devices = getenv("STANDIN_DEVICES");
+	const char *memory = getenv("STANDIN_MEMORY");
 	if (devices != NULL)
 		device_count = atoi(devices);
+	if (memory != NULL)
+		device_memory = strtoull(memory, NULL, 10);
 	for (int i = 0; i < GPU_MAX; i++) {
 		gpus[i].index = i;
 		pthread_mutex_init(&gpus[i].lock, NULL);

@@ -177,7 +177,7 @@ update_word(enum row_binary function, T *to, T x)
 		T number;
 		W bits;
 	} old, next;
-	old.number = *(volatile T *)to;
+	old.bits = kernel_peek((const W *)to);
 	for (;;) {
 		R sum = of_two(function, number<T>::load(old.number), number<T>::load(x),
 			       (const K *)0);

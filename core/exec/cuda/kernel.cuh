@@ -37,6 +37,14 @@ extern "C" {
 	extern __shared__ __align__(16) unsigned char kernel_shared_memory[];                      \
 	type *name = (type *)kernel_shared_memory
 
+/* What is there now, of memory that other threads change by atomic operations: a guess for atomicCAS to begin with. */
+template <typename T>
+static __device__ __forceinline__ T
+kernel_peek(const T *from)
+{
+	return *(const volatile T *)from;
+}
+
 #else
 #include <kernel_emulation.h>
 #endif

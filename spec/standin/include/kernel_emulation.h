@@ -341,6 +341,15 @@ atomicCAS(T *address, std::common_type_t<T> compare, std::common_type_t<T> value
 	return kernel_atomic(address, [=](T old) { return old == compare ? value : old; });
 }
 
+template <typename T>
+static inline T
+kernel_peek(const T *from)
+{
+	T value;
+	__atomic_load(from, &value, __ATOMIC_RELAXED);
+	return value;
+}
+
 /* As an operation on a word: ThreadSanitizer does not know fences. */
 static inline void
 emulation_fence()
