@@ -5,11 +5,16 @@
 #include "exec/onednn.h"
 #include "exec/op_matmul.h"
 #include "exec/operator.h"
+#include "exec/panels.h"
 #include "exec/parallel.h"
 
 enum {
 	/* Multiply-adds worth a thread of their own, in the plain loops. */
 	GRAIN_PRODUCTS = 65536,
+	/* Fewest rows of A, columns and rows of B for which panels were measured to be faster than oneDNN's ways. */
+	PANELS_M = 8,
+	PANELS_N = 64,
+	PANELS_K = 64,
 };
 
 /* Batch dims of A, B and of the result. */
@@ -276,12 +281,46 @@ op_matmul_flops(const struct product *product)
 	return flops;
 }
 
+/* Is a constant matrix to be read in panels: packed so, or fit for it and not packed otherwise? */
+static bool
+suits_panels(const struct operator_call *call, const struct product *product)
+{
+	dnnl_memory_desc_t other;
+	if (call->constants[1] == NULL || product->batch_rank != 0 || product->transpose_a ||
+	    product->scale != 1 || !panels_supported())
+		return false;
+	if (panels_packed(call, 1, product->n, product->k))
+		return true;
+	return product->m >= PANELS_M && product->n >= PANELS_N && product->k >= PANELS_K &&
+	       !operator_packed(call, 1, "matmul", &other, sizeof(other));
+}
+
+/* By exec/panels.h. */
+static int
+use_panels(struct operator_call *call, const struct product *product, const struct post *posts,
+	   uint32_t post_count)
+{
+	struct panels_form form = { .items = 1,
+				    .m = product->m,
+				    .n = product->n,
+				    .k = product->k,
+				    .b_row = product->transpose_b ? 1 : product->n,
+				    .b_column = product->transpose_b ? product->k : 1,
+				    .plain = true,
+				    .bias = -1,
+				    .posts = posts,
+				    .post_count = post_count };
+	return panels_prepare(call, &form);
+}
+
 static int
 prepare_product(struct operator_call *call, struct product *product, const struct post *posts,
 		uint32_t post_count)
 {
 	bool floats = call->inputs[0].data_type == DATA_TYPE_FLOAT && product->k != 0;
 	op_matmul_collapse(product);
+	if (floats && suits_panels(call, product))
+		return use_panels(call, product, posts, post_count);
 	int result = floats ? use_onednn(call, product, posts, post_count)
 			    : prepare_plain(call, product);
 	call->kernel->flops = op_matmul_flops(product);

@@ -16,6 +16,12 @@ static const enum row_unary rows[] = {
 	[POST_LINEAR] = ROW_LINEAR,
 };
 
+row_unary_f *
+post_rows_function(enum post_kind kind)
+{
+	return row_unary(rows[kind], DATA_TYPE_FLOAT);
+}
+
 int
 post_rows_create(struct post_rows *posts, const struct operator_call *call)
 {
@@ -27,7 +33,7 @@ post_rows_create(struct post_rows *posts, const struct operator_call *call)
 		const struct post *post = &node->posts[i];
 		if (post->kind == POST_ADD || post->kind == POST_MUL)
 			return operator_unimplemented(call, "posts with another operand");
-		posts->steps[i].row = row_unary(rows[post->kind], DATA_TYPE_FLOAT);
+		posts->steps[i].row = post_rows_function(post->kind);
 		posts->steps[i].alpha = post->alpha;
 		posts->steps[i].beta = post->beta;
 	}

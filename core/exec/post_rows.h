@@ -18,6 +18,10 @@ struct post_rows {
 	} steps[8];
 };
 
+/* The row function for a post of one operand, given its alpha and beta. */
+row_unary_f *
+post_rows_function(enum post_kind kind);
+
 /* The posts of the call's node, which must be of one operand. -1 with the error set. */
 int
 post_rows_create(struct post_rows *posts, const struct operator_call *call);
