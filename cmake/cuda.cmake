@@ -37,7 +37,7 @@ if(TIDEPOOL_CUDA)
   # The runtime inside: the module then loads, and can say what is missing, where there is no CUDA at all. What it calls
   # of core/ it finds in the executable.
   target_link_libraries(tidepool-cuda PRIVATE ${CUBLASLT_LIBRARY} ${CUDNN_LIBRARY} OpenMP::OpenMP_C Threads::Threads
-    ${CMAKE_DL_LIBS} rt)
+    PkgConfig::XXHASH ${CMAKE_DL_LIBS} rt)
   add_dependencies(tidepool-cuda arrows_device arrows_exec)
 
   # What ptxas says of every kernel, for one architecture: the module's build is quiet. cmake/test.sh reads it.

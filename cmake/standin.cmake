@@ -38,7 +38,7 @@ endif()
 # Its own realpath and CUDA come before those of other libraries, and nobody else sees them. As CUDA it is never unloaded.
 target_link_options(standin-cuda PRIVATE
   -Wl,-Bsymbolic -Wl,-z,nodelete -Wl,--version-script=${CMAKE_SOURCE_DIR}/spec/standin/exports)
-target_link_libraries(standin-cuda PRIVATE ${DNNL_LIBRARY} Threads::Threads ${CMAKE_DL_LIBS} m)
+target_link_libraries(standin-cuda PRIVATE ${DNNL_LIBRARY} PkgConfig::XXHASH Threads::Threads ${CMAKE_DL_LIBS} m)
 
 foreach(program spec-runner tidepool)
   add_custom_command(OUTPUT ${standin}/${program}

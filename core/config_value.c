@@ -199,6 +199,33 @@ config_value_parameters(struct config_source *source, const struct config_field 
 }
 
 int
+config_value_math(struct config_source *source, const struct config_field *field, void *to)
+{
+	(void)field;
+	int math = lua_type(source->L, -1) == LUA_TSTRING
+			   ? device_math_from_name(lua_tostring(source->L, -1))
+			   : -1;
+	if (math < 0)
+		return config_value_refuse(source,
+					   "must be \"fp32\", \"tf32\", \"fp16\" or \"bf16\"");
+	*(enum device_math *)to = (enum device_math)math;
+	return 0;
+}
+
+int
+config_value_plans(struct config_source *source, const struct config_field *field, void *to)
+{
+	(void)field;
+	const char *name =
+		lua_type(source->L, -1) == LUA_TSTRING ? lua_tostring(source->L, -1) : "";
+	bool timed = strcmp(name, "timed") == 0;
+	if (!timed && strcmp(name, "heuristic") != 0)
+		return config_value_refuse(source, "must be \"heuristic\" or \"timed\"");
+	*(bool *)to = timed;
+	return 0;
+}
+
+int
 config_value_device_kind(struct config_source *source, const struct config_field *field, void *to)
 {
 	(void)field;

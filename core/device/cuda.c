@@ -359,6 +359,7 @@ reset(const struct cuda_device *device)
 {
 	if (cudaSetDevice(device->index) != cudaSuccess || cudaDeviceReset() != cudaSuccess)
 		cudaGetLastError();
+	cuda_count_reset(device->index);
 }
 
 static void
@@ -438,24 +439,6 @@ start(struct cuda_device *device, const struct device_options *options)
 			  "cudaEventCreateWithFlags");
 }
 
-/* Of the GPU that was opened first, plus 1. */
-static atomic_int first_index;
-
-int
-cuda_first_index(void)
-{
-	int index = atomic_load(&first_index);
-	return index > 0 ? index - 1 : 0;
-}
-
-static atomic_bool allows_tf32;
-
-bool
-cuda_allows_tf32(void)
-{
-	return atomic_load(&allows_tf32);
-}
-
 /* What the module exports. */
 struct device *
 tidepool_module_open(const struct device_options *options);
@@ -483,9 +466,6 @@ tidepool_module_open(const struct device_options *options)
 		free_device(device);
 		return NULL;
 	}
-	if (options->tf32)
-		atomic_store(&allows_tf32, true);
-	int none = 0;
-	atomic_compare_exchange_strong(&first_index, &none, options->index + 1);
+	cuda_share(options);
 	return &device->base;
 }

@@ -60,13 +60,29 @@ cuda_enter(struct cuda_device *device);
 void
 cuda_fail_notifies(struct cuda_device *device);
 
+/* A device was opened with these: what holds for all is the first's, and one that asks for another precision is warned of. */
+void
+cuda_share(const struct device_options *options);
+
+/* The context of that GPU was reset. */
+void
+cuda_count_reset(int index);
+
 /* Index of the GPU that was opened first; 0 before any was. Any thread. */
 int
 cuda_first_index(void);
 
-/* Has a device been opened that allows TF32? Any thread. */
+/* What the first device that was opened said of these: see struct device_options. Any thread. */
+enum device_math
+cuda_math(void);
 bool
-cuda_allows_tf32(void);
+cuda_times_plans(void);
+const char *
+cuda_plans_folder(void);
+
+/* Counts the resets of the GPU that was opened first: handles and plans of another count went with its context. Any thread. */
+uint32_t
+cuda_epoch(void);
 
 /* Let device reach peer's memory, once. */
 int

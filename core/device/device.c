@@ -82,6 +82,26 @@ device_kind_from_name(const char *name)
 	return -1;
 }
 
+static const char *const maths[] = { "fp32", "tf32", "fp16", "bf16" };
+
+enum { MATHS = sizeof(maths) / sizeof(maths[0]) };
+
+const char *
+device_math_name(enum device_math math)
+{
+	return (unsigned)math < MATHS ? maths[math] : "none";
+}
+
+int
+device_math_from_name(const char *name)
+{
+	for (int math = 0; math < MATHS; math++) {
+		if (strcmp(maths[math], name) == 0)
+			return math;
+	}
+	return -1;
+}
+
 const void *
 device_module_symbol(enum device_kind kind, const char *name)
 {

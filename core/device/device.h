@@ -24,6 +24,16 @@ enum device_kind {
 	DEVICE_KIND_SIM,
 };
 
+/* How FP32 products and convolutions may be computed; sums are FP32 in each. */
+enum device_math {
+	/* Operands as they are. */
+	DEVICE_MATH_FP32,
+	/* Operands rounded to 10 bits of fraction; to FP16 (10 bits, less range); to BF16 (7 bits). */
+	DEVICE_MATH_TF32,
+	DEVICE_MATH_FP16,
+	DEVICE_MATH_BF16,
+};
+
 enum {
 	DEVICE_NAME_BYTES = 64,
 	/* Most devices of one node. */
@@ -50,8 +60,12 @@ struct device_options {
 	uint64_t copy_latency_ns;
 	/* host, sim: rate of a copy from a peer device, bytes/s; 0: peers are not connected. */
 	uint64_t peer_rate;
-	/* cuda: FP32 products and convolutions may round their operands to TF32, for every device of the kind once one says so. */
-	bool tf32;
+	/* cuda: how FP32 is computed; the first device of a process that is opened decides for all of the kind. */
+	enum device_math math;
+	/* cuda: time the ways to compute a product or convolution instead of taking the libraries' first; the first decides. */
+	bool time_plans;
+	/* cuda: the folder where such choices are kept; NULL: nowhere. Copied; the first decides. */
+	const char *plans_folder;
 	/* host: how long a stream's thread looks for work before it sleeps; 0: 20 us. */
 	uint32_t spin_ns;
 };
@@ -124,6 +138,12 @@ const char *
 device_kind_name(enum device_kind kind);
 int
 device_kind_from_name(const char *name);
+
+/* "fp32", "tf32", "fp16" or "bf16"; and back, -1 when there is none such. */
+const char *
+device_math_name(enum device_math math);
+int
+device_math_from_name(const char *name);
 
 /* What the module that devices of a kind are opened from exports under that name; NULL: UNAVAILABLE. Any thread. */
 const void *

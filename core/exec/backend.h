@@ -21,6 +21,8 @@ struct backend {
 	int (*prepare)(struct operator_call *call);
 	/* Changes with whatever packed forms depend on besides the model. */
 	uint64_t (*platform)(void);
+	/* A program has been compiled: what was found out for it may be written down. May block. NULL: there is nothing. */
+	void (*settle)(void);
 	/* Put a copy of host memory, which stays as it is, on a queue; NULL: kernels read host memory. */
 	int (*copy_in)(void *queue, void *to, const void *from, size_t bytes);
 	/* Put a conversion as exec/cast.h's on a queue; NULL: kernels run where cast_run does. */

@@ -481,6 +481,8 @@ compile(const struct graph *graph, struct pack *pack, const struct tensor_type *
 	arena_create(&compiler.scratch, 0);
 	int result = run_compiler(&compiler, graph, inputs, input_count);
 	arena_destroy(&compiler.scratch);
+	if (result == 0 && compiler.backend->settle != NULL)
+		compiler.backend->settle();
 	if (result == 0)
 		return compiler.program;
 	program_unref(compiler.program);

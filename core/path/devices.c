@@ -19,9 +19,11 @@ enum {
 
 /* The configured device, behind the decorator that makes it fail where that was asked for. */
 static struct device *
-open_kind(const struct config_device *config)
+open_kind(const struct engine *engine, const struct config_device *config)
 {
-	struct device *device = device_open(config->kind, &config->options);
+	struct device_options options = config->options;
+	options.plans_folder = engine->cache_folder;
+	struct device *device = device_open(config->kind, &options);
 	if (device == NULL || !config->faults)
 		return device;
 	struct device *faulty = fault_new(device);
@@ -38,7 +40,7 @@ open_device(struct engine *engine, uint32_t id)
 	device->engine = engine;
 	device->view.id = id;
 	list_create(&device->parked);
-	device->device = open_kind(config);
+	device->device = open_kind(engine, config);
 	if (device->device == NULL)
 		return error_wrap("devices[%u]", id + 1);
 	const struct device_properties *properties = device_properties(device->device);
@@ -140,6 +142,8 @@ devices_open(struct engine *engine)
 	engine->devices = calloc(engine->config->device_count, sizeof(*engine->devices));
 	if (engine->devices == NULL)
 		return error_set(ERR_RESOURCE_EXHAUSTED, "node: no memory for its devices");
+	snprintf(engine->cache_folder, sizeof(engine->cache_folder), "%s/cache",
+		 engine->config->state);
 	for (uint32_t id = 0; id < engine->config->device_count; id++) {
 		engine->device_count++;
 		if (open_device(engine, id) != 0)
@@ -150,8 +154,6 @@ devices_open(struct engine *engine)
 							.threads = first->threads,
 							.group_bytes = choose_group(engine),
 							.parameters = engine->config->parameters };
-	snprintf(engine->cache_folder, sizeof(engine->cache_folder), "%s/cache",
-		 engine->config->state);
 	engine->model_options.cache_folder = engine->cache_folder;
 	return view_create(engine);
 }

@@ -1,6 +1,7 @@
 -- Every kind of device gives what `host` gives. Runs on the kind that specs run on (spec/support/kind.lua): on the
 -- stand-in for CUDA by BUILD/standin/spec-runner, on a GPU with TIDEPOOL_SPEC_DEVICE=cuda.
 --   TIDEPOOL_PARITY=bench  prints what each operator takes on both, us
+--   TIDEPOOL_SPEC_MATH=tf32|fp16|bf16  how the device computes, and how near that must be (TIDEPOOL_PARITY_TOLERANCE)
 --   TIDEPOOL_PARITY_ONLY="pattern pattern"  only cases whose name one of them matches
 local ffi = require "ffi"
 local graphs = require "spec.support.graphs"
@@ -9,8 +10,13 @@ local net = require "spec.support.net"
 local run = require "spec.parity.run"
 local C = ffi.C
 
--- Sums in another order, other implementations of the same functions.
-local RTOL, ATOL = 2e-4, 2e-5
+-- Sums in another order, other implementations of the same functions; of rounded operands the unit in the last place,
+-- and what some terms of about 1 that cancel leave of it.
+local TOLERANCES = {
+  fp32 = { 2e-4, 2e-5 }, tf32 = { 2e-3, 4e-3 }, fp16 = { 2e-3, 4e-3 }, bf16 = { 1.6e-2, 3.2e-2 },
+}
+local AS = os.getenv "TIDEPOOL_PARITY_TOLERANCE" or os.getenv "TIDEPOOL_SPEC_MATH" or "fp32"
+local RTOL, ATOL = unpack(TOLERANCES[AS])
 local RUNS = 20
 
 local TYPES = { FP32 = { 1, "float" }, INT32 = { 6, "int32_t" }, INT64 = { 7, "int64_t" } }

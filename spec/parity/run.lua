@@ -70,11 +70,12 @@ end
 -- inputs: {type=, data=} each. runs: time so many, nil: none. Outputs (their elements as doubles), steps, ns of the
 -- best run.
 return function(path, inputs, kind, runs)
+  -- First, since what it is opened with says how programs compute.
+  local stream = net.stream(kind)
   local model = net.open(path, { kind = kind })
   local types = {}
   for i, input in ipairs(inputs) do types[i] = input.type end
   local program = net.compile(model, types)
-  local stream = net.stream(kind)
   local memory = new_memory(net.device(kind), stream)
   local ok, outputs, steps, ns = pcall(function()
     local binding, keep = bind(program, C.model_image(model), inputs, memory)

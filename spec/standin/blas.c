@@ -14,6 +14,8 @@ enum {
 	WORKSPACE_ALIGNMENT = 16,
 	/* What an algorithm uses where it may. */
 	WORKSPACE_BYTES = 1 << 20,
+	/* Ways to compute a product; the second takes no workspace. */
+	ALGORITHMS = 2,
 };
 
 /* What cublasLtMatmulAlgo_t holds: the problem that it was chosen for. */
@@ -68,6 +70,8 @@ are_types_supported(const struct matmul *matmul)
 		return desc->scale == CUDA_R_32F &&
 		       (type == CUDA_R_32F || type == CUDA_R_16F || type == CUDA_R_16BF);
 	case CUBLAS_COMPUTE_32F_FAST_TF32:
+	case CUBLAS_COMPUTE_32F_FAST_16F:
+	case CUBLAS_COMPUTE_32F_FAST_16BF:
 		return desc->scale == CUDA_R_32F && type == CUDA_R_32F;
 	case CUBLAS_COMPUTE_64F:
 		return desc->scale == CUDA_R_64F && type == CUDA_R_64F;
@@ -165,13 +169,38 @@ cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t lightHandle, cublasLtMatmulDesc_
 	if (status != CUBLAS_STATUS_SUCCESS)
 		return status;
 	struct algorithm algorithm = { .problem = problem_of(&matmul) };
-	algorithm.workspace = preference->workspace < WORKSPACE_BYTES ? 0 : WORKSPACE_BYTES;
 	memcpy(algorithm.alignment, preference->alignment, sizeof(algorithm.alignment));
-	memset(&results[0], 0, sizeof(results[0]));
-	memcpy(&results[0].algo, &algorithm, sizeof(algorithm));
-	results[0].workspaceSize = algorithm.workspace;
-	results[0].wavesCount = 1;
-	*returnAlgoCount = 1;
+	for (int i = 0; i < ALGORITHMS && i < requestedAlgoCount; i++) {
+		algorithm.workspace =
+			i != 0 || preference->workspace < WORKSPACE_BYTES ? 0 : WORKSPACE_BYTES;
+		memset(&results[i], 0, sizeof(results[i]));
+		memcpy(&results[i].algo, &algorithm, sizeof(algorithm));
+		results[i].workspaceSize = algorithm.workspace;
+		results[i].wavesCount = 1;
+		*returnAlgoCount = i + 1;
+	}
+	return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t
+cublasLtMatmulAlgoCheck(cublasLtHandle_t lightHandle, cublasLtMatmulDesc_t operationDesc,
+			cublasLtMatrixLayout_t Adesc, cublasLtMatrixLayout_t Bdesc,
+			cublasLtMatrixLayout_t Cdesc, cublasLtMatrixLayout_t Ddesc,
+			const cublasLtMatmulAlgo_t *algo, cublasLtMatmulHeuristicResult_t *result)
+{
+	LIBRARY_BEGIN(cublasStatus_t, CUBLAS_STATUS_NOT_INITIALIZED);
+	struct matmul matmul = { .desc = *operationDesc,
+				 .layouts = { *Adesc, *Bdesc, *Cdesc, *Ddesc } };
+	struct algorithm algorithm;
+	memcpy(&algorithm, algo, sizeof(algorithm));
+	if (handle_check(lightHandle, HANDLE_BLAS, "cublasLtMatmulAlgoCheck") != cudaSuccess)
+		return CUBLAS_STATUS_NOT_INITIALIZED;
+	cublasStatus_t status = check(&matmul);
+	if (status != CUBLAS_STATUS_SUCCESS)
+		return status;
+	if (algorithm.problem != problem_of(&matmul))
+		return CUBLAS_STATUS_INVALID_VALUE;
+	result->workspaceSize = algorithm.workspace;
 	return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -187,21 +216,36 @@ column_of(const struct matmul *matmul, int which, int32_t index, int64_t j)
 	       at * (int64_t)element_bytes(element_of(layout->type));
 }
 
+/* An operand as products of that kind take it. */
+static float
+round_for(cublasComputeType_t compute, float value)
+{
+	switch (compute) {
+	case CUBLAS_COMPUTE_32F_FAST_TF32:
+		return element_tf32(value);
+	case CUBLAS_COMPUTE_32F_FAST_16F:
+		return element_rounded(ELEMENT_HALF, value);
+	case CUBLAS_COMPUTE_32F_FAST_16BF:
+		return element_rounded(ELEMENT_BFLOAT16, value);
+	default:
+		return value;
+	}
+}
+
 /* Matrix `index` of a batch as op(it), without gaps, column by column. */
 static float *
 load_narrow(const struct matmul *matmul, int which, int32_t index)
 {
 	const struct cublasLtMatrixLayout *layout = &matmul->layouts[which];
 	bool transpose = matmul->desc.transpose[which] != CUBLAS_OP_N;
-	bool rounds = matmul->desc.compute == CUBLAS_COMPUTE_32F_FAST_TF32;
 	int64_t rows = (int64_t)layout->rows, columns = (int64_t)layout->columns;
 	float *to = malloc(sizeof(to[0]) * (size_t)(rows * columns));
 	float *column = malloc(sizeof(to[0]) * (size_t)rows);
 	for (int64_t j = 0; j < columns; j++) {
 		element_floats(element_of(layout->type), column_of(matmul, which, index, j), rows,
 			       column);
-		for (int64_t i = 0; rounds && i < rows; i++)
-			column[i] = element_tf32(column[i]);
+		for (int64_t i = 0; i < rows; i++)
+			column[i] = round_for(matmul->desc.compute, column[i]);
 		for (int64_t i = 0; transpose && i < rows; i++)
 			to[i * columns + j] = column[i];
 		if (!transpose)

@@ -106,6 +106,8 @@ cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor, cudnnBackendAttrib
 	/* What is final is not changed any more. */
 	if (self->is_final)
 		return CUDNN_STATUS_NOT_INITIALIZED;
+	if (name == CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION && type == CUDNN_TYPE_CHAR)
+		return dnn_describe_read(self, values, count);
 	return dnn_describe_set(self, name, type, count, values);
 }
 
@@ -164,6 +166,18 @@ give_notes(const struct dnn_descriptor *engine, int64_t room, int64_t *count, vo
 	return CUDNN_STATUS_SUCCESS;
 }
 
+static cudnnStatus_t
+give_text(const struct dnn_descriptor *plan, int64_t room, int64_t *count, char *text)
+{
+	*count = dnn_describe_text(&plan->plan, NULL);
+	if (text == NULL)
+		return CUDNN_STATUS_SUCCESS;
+	if (room < *count)
+		return CUDNN_STATUS_BAD_PARAM_SIZE_INSUFFICIENT;
+	dnn_describe_text(&plan->plan, text);
+	return CUDNN_STATUS_SUCCESS;
+}
+
 cudnnStatus_t
 cudnnBackendGetAttribute(cudnnBackendDescriptor_t const descriptor,
 			 cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
@@ -172,12 +186,16 @@ cudnnBackendGetAttribute(cudnnBackendDescriptor_t const descriptor,
 	LIBRARY_BEGIN(cudnnStatus_t, CUDNN_STATUS_NOT_INITIALIZED);
 	const struct dnn_descriptor *self = descriptor;
 	int64_t ignored;
-	if (self == NULL || values == NULL)
+	bool is_text = name == CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION;
+	if (self == NULL || (values == NULL && !is_text))
 		return CUDNN_STATUS_BAD_PARAM_NULL_POINTER;
 	if (!self->is_final)
 		return CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED;
 	if (count == NULL)
 		count = &ignored;
+	if (is_text && self->type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR &&
+	    type == CUDNN_TYPE_CHAR)
+		return give_text(self, room, count, values);
 	if (name == CUDNN_ATTR_ENGINEHEUR_RESULTS && type == CUDNN_TYPE_BACKEND_DESCRIPTOR)
 		return give_engines(self, room, count, values);
 	if (name == CUDNN_ATTR_ENGINECFG_ENGINE && type == CUDNN_TYPE_BACKEND_DESCRIPTOR)

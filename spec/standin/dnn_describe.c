@@ -67,7 +67,7 @@ static const struct attribute_rule rules[] = {
 	{ CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, CUDNN_ATTR_EXECUTION_PLAN_HANDLE,
 	  CUDNN_TYPE_HANDLE, 1, 1 },
 	{ CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
-	  CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
+	  CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, 1 },
 	{ CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS,
 	  CUDNN_TYPE_INT64, 1, DNN_MAX_TENSORS },
 	{ CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS,
@@ -276,7 +276,62 @@ finalize_heuristic(struct dnn_descriptor *descriptor)
 static cudnnStatus_t
 finalize_plan(struct dnn_descriptor *descriptor)
 {
-	descriptor->plan = named(descriptor, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG)->plan;
+	const struct dnn_attribute *config =
+		find(descriptor, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
+	if ((config != NULL) == descriptor->is_read)
+		return CUDNN_STATUS_BAD_PARAM;
+	if (config != NULL)
+		descriptor->plan = ((struct dnn_descriptor *)config->pointers[0])->plan;
+	return CUDNN_STATUS_SUCCESS;
+}
+
+/* --- plans as text ------------------------------------------------------------------------------------------------------- */
+
+static const char text_head[] = "{\"standin\":\"";
+static const char text_tail[] = "\"}";
+
+enum {
+	HEAD = sizeof(text_head) - 1,
+	TAIL = sizeof(text_tail) - 1,
+	TEXT = HEAD + 2 * sizeof(struct dnn_plan) + TAIL,
+};
+
+int64_t
+dnn_describe_text(const struct dnn_plan *plan, char *text)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *bytes = (const unsigned char *)plan;
+	if (text == NULL)
+		return TEXT;
+	memcpy(text, text_head, HEAD);
+	for (size_t i = 0; i < sizeof(*plan); i++) {
+		text[HEAD + 2 * i] = digits[bytes[i] >> 4];
+		text[HEAD + 2 * i + 1] = digits[bytes[i] & 15];
+	}
+	memcpy(text + TEXT - TAIL, text_tail, TAIL);
+	return TEXT;
+}
+
+static int
+digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+cudnnStatus_t
+dnn_describe_read(struct dnn_descriptor *descriptor, const char *text, int64_t bytes)
+{
+	unsigned char *plan = (unsigned char *)&descriptor->plan;
+	if (descriptor->type != CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR || bytes != TEXT ||
+	    memcmp(text, text_head, HEAD) != 0 || memcmp(text + TEXT - TAIL, text_tail, TAIL) != 0)
+		return CUDNN_STATUS_BAD_PARAM;
+	for (size_t i = 0; i < sizeof(descriptor->plan); i++) {
+		int high = digit(text[HEAD + 2 * i]), low = digit(text[HEAD + 2 * i + 1]);
+		if (high < 0 || low < 0)
+			return CUDNN_STATUS_BAD_PARAM;
+		plan[i] = (unsigned char)(high << 4 | low);
+	}
+	descriptor->is_read = true;
 	return CUDNN_STATUS_SUCCESS;
 }
 

@@ -23,6 +23,8 @@ struct dnn_attribute {
 struct dnn_descriptor {
 	cudnnBackendDescriptorType_t type;
 	bool is_final;
+	/* A plan that text described. */
+	bool is_read;
 	struct dnn_attribute attributes[DNN_MAX_ATTRIBUTES];
 	int count;
 	/* What it became. */
@@ -48,3 +50,11 @@ dnn_describe_set(struct dnn_descriptor *descriptor, cudnnBackendAttributeName_t 
 		 cudnnBackendAttributeType_t type, int64_t count, const void *values);
 cudnnStatus_t
 dnn_describe_finalize(struct dnn_descriptor *descriptor);
+
+/* A plan as text; its length, which is all that is wanted where text is NULL. */
+int64_t
+dnn_describe_text(const struct dnn_plan *plan, char *text);
+
+/* Make a plan's descriptor, which is not final, of such text. */
+cudnnStatus_t
+dnn_describe_read(struct dnn_descriptor *descriptor, const char *text, int64_t bytes);

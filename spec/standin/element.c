@@ -134,3 +134,11 @@ element_tf32(float value)
 	uint32_t bits = bits_of(value);
 	return isfinite(value) ? float_of((bits + 0x1000) & ~UINT32_C(0x1fff)) : value;
 }
+
+float
+element_rounded(enum element element, float value)
+{
+	double held;
+	element_store(element, &held, 0, value);
+	return (float)element_load(element, &held, 0);
+}

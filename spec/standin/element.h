@@ -34,6 +34,10 @@ element_floats(enum element element, const void *data, int64_t count, float *to)
 float
 element_tf32(float value);
 
+/* value as an element of that kind keeps it. */
+float
+element_rounded(enum element element, float value);
+
 #ifdef __cplusplus
 }
 #endif

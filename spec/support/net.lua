@@ -133,6 +133,9 @@ function net.device(kind)
   local options = ffi.new "struct device_options"
   options.memory_bytes = kind == "host" and 2 ^ 26 or 0
   options.switch_id = C.DEVICE_NO_SWITCH
+  options.math = C.device_math_from_name(os.getenv "TIDEPOOL_SPEC_MATH" or "fp32")
+  options.time_plans = os.getenv "TIDEPOOL_SPEC_PLANS" == "timed"
+  options.plans_folder = os.getenv "TIDEPOOL_SPEC_PLANS_FOLDER"
   local device = C.device_open(C.device_kind_from_name(kind), options)
   if device == nil then net.fail() end
   devices[kind] = device

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "exec/cuda/op.h"
+#include "exec/cuda/planner.h"
 #include "exec/cuda/runs.h"
 #include "exec/cuda/staged.h"
 #include "exec/operator.h"
@@ -49,7 +50,7 @@ prepare(struct operator_call *call)
 	return staged_prepare(call);
 }
 
-/* The libraries' versions: no packed form depends on them yet, but plans will. */
+/* The libraries' versions. */
 static uint64_t
 platform(void)
 {
@@ -97,6 +98,7 @@ extern const struct backend tidepool_module_backend;
 const struct backend tidepool_module_backend = {
 	.prepare = prepare,
 	.platform = platform,
+	.settle = planner_settle,
 	.copy_in = copy_in,
 	.cast = cast,
 	.widen = widen,

@@ -1,10 +1,11 @@
 /* Matrix products: cuBLASLt's for reals, with what follows fused where it can be; a kernel of ours for integers. */
 #include "exec/op_matmul.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "device/cuda.h"
-#include "exec/cuda/planner.h"
+#include "exec/cuda/algorithm.h"
 #include "exec/cuda/posts.h"
 
 /* What every tensor is aligned to, bytes. */
@@ -44,6 +45,13 @@ static const struct {
 	{ DATA_TYPE_FLOAT16, CUDA_R_16F, CUBLAS_COMPUTE_32F, CUDA_R_32F },
 	{ DATA_TYPE_BFLOAT16, CUDA_R_16BF, CUBLAS_COMPUTE_32F, CUDA_R_32F },
 };
+
+static bool
+is_biased(const struct matmul *matmul)
+{
+	return matmul->epilogue == CUBLASLT_EPILOGUE_BIAS ||
+	       matmul->epilogue == CUBLASLT_EPILOGUE_RELU_BIAS;
+}
 
 /* --- running ---------------------------------------------------------------------------------------------------------- */
 
@@ -123,11 +131,9 @@ static int
 run_matmul(const void *state, const struct operands *operands)
 {
 	const struct matmul *matmul = state;
-	bool biased = matmul->epilogue == CUBLASLT_EPILOGUE_BIAS ||
-		      matmul->epilogue == CUBLASLT_EPILOGUE_RELU_BIAS;
 	cublasLtMatmulDesc_t desc;
 	if (describe(NULL, cuda_op_compute(operands), matmul,
-		     biased ? operands->inputs[matmul->bias] : NULL, &desc) != 0)
+		     is_biased(matmul) ? operands->inputs[matmul->bias] : NULL, &desc) != 0)
 		return -1;
 	int result = 0;
 	for (int64_t i = 0; i < matmul->outer && result == 0; i++)
@@ -232,67 +238,49 @@ alignment_of(const struct matmul *matmul, int64_t elements)
 	return (uint32_t)(largest > TENSOR_ALIGNMENT ? TENSOR_ALIGNMENT : largest);
 }
 
-/* Workspace and alignments that an algorithm can count on; cuBLASLt's A is our B. */
-static cublasStatus_t
-set_preference(cublasLtMatmulPreference_t preference, const struct matmul *matmul)
+/* An operand as cuBLASLt's algorithms are chosen for it. */
+static struct algorithm_matrix
+matrix_for(const struct matmul *matmul, cublasLtMatrixLayout_t layout, int64_t elements,
+	   bool repeated)
 {
-	const struct product *product = &matmul->product;
-	uint64_t workspace = CUDA_WORKSPACE_BYTES;
-	uint32_t a = alignment_of(matmul, product->k * product->n);
-	uint32_t b = alignment_of(matmul, product->m * product->k);
-	uint32_t c = alignment_of(matmul, product->m * product->n);
-	const struct {
-		cublasLtMatmulPreferenceAttributes_t name;
-		const void *value;
-		size_t bytes;
-	} settings[] = {
-		{ CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof(workspace) },
-		{ CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &a, sizeof(a) },
-		{ CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &b, sizeof(b) },
-		{ CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &c, sizeof(c) },
-		{ CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &c, sizeof(c) },
+	return (struct algorithm_matrix){
+		.layout = layout,
+		.alignment = alignment_of(matmul, elements),
+		.bytes = data_type_bytes(matmul->data_type) *
+			 (size_t)(elements * (repeated ? 1 : matmul->inner)),
 	};
-	cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
-	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]) && status == 0; i++)
-		status = cublasLtMatmulPreferenceSetAttribute(preference, settings[i].name,
-							      settings[i].value, settings[i].bytes);
-	return status;
 }
 
-/* Ask for the best way, as the library's heuristic sees it. UNIMPLEMENTED when there is none. */
+/* UNIMPLEMENTED when there is none. */
 static int
 choose_algorithm(struct operator_call *call, struct matmul *matmul)
 {
-	cublasLtMatmulPreference_t preference = NULL;
-	cublasLtMatmulDesc_t desc = NULL;
-	cublasLtMatmulHeuristicResult_t result;
+	const struct product *product = &matmul->product;
+	int64_t m = product->m, n = product->n, k = product->k;
+	bool repeats_a = repeats(matmul, product->batch_a);
+	bool repeats_b = repeats(matmul, product->batch_b);
 	/* A bias must have an address for the heuristic to look at its alignment: that of tensors. */
 	static const void *const aligned = (const void *)TENSOR_ALIGNMENT;
-	bool biased = matmul->epilogue == CUBLASLT_EPILOGUE_BIAS ||
-		      matmul->epilogue == CUBLASLT_EPILOGUE_RELU_BIAS;
-	int found = 0;
-	if (describe(call, NULL, matmul, biased ? aligned : NULL, &desc) != 0)
+	struct algorithm_problem problem = {
+		.a = matrix_for(matmul, matmul->b, k * n, repeats_b),
+		.b = matrix_for(matmul, matmul->a, m * k, repeats_a),
+		.c = matrix_for(matmul, matmul->c, m * n, false),
+		.is_wide = matmul->scale_type == CUDA_R_64F,
+		.biased = is_biased(matmul),
+	};
+	snprintf(problem.key, sizeof(problem.key),
+		 "matmul %s %s%s %lldx%lldx%lld%s%s x%lld%s%s e%d a%u,%u,%u",
+		 data_type_name(matmul->data_type), device_math_name(cuda_math()),
+		 planner_times() ? " timed" : "", (long long)m, (long long)n, (long long)k,
+		 product->transpose_a ? " at" : "", product->transpose_b ? " bt" : "",
+		 (long long)matmul->inner, repeats_a ? " a1" : "", repeats_b ? " b1" : "",
+		 (int)matmul->epilogue, problem.a.alignment, problem.b.alignment,
+		 problem.c.alignment);
+	if (describe(call, NULL, matmul, problem.biased ? aligned : NULL, &problem.desc) != 0)
 		return -1;
-	if (planner_enter() != 0) {
-		cublasLtMatmulDescDestroy(desc);
-		return -1;
-	}
-	cublasStatus_t status = cublasLtMatmulPreferenceCreate(&preference);
-	if (status == CUBLAS_STATUS_SUCCESS)
-		status = set_preference(preference, matmul);
-	if (status == CUBLAS_STATUS_SUCCESS)
-		status = cublasLtMatmulAlgoGetHeuristic(planner_blas(), desc, matmul->b, matmul->a,
-							matmul->c, matmul->c, preference, 1,
-							&result, &found);
-	planner_leave();
-	if (preference != NULL)
-		cublasLtMatmulPreferenceDestroy(preference);
-	cublasLtMatmulDescDestroy(desc);
-	if (status != CUBLAS_STATUS_SUCCESS || found == 0)
-		return operator_unimplemented(call, "cublasLtMatmulAlgoGetHeuristic: status %d",
-					      (int)status);
-	matmul->algorithm = result.algo;
-	return 0;
+	int result = algorithm_choose(&problem, &matmul->algorithm);
+	cublasLtMatmulDescDestroy(problem.desc);
+	return result;
 }
 
 /* A bias of one element a column, then maybe a Relu, go into the product; the rest follows. Returns how many did. */
@@ -321,6 +309,22 @@ fuse_posts(const struct operator_call *call, struct matmul *matmul, const struct
 	return fused;
 }
 
+/* How FP32 products are computed. */
+static cublasComputeType_t
+float_compute(void)
+{
+	switch (cuda_math()) {
+	case DEVICE_MATH_TF32:
+		return CUBLAS_COMPUTE_32F_FAST_TF32;
+	case DEVICE_MATH_FP16:
+		return CUBLAS_COMPUTE_32F_FAST_16F;
+	case DEVICE_MATH_BF16:
+		return CUBLAS_COMPUTE_32F_FAST_16BF;
+	default:
+		return CUBLAS_COMPUTE_32F;
+	}
+}
+
 static int
 use_blas(struct operator_call *call, const struct product *product, const struct post *posts,
 	 uint32_t count)
@@ -339,9 +343,8 @@ use_blas(struct operator_call *call, const struct product *product, const struct
 	matmul->product = *product;
 	matmul->data_type = types[i].data_type;
 	matmul->compute = types[i].compute;
-	if (matmul->compute == CUBLAS_COMPUTE_32F && types[i].type == CUDA_R_32F &&
-	    cuda_allows_tf32())
-		matmul->compute = CUBLAS_COMPUTE_32F_FAST_TF32;
+	if (types[i].type == CUDA_R_32F)
+		matmul->compute = float_compute();
 	matmul->scale_type = types[i].scale;
 	/* Epilogues in doubles are not to be had. */
 	uint32_t fused = 0;

@@ -1,6 +1,7 @@
 /*
  * Plans: convolutions by cuDNN's backend graph API. A graph is a convolution, maybe with what follows it; the plan is the
- * engine that cuDNN's heuristic puts first among those that keep FP32 exact. Immutable; any number of runs at once.
+ * engine that cuDNN's heuristic puts first among those that are exact enough, or the quickest of them where ways are timed; what
+ * was found before is not searched for again. Any number of runs at once.
  */
 #pragma once
 
@@ -45,7 +46,7 @@ plan_new(const struct plan_conv *conv);
 void
 plan_delete(struct plan *plan);
 
-/* Put it on the stream. bias and residual as the plan has them. */
+/* Put it on the stream. bias and residual as the plan has them. The first time after the GPU was reset may take long. */
 int
-plan_run(const struct plan *plan, struct cuda_compute *compute, const void *in, const void *weights,
+plan_run(struct plan *plan, struct cuda_compute *compute, const void *in, const void *weights,
 	 const void *bias, const void *residual, void *out);

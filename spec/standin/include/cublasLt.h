@@ -37,6 +37,8 @@ typedef enum {
 	CUBLAS_COMPUTE_32F_PEDANTIC = 69,
 	CUBLAS_COMPUTE_64F = 70,
 	CUBLAS_COMPUTE_32I = 72,
+	CUBLAS_COMPUTE_32F_FAST_16F = 74,
+	CUBLAS_COMPUTE_32F_FAST_16BF = 75,
 	CUBLAS_COMPUTE_32F_FAST_TF32 = 77,
 } cublasComputeType_t;
 
@@ -137,6 +139,11 @@ cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t lightHandle, cublasLtMatmulDesc_
 			       cublasLtMatmulPreference_t preference, int requestedAlgoCount,
 			       cublasLtMatmulHeuristicResult_t heuristicResultsArray[],
 			       int *returnAlgoCount);
+cublasStatus_t
+cublasLtMatmulAlgoCheck(cublasLtHandle_t lightHandle, cublasLtMatmulDesc_t operationDesc,
+			cublasLtMatrixLayout_t Adesc, cublasLtMatrixLayout_t Bdesc,
+			cublasLtMatrixLayout_t Cdesc, cublasLtMatrixLayout_t Ddesc,
+			const cublasLtMatmulAlgo_t *algo, cublasLtMatmulHeuristicResult_t *result);
 cublasStatus_t
 cublasLtMatmul(cublasLtHandle_t lightHandle, cublasLtMatmulDesc_t computeDesc, const void *alpha,
 	       const void *A, cublasLtMatrixLayout_t Adesc, const void *B,
