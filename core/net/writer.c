@@ -32,6 +32,21 @@ writer_reset(struct writer *writer, size_t keep)
 	writer->failed = false;
 }
 
+void
+writer_adopt(struct writer *writer, void *data, size_t bytes)
+{
+	writer_destroy(writer);
+	*writer = (struct writer){ .data = data, .bytes = bytes, .room = bytes };
+}
+
+void *
+writer_take(struct writer *writer)
+{
+	void *data = writer->data;
+	writer_create(writer);
+	return data;
+}
+
 int
 writer_finish(const struct writer *writer)
 {

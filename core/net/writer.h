@@ -29,6 +29,12 @@ writer_destroy(struct writer *writer);
 /* Forget what was written, keep the memory unless it is more than keep bytes. */
 void
 writer_reset(struct writer *writer, size_t keep);
+/* Forget what was written, and have these bytes written instead, in memory from malloc that is the writer's from now on. */
+void
+writer_adopt(struct writer *writer, void *data, size_t bytes);
+/* What was written, for the caller to free; the writer is empty after it. */
+void *
+writer_take(struct writer *writer);
 /* -1 with RESOURCE_EXHAUSTED when memory ran out. */
 int
 writer_finish(const struct writer *writer) __attribute__((warn_unused_result));

@@ -106,9 +106,10 @@ on_ended(void *context, struct request *callee)
 	detach(callee);
 	if (caller->worker == NULL)
 		return;
-	const struct writer *result = callee->result;
+	struct writer *result = callee->result;
 	if (callee->error == NULL && result != NULL && writer_finish(result) == 0) {
-		worker_answer(caller->worker, callee->call, result->data, result->bytes, NULL);
+		size_t bytes = result->bytes;
+		worker_answer(caller->worker, callee->call, writer_take(result), bytes, NULL);
 		return;
 	}
 	if (callee->error == NULL)
@@ -130,10 +131,16 @@ check_bytes(const struct request *caller, struct slice value)
 		value.bytes, caller->callee_bytes, (unsigned long long)most);
 }
 
-/* The value in memory of the callee's: the record that it came in is gone when the handler goes on. */
+/*
+ * The value in memory of the callee's, what it came in or a copy: the record that it came in is gone when the handler goes on.
+ */
 static int
-take_value(struct request *callee, struct slice value)
+take_value(struct request *callee, const struct request *caller, struct slice value)
 {
+	callee->owned = worker_take_payload(caller->worker);
+	callee->value = value;
+	if (callee->owned != NULL)
+		return 0;
 	callee->owned = malloc(value.bytes + 1);
 	if (callee->owned == NULL)
 		return error_set(ERR_RESOURCE_EXHAUSTED, "call: no memory for %zu bytes",
@@ -193,7 +200,8 @@ make_callee(struct request *caller, const struct order *order, struct request **
 		return -1;
 	callee->depth = caller->depth + 1;
 	callee->priority = caller->priority;
-	if (take_value(callee, order->value) != 0 || admit_function(callee, order->name) != 0) {
+	if (take_value(callee, caller, order->value) != 0 ||
+	    admit_function(callee, order->name) != 0) {
 		request_delete(callee);
 		return -1;
 	}

@@ -124,14 +124,18 @@ on_reply(void *context, void *owner, const void *payload, size_t bytes)
 	struct engine *engine = context;
 	struct request *request = owner;
 	engine->activity++;
+	struct writer *result = request_result(request);
+	void *taken = result == NULL ? NULL : worker_take_payload(request->worker);
 	request->worker = NULL;
 	request->handle = HANDLE_DONE;
-	struct writer *result = request_result(request);
 	if (result == NULL) {
 		route_fail(request);
 		return;
 	}
-	writer_raw(result, payload, bytes);
+	if (taken != NULL)
+		writer_adopt(result, taken, bytes);
+	else
+		writer_raw(result, payload, bytes);
 	route_enter(request, ROUTE_handle);
 }
 

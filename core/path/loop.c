@@ -1,7 +1,6 @@
 #include "path/loop.h"
 
 #include "base/clock.h"
-#include "base/turn.h"
 #include "path/engine.h"
 
 enum {
@@ -51,7 +50,6 @@ void
 loop_run(struct engine *engine)
 {
 	struct spinning state = { 0 };
-	(void)turn_be_prompt(0);
 	while (!engine->stopping) {
 		uint64_t seen = engine->activity;
 		uv_run(&engine->loop, UV_RUN_ONCE);

@@ -1,6 +1,7 @@
 #include "script/child.h"
 
 #include <assert.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/turn.h"
 #include "script/child_calls.h"
 #include "script/pages.h"
 #include "script/record.h"
@@ -452,8 +452,9 @@ void
 child_main(const struct zygote_spawn *spawn, const int *fds)
 {
 	prctl(PR_SET_NAME, "tidepool-worker");
+	struct sched_param none = { 0 };
 	if (spawn->demoted)
-		(void)turn_yield_to_all(0);
+		sched_setscheduler(0, SCHED_IDLE, &none);
 	if (map_shared(spawn->heap_bytes, fds[0]) != 0 || keep_files(fds) != 0)
 		_exit(CHILD_EXIT_SETUP);
 	if (child_lua_limit(spawn->memory_bytes) != 0 ||

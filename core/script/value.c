@@ -4,9 +4,6 @@
 #include "base/error.h"
 #include "script/worker_host.h"
 
-/* Containers around the innermost value that a reply may have. */
-enum { VALUE_DEPTH_MAX = 128 };
-
 /* What a tag announces: bytes of the tag with its length field, bytes of content, values that follow. */
 struct announced {
 	size_t head;
@@ -66,34 +63,59 @@ read_tag(const unsigned char *at, size_t left, struct announced *announced)
 	return true;
 }
 
+void
+value_check_create(struct value_check *check, const void *data, size_t bytes)
+{
+	check->at = data;
+	check->bytes = check->left = bytes;
+	check->lacks[0] = 1;
+	check->depth = 0;
+}
+
+/* The next value; -1 with the error set. */
+static int
+check_next(struct value_check *check)
+{
+	struct announced announced;
+	if (check->left == 0 || !read_tag(check->at, check->left, &announced) ||
+	    announced.content > check->left - announced.head)
+		return error_set(ERR_INVALID_ARGUMENT, "malformed MessagePack at byte %zu",
+				 check->bytes - check->left);
+	check->at += announced.head + announced.content;
+	check->left -= announced.head + announced.content;
+	check->lacks[check->depth]--;
+	if (announced.values > 0) {
+		if (check->depth == VALUE_DEPTH_MAX)
+			return error_set(ERR_INVALID_ARGUMENT, "MessagePack nested over %d",
+					 VALUE_DEPTH_MAX);
+		check->lacks[++check->depth] = announced.values;
+	}
+	while (check->depth > 0 && check->lacks[check->depth] == 0)
+		check->depth--;
+	return 0;
+}
+
+int
+value_check_some(struct value_check *check, uint32_t values)
+{
+	for (uint32_t i = 0; i < values && (check->depth > 0 || check->lacks[0] > 0); i++)
+		if (check_next(check) != 0)
+			return -1;
+	if (check->depth > 0 || check->lacks[0] > 0)
+		return 0;
+	if (check->left > 0)
+		return error_set(ERR_INVALID_ARGUMENT, "%zu bytes behind the MessagePack value",
+				 check->left);
+	return 1;
+}
+
 int
 value_check(const void *data, size_t bytes)
 {
-	const unsigned char *at = data;
-	size_t left = bytes;
-	/* Values that each open container still lacks; the outermost lacks the one value that we look for. */
-	uint64_t lacks[VALUE_DEPTH_MAX + 1] = { 1 };
-	uint32_t depth = 0;
-	while (depth > 0 || lacks[0] > 0) {
-		struct announced announced;
-		if (left == 0 || !read_tag(at, left, &announced) ||
-		    announced.content > left - announced.head)
-			return error_set(ERR_INVALID_ARGUMENT, "malformed MessagePack at byte %zu",
-					 bytes - left);
-		at += announced.head + announced.content;
-		left -= announced.head + announced.content;
-		lacks[depth]--;
-		if (announced.values > 0) {
-			if (depth == VALUE_DEPTH_MAX)
-				return error_set(ERR_INVALID_ARGUMENT, "MessagePack nested over %d",
-						 VALUE_DEPTH_MAX);
-			lacks[++depth] = announced.values;
-		}
-		while (depth > 0 && lacks[depth] == 0)
-			depth--;
-	}
-	if (left > 0)
-		return error_set(ERR_INVALID_ARGUMENT, "%zu bytes behind the MessagePack value",
-				 left);
-	return 0;
+	struct value_check check;
+	int status;
+	value_check_create(&check, data, bytes);
+	while ((status = value_check_some(&check, UINT32_MAX)) == 0)
+		continue;
+	return status < 0 ? -1 : 0;
 }

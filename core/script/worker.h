@@ -218,9 +218,19 @@ struct worker_job {
 struct worker_request *
 worker_invoke(struct worker_script *script, const struct worker_job *job);
 
-/* The answer to a call of a function: one MessagePack value, copied, or the error. */
+/*
+ * Within events.ask and events.reply: the memory from malloc in which the payload is, the caller's to free from now on. NULL:
+ * the payload has to be copied.
+ */
+void *
+worker_take_payload(struct worker_request *request);
+
+/*
+ * The answer to a call of a function: one MessagePack value of so many bytes, in memory from malloc that is the worker host's
+ * from now on; or the error.
+ */
 void
-worker_answer(struct worker_request *request, uint32_t call, const void *value, size_t bytes,
+worker_answer(struct worker_request *request, uint32_t call, void *value, size_t bytes,
 	      const struct error *error);
 
 /* So many bytes of its parts have gone out: it may send as many more. */

@@ -3,6 +3,7 @@
  * stream (RECORD_PART, for which RECORD_CREDIT gives room).
  */
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "script/worker_host.h"
@@ -56,37 +57,45 @@ answer_error(struct worker_request *request, uint32_t number, const struct error
 	send_answer(request->process, &answer, error->message, bytes);
 }
 
+/* *value is NULL after it when it was taken. */
 static int
-answer_value(struct worker_request *request, uint32_t number, const void *value, size_t bytes)
+answer_value(struct worker_request *request, uint32_t number, void **value, size_t bytes)
 {
 	struct worker_process *process = request->process;
-	size_t offset = RECORD_HERE;
-	if (bytes > WORKER_INLINE_MAX) {
-		if (pages_alloc(&process->heap, bytes, &offset) != 0)
-			return -1;
-		memcpy(process->shared + process->layout.core_heap + offset, value, bytes);
-	}
 	struct record_answer answer = { .record = { .kind = RECORD_ANSWER,
 						    .request = request->number },
 					.call = number,
-					.payload = { offset, bytes } };
-	send_answer(process, &answer, value, bytes);
+					.payload = { RECORD_HERE, bytes } };
+	if (bytes > WORKER_INLINE_MAX) {
+		size_t offset;
+		if (pages_alloc(&process->heap, bytes, &offset) != 0)
+			return -1;
+		answer.payload.offset = offset;
+		if (bytes > WORKER_CARRY_MIN &&
+		    worker_carry_answer(process, &answer, *value) == 0) {
+			*value = NULL;
+			return 0;
+		}
+		memcpy(process->shared + process->layout.core_heap + offset, *value, bytes);
+	}
+	send_answer(process, &answer, *value, bytes);
 	return 0;
 }
 
 void
-worker_answer(struct worker_request *request, uint32_t number, const void *value, size_t bytes,
+worker_answer(struct worker_request *request, uint32_t number, void *value, size_t bytes,
 	      const struct error *error)
 {
 	assert(request->unanswered > 0);
 	if (--request->unanswered == 0)
 		request->process->waiting_count--;
-	if (request->process->state >= PROCESS_KILLED)
-		return;
-	if (error != NULL)
-		answer_error(request, number, error);
-	else if (answer_value(request, number, value, bytes) != 0)
-		answer_error(request, number, error_last());
+	if (request->process->state < PROCESS_KILLED) {
+		if (error != NULL)
+			answer_error(request, number, error);
+		else if (answer_value(request, number, &value, bytes) != 0)
+			answer_error(request, number, error_last());
+	}
+	free(value);
 }
 
 /* --- streams -------------------------------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /*
  * Inside the worker host: its structs and what its files ask of one another. worker.c has the host and its scripts,
  * worker_request.c requests, worker_queue.c which worker gets them, worker_process.c the life of a worker, worker_outbox.c what
- * it is told, worker_lane.c whose turn it is, worker_turn.c when it is heard, worker_records.c what it says, worker_batch.c calls and their results,
+ * it is told, worker_lane.c whose turn it is, worker_carry.c large payloads, worker_turn.c when it is heard, worker_records.c what it says, worker_batch.c calls and their results,
  * worker_sweep.c limits of time, worker_load.c how many workers there are, worker_share.c what a script takes of the machine,
  * worker_manifest.c declarations. Loop thread only.
  */
@@ -33,6 +33,10 @@ enum {
 	WORKER_BUCKETS = 256,
 	/* Workers that a request is given to, each ended before it began, until it fails. */
 	WORKER_ATTEMPTS_MAX = 3,
+	/* Payloads of more bytes are carried in and out turn by turn. */
+	WORKER_CARRY_MIN = 64 << 10,
+	/* Containers around the innermost value that a worker may send. */
+	VALUE_DEPTH_MAX = 128,
 	/* Most tensors that one request may define. */
 	WORKER_HANDLES_MAX = 1 << 20,
 	/* What one worker says is listened to for so long, ns, before others have their turn. */
@@ -182,6 +186,27 @@ struct worker_load {
 	uint64_t light_since;
 };
 
+/* A look through a MessagePack value, some of it at a time (value.c). */
+struct value_check {
+	const unsigned char *at;
+	size_t bytes;
+	size_t left;
+	/* Values that each open container still lacks; the outermost lacks the one value that is looked for. */
+	uint64_t lacks[VALUE_DEPTH_MAX + 1];
+	uint32_t depth;
+};
+
+/* A payload of a worker's on its way out of its heap (worker_carry.c). */
+struct worker_carry {
+	/* Its record. */
+	struct record_text text;
+	/* From malloc; NULL once somebody has taken it. */
+	unsigned char *data;
+	size_t bytes;
+	size_t copied;
+	struct value_check check;
+};
+
 struct worker_process {
 	struct list host_link;
 	struct list script_link;
@@ -206,6 +231,10 @@ struct worker_process {
 	struct ring_reader reader;
 	/* Books of the core's heap. */
 	struct pages heap;
+	/* The payload that is being carried out; NULL: none is. No record behind it is read before. */
+	struct worker_carry *carry;
+	/* Values that are being carried in, the oldest first. */
+	struct list deliveries;
 	/* Requests in it by link, the oldest first, and by slot. */
 	struct list requests;
 	struct worker_request **slots;
@@ -408,11 +437,35 @@ worker_lane_begun(struct worker_request *request);
 struct worker_request *
 worker_lane_next(struct worker_script *script);
 
+/* --- worker_carry.c ------------------------------------------------------------------------------------------------- */
+
+/* Carry that record's payload, which lies in the worker's heap, out of it. -1 with the error set. */
+int
+worker_carry_begin(struct worker_process *process, const struct record_text *text);
+/* Go on until then, ns of clock_now. 1: it is here, one well-formed value; 0: not yet; -1 with the error set: it is no value. */
+int
+worker_carry_go_on(struct worker_process *process, uint64_t until);
+/* It was dealt with: free what nobody has taken. */
+void
+worker_carry_end(struct worker_process *process);
+/* Carry data (from malloc, the carrier's unless -1 comes back) to where answer->payload says, then send the answer. */
+int
+worker_carry_answer(struct worker_process *process, const struct record_answer *answer, void *data);
+/* Carry in for a turn. True: there is more. */
+bool
+worker_carry_deliver(struct worker_process *process);
+/* Forget what is being carried in. */
+void
+worker_carry_drop(struct worker_process *process);
+
 /* --- worker_turn.c -------------------------------------------------------------------------------------------------- */
 
 /* It said something: listen for a turn's time, and again when others had theirs if there is more. */
 void
 worker_turn_take(struct worker_process *process);
+/* There is something for it to be carried in. */
+void
+worker_turn_want(struct worker_process *process);
 /* host->turn: one turn of whoever waits longest. */
 void
 worker_turn_next(uv_idle_t *turn);
@@ -534,3 +587,9 @@ worker_manifest_finish(struct worker_script *script, struct worker_manifest *man
 /* Exactly one MessagePack value, well formed and not too deep. -1 with INVALID_ARGUMENT. */
 int
 value_check(const void *data, size_t bytes);
+/* The same bit by bit: bytes must stay in place. */
+void
+value_check_create(struct value_check *check, const void *data, size_t bytes);
+/* Look at so many values more. 1: all is well, 0: there is more to look at, -1 with INVALID_ARGUMENT. */
+int
+value_check_some(struct value_check *check, uint32_t values);

@@ -105,6 +105,8 @@ static void
 tear_down(struct worker_process *process)
 {
 	worker_outbox_drop(process);
+	worker_carry_drop(process);
+	worker_carry_end(process);
 	free(process->slots);
 	pages_destroy(&process->heap);
 	if (process->shared != NULL)
@@ -184,6 +186,7 @@ worker_process_start(struct worker_script *script)
 	list_create(&process->outbox);
 	list_create(&process->wake_link);
 	list_create(&process->turn_link);
+	list_create(&process->deliveries);
 	if (set_up(process) != 0 ||
 	    uv_poll_init(script->host->options.loop, &process->poll, process->wake_core) != 0) {
 		error_wrap("starting a worker of \"%s\"", script->name);

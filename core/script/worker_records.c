@@ -62,6 +62,15 @@ trim_scratch(struct worker_host *host)
 	host->scratch_bytes = 0;
 }
 
+static int
+check_place(const struct worker_process *process, const struct record_payload *payload)
+{
+	if (payload->bytes <= process->layout.heap_bytes &&
+	    payload->offset <= process->layout.heap_bytes - payload->bytes)
+		return 0;
+	return error_set(ERR_INVALID_ARGUMENT, "payload: lies outside the heap");
+}
+
 /* The payload of a copied record, in memory that the worker cannot change. */
 static int
 payload_of(struct worker_process *process, const struct record_text *text, const void **data,
@@ -77,15 +86,25 @@ payload_of(struct worker_process *process, const struct record_text *text, const
 			return 0;
 		return error_set(ERR_INVALID_ARGUMENT, "payload: goes beyond its record");
 	}
-	if (payload->bytes > process->layout.heap_bytes ||
-	    payload->offset > process->layout.heap_bytes - payload->bytes)
-		return error_set(ERR_INVALID_ARGUMENT, "payload: lies outside the heap");
+	if (process->carry != NULL) {
+		*data = process->carry->data;
+		return 0;
+	}
+	if (check_place(process, payload) != 0)
+		return -1;
 	if (grow_scratch(process->host, *bytes) != 0)
 		return -1;
 	memcpy(process->host->scratch,
 	       process->shared + process->layout.worker_heap + payload->offset, *bytes);
 	*data = process->host->scratch;
 	return 0;
+}
+
+/* What was carried out of the worker's heap has been looked through on the way. */
+static int
+check_value(const struct worker_process *process, const void *data, size_t bytes)
+{
+	return process->carry != NULL ? 0 : value_check(data, bytes);
 }
 
 /* A request has ended: give its place to the next, or end a worker that drains. */
@@ -166,7 +185,7 @@ on_reply(struct worker_process *process, const union copied *record)
 	const void *data = NULL;
 	size_t bytes;
 	if (request == NULL || payload_of(process, &record->text, &data, &bytes) != 0 ||
-	    value_check(data, bytes) != 0)
+	    check_value(process, data, bytes) != 0)
 		return -1;
 	if (request->batch_out && request->state != REQUEST_DROPPED)
 		return error_set(ERR_INVALID_ARGUMENT, "a reply while a batch is out");
@@ -249,7 +268,7 @@ value_of(struct worker_process *process, const union copied *record,
 	*request = find_request(process, record->header.request);
 	if (*request == NULL || payload_of(process, &record->text, data, bytes) != 0)
 		return -1;
-	return value_check(*data, *bytes);
+	return check_value(process, *data, *bytes);
 }
 
 static int
@@ -343,13 +362,44 @@ static record_f *const handlers[] = {
 	[RECORD_RELEASE] = on_release,
 };
 
+/* Values alone may be large: errors and lines are as long as a worker makes them. */
+static bool
+is_large(const union copied *record)
+{
+	uint16_t kind = record->header.kind;
+	bool is_value = kind == RECORD_REPLY || kind == RECORD_ASK || kind == RECORD_PART ||
+			kind == RECORD_MANIFEST;
+	return is_value && record->header.bytes >= sizeof(record->text) &&
+	       record->text.payload.offset != RECORD_HERE &&
+	       record->text.payload.bytes > WORKER_CARRY_MIN;
+}
+
+/* 1, 0: its payload must be carried out before; -1 with the error set. */
 static int
 handle(struct worker_process *process, const union copied *record)
 {
 	uint16_t kind = record->header.kind;
 	if (kind >= sizeof(handlers) / sizeof(*handlers) || handlers[kind] == NULL)
 		return error_set(ERR_INVALID_ARGUMENT, "record: kind %u", kind);
-	return handlers[kind](process, record);
+	if (!is_large(record))
+		return handlers[kind](process, record) == 0 ? 1 : -1;
+	if (check_place(process, &record->text.payload) != 0)
+		return -1;
+	return worker_carry_begin(process, &record->text);
+}
+
+/* What was being carried is here, or not yet (0). -1 with the error set. */
+static int
+handle_carried(struct worker_process *process, uint64_t until)
+{
+	union copied record;
+	int status = worker_carry_go_on(process, until);
+	if (status <= 0)
+		return status;
+	record.text = process->carry->text;
+	status = handlers[record.header.kind](process, &record);
+	worker_carry_end(process);
+	return status == 0 ? 1 : -1;
 }
 
 /* What it says makes no sense: it is broken or hostile, and is ended. */
@@ -369,18 +419,21 @@ worker_records_read(struct worker_process *process)
 {
 	_Alignas(16) union copied record;
 	uint64_t until = clock_now() + WORKER_TURN_NS;
-	int got = 1;
-	for (int i = 1; i % RECORDS_A_LOOK != 0 || clock_now() < until; i++) {
+	int got = process->carry == NULL ? 1 : handle_carried(process, until);
+	for (int i = 1; got > 0 && process->state < PROCESS_KILLED; i++) {
+		if (i % RECORDS_A_LOOK == 0 && clock_now() >= until)
+			break;
 		got = ring_read(&process->reader, &record);
 		if (got > 0)
-			got = handle(process, &record) == 0 ? 1 : -1;
-		if (got <= 0 || process->state >= PROCESS_KILLED)
-			break;
+			got = handle(process, &record);
 	}
 	if (got < 0)
 		breach(process);
 	if (process->state >= PROCESS_KILLED)
 		return false;
+	/* The worker may do with its memory what it likes once its record counts as read. */
+	if (process->carry != NULL)
+		return true;
 	if (ring_release(&process->reader))
 		worker_process_wake(process);
 	return got > 0;

@@ -12,13 +12,13 @@ enum {
 	NS_PER_MS = 1000000,
 	/* Processor time counts half as much after this long, ms. A whole processor, used throughout, counts for 144 ms. */
 	SHARE_HALF_LIFE_MS = 100,
-	/* What makes a script heavy, about half a processor, and what it must stay below to be light again, ms. */
-	SHARE_HEAVY_MS = 70,
-	SHARE_LIGHT_MS = 30,
+	/* What makes a script heavy, about a fifth of a processor, and what it must stay below to be light again, ms. */
+	SHARE_HEAVY_MS = 30,
+	SHARE_LIGHT_MS = 10,
 	/* And for how long, ms: most of those that take much take it again. */
 	SHARE_LIGHT_FOR_MS = 1000,
 	/* A script that loses workers gets one every so many ms, and this many at once before. */
-	START_EVERY_MS = 20,
+	START_EVERY_MS = 50,
 	START_AT_ONCE = 8,
 };
 

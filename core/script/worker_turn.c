@@ -9,6 +9,8 @@ static void
 wait_in_line(struct worker_process *process)
 {
 	struct worker_host *host = process->host;
+	if (!list_is_empty(&process->turn_link))
+		return;
 	list_push_back(&host->turns, &process->turn_link);
 	if (!host->deleted && !uv_is_active((uv_handle_t *)&host->turn))
 		uv_idle_start(&host->turn, worker_turn_next);
@@ -24,7 +26,17 @@ worker_turn_take(struct worker_process *process)
 	if (script->queue_count > 0)
 		worker_queue_run(script);
 	worker_script_unref(script);
-	if (process->state < PROCESS_KILLED && (more || ring_ask_wake(&process->reader)))
+	if (process->state >= PROCESS_KILLED)
+		return;
+	more |= worker_carry_deliver(process);
+	if (more || ring_ask_wake(&process->reader))
+		wait_in_line(process);
+}
+
+void
+worker_turn_want(struct worker_process *process)
+{
+	if (process->state < PROCESS_KILLED)
 		wait_in_line(process);
 }
 

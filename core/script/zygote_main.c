@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,6 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/turn.h"
 #include "script/child.h"
 #include "script/zygote.h"
 
@@ -182,9 +182,10 @@ kill_worker(uint32_t id)
 static void
 set_demoted(uint32_t id, bool demoted)
 {
+	struct sched_param none = { 0 };
 	pid_t pid = pid_of(id);
 	if (pid > 0)
-		(void)(demoted ? turn_yield_to_all(pid) : turn_be_prompt(pid));
+		sched_setscheduler(pid, demoted ? SCHED_IDLE : SCHED_OTHER, &none);
 }
 
 static uint64_t
@@ -254,8 +255,6 @@ zygote_main(int socket, const char *isolation)
 	prctl(PR_SET_NAME, "tidepool-zygote");
 	shed_files(socket);
 	take_signals();
-	/* Workers inherit it. */
-	(void)turn_be_prompt(0);
 	if (child_prepare() != 0)
 		say_hello(-1, "%s%s", error_last()->message, "");
 	/* Where the root is no mount (a chroot), it cannot be changed: files are then seccomp's to keep, and this says so. */
