@@ -470,6 +470,17 @@ describe("policy host", function()
     assert.equal(0, host:faults())
   end)
 
+  it("reads groups and pins of a model on a device, each device's own", function()
+    load(with_body("evict", [[
+      local model, other = node.models[1], node.devices[2]
+      local sum = 100 * node.groups(model, device) + 10 * node.pinned(model, device) + node.groups(model, other)
+      do return { model, sum } end
+    ]]))
+    node:put(1, 0, 3, 2)
+    node:put(1, 1, 4, 1)
+    assert.same({ { 1, 324 } }, host:evict(0, MIB))
+  end)
+
   it("takes a peer that has what the device lacks", function()
     node.devices[0].peer_rate = 1e9
     node:put(0, 1)
