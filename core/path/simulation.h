@@ -10,6 +10,7 @@
 
 #include <stdint.h>
 
+struct histogram;
 struct simulation;
 
 struct simulation_options {
@@ -136,9 +137,12 @@ simulation_counts(const struct simulation *simulation, uint32_t function,
 /* The share q (0 … 1) of the function's latencies was no longer than this, ns. */
 double
 simulation_quantile(const struct simulation *simulation, uint32_t function, double q);
-/* The same of all functions together. */
+/* The latencies of all functions, added to `onto`, or to a new one when that is NULL: the caller's, to free. NULL without
+ * memory. */
+struct histogram *
+simulation_add_latencies(const struct simulation *simulation, struct histogram *onto);
 double
-simulation_quantile_of_all(const struct simulation *simulation, double q);
+simulation_quantile_of(const struct histogram *latencies, double q);
 void
 simulation_device(const struct simulation *simulation, uint32_t node, uint32_t device,
 		  struct simulation_device *counts);

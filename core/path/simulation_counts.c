@@ -1,4 +1,5 @@
 /* What became of a simulation's requests, and how busy its devices were. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -26,19 +27,27 @@ simulation_quantile(const struct simulation *simulation, uint32_t function, doub
 	return (double)histogram_quantile(&simulation->functions[function].entry->latency, q);
 }
 
-double
-simulation_quantile_of_all(const struct simulation *simulation, double q)
+struct histogram *
+simulation_add_latencies(const struct simulation *simulation, struct histogram *onto)
 {
-	static struct histogram all;
-	memset(&all, 0, sizeof(all));
+	if (onto == NULL && (onto = calloc(1, sizeof(*onto))) == NULL) {
+		error_set(ERR_RESOURCE_EXHAUSTED, "simulation: no memory");
+		return NULL;
+	}
 	for (uint32_t i = 0; i < simulation->function_count; i++) {
 		const struct histogram *one = &simulation->functions[i].entry->latency;
-		all.count += one->count;
-		all.max = one->max > all.max ? one->max : all.max;
+		onto->count += one->count;
+		onto->max = one->max > onto->max ? one->max : onto->max;
 		for (uint32_t k = 0; k < HISTOGRAM_BUCKETS; k++)
-			all.buckets[k] += one->buckets[k];
+			onto->buckets[k] += one->buckets[k];
 	}
-	return (double)histogram_quantile(&all, q);
+	return onto;
+}
+
+double
+simulation_quantile_of(const struct histogram *latencies, double q)
+{
+	return (double)histogram_quantile(latencies, q);
 }
 
 void

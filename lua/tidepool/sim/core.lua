@@ -12,6 +12,7 @@ local function declare()
   declared = true
   local text = require("tidepool.native").embedded "core/path/simulation.h"
   ffi.cdef((("\n" .. text):gsub("\n#[^\n]*", "\n")))
+  ffi.cdef "void free(void *);"
 end
 
 local function failure()
@@ -84,8 +85,15 @@ function core:quantile(index, q)
   return ffi.C.simulation_quantile(self.handle, index, q)
 end
 
-function core:quantile_of_all(q)
-  return ffi.C.simulation_quantile_of_all(self.handle, q)
+--- The latencies of all functions, added to what an earlier call made, if any.
+function core:add_latencies(onto)
+  local sum = ffi.C.simulation_add_latencies(self.handle, onto)
+  if sum == nil then failure() end
+  return onto or ffi.gc(sum, ffi.C.free)
+end
+
+function core.quantile_of(latencies, q)
+  return ffi.C.simulation_quantile_of(latencies, q)
 end
 
 function core:device(node, device)

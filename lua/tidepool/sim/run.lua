@@ -1,16 +1,17 @@
 --- One simulated run: functions of a profile's models on nodes, their requests, and what became of them.
-local arrivals = require "tidepool.sim.arrivals"
+---
+--- Nodes have functions of their own and know nothing of each other, so they are simulated one after the other: as
+--- long as one alone takes memory, and its books stay in the caches.
+local calls = require "tidepool.sim.calls"
 local core = require "tidepool.sim.core"
 local ffi = require "ffi"
-local random = require "tidepool.sim.random"
 
 local MS = 1e6
 local MINUTE_NS = 60e9
 -- Requests that are late by this much when the trace ends are waited for no longer.
 local SETTLE_NS = 120e9
--- Functions a second and device that are warmed, and how soon each is called again.
-local WARM_RATE = 3
-local AGAIN_NS = 500e6
+-- Bytes/s of a link over which a copy takes no time that matters.
+local FREE_RATE = 1e15
 
 local run = {}
 
@@ -22,18 +23,21 @@ local function flatten(matrix, size)
   return list
 end
 
--- options: see run.simulate.
+local function devices_of(options)
+  return options.devices or options.profile.node.devices
+end
+
+-- One node. options: see run.simulate.
 local function open(options)
-  local node = options.profile.node
-  local devices = options.devices or node.devices
+  local node, devices = options.profile.node, devices_of(options)
   return core.new({
-    nodes = options.nodes or 1,
+    nodes = 1,
     devices = devices,
     devices_per_switch = node.devices_per_switch or 0,
     memory_bytes = options.memory or node.memory,
-    link_rate = node.link_rate,
-    switch_rate = node.switch_rate or 0,
-    copy_latency_ns = (node.copy_latency_ms or 0) * MS,
+    link_rate = options.free_copies and FREE_RATE or node.link_rate,
+    switch_rate = options.free_copies and FREE_RATE or node.switch_rate or 0,
+    copy_latency_ns = options.free_copies and 0 or (node.copy_latency_ms or 0) * MS,
     policy_name = options.policy.name,
     policy_source = options.policy.source,
     policy_config = options.policy.config,
@@ -98,32 +102,102 @@ local function deadline_of(model, options)
 end
 
 -- Models in turn; a node gets a whole round of them before the next one does.
-local function add_functions(simulation, models, options)
-  local numbers, functions = add_models(simulation, models, options), {}
+local function plan_functions(models, options)
+  local functions, nodes, counts = {}, options.nodes or 1, {}
   for i = 1, #options.rows do
     local turn = (i - 1) % #models
+    local node = (i - 1 - turn) / #models % nodes
+    local index = counts[node] or 0
+    counts[node] = index + 1
     local model = models[turn + 1]
-    local deadline = deadline_of(model, options)
-    local node = (i - 1 - turn) / #models % (options.nodes or 1)
-    simulation:add_function { node = node, model = numbers[turn + 1], slo_percentile = options.profile.percentile,
-      slo_ns = deadline * MS, batch_max = options.batch and options.batch.max or 0,
-      batch_window_ns = options.batch and options.batch.window_ms * MS or 0 }
-    functions[i] = { model = model.name, deadline_ms = deadline, node = node }
+    functions[i] = { model = model.name, turn = turn + 1, deadline_ms = deadline_of(model, options), node = node,
+      index = index }
   end
   return functions
 end
 
-local function add_up(result, functions, percentile)
-  for _, each in ipairs(functions) do
-    result.requests = result.requests + each.requests
-    result.in_time = result.in_time + each.in_time
-    result.refused = result.refused + each.refused
-    result.errors = result.errors + each.errors
-    result.batched = result.batched + each.batched
-    result.total_ms = result.total_ms + each.mean_ms * (each.requests - each.refused)
-    each.complies = each.in_time >= percentile * each.requests
-    if each.complies then result.compliant = result.compliant + 1 end
+-- Of each node, from 0: its functions, in order.
+local function by_node(functions, nodes)
+  local lists = {}
+  for node = 0, nodes - 1 do lists[node] = {} end
+  for i, fn in ipairs(functions) do
+    local list = lists[fn.node]
+    list[#list + 1] = i
   end
+  return lists
+end
+
+-- A device's time and loads, into the totals.
+local function add_devices(simulation, devices, totals)
+  for device = 0, devices - 1 do
+    local counts = simulation:device(0, device)
+    totals.busy_ns, totals.jobs = totals.busy_ns + counts.busy_ns, totals.jobs + counts.jobs
+    totals.loads = totals.loads + counts.loads
+  end
+end
+
+local function add_faults(simulation, totals)
+  local faults, fault = simulation:faults()
+  totals.faults, totals.fault = totals.faults + faults, fault or totals.fault
+end
+
+local function copy_spans(simulation, functions, own, spans)
+  local count, first = simulation:spans()
+  for i = 0, count - 1 do
+    local span, index = first[i], own[first[i]["function"] + 1]
+    spans[#spans + 1] = { node = functions[index].node, device = span.device, ["function"] = index,
+      source = span.source, from_ms = span.from_ns / MS, to_ms = span.to_ns / MS }
+  end
+end
+
+local function collect_functions(simulation, functions, own, percentile)
+  for _, index in ipairs(own) do
+    local fn = functions[index]
+    local counts = simulation:counts(fn.index)
+    fn.requests, fn.in_time, fn.refused = counts.requests, counts.in_time, counts.refused
+    fn.errors, fn.batched = counts.errors - counts.refused, counts.batched
+    fn.mean_ms = counts.mean_ns / MS
+    fn.p98_ms = simulation:quantile(fn.index, percentile) / MS
+    fn.complies = fn.in_time >= percentile * fn.calls
+  end
+end
+
+-- Simulate one node and add what it did to plan.totals and plan.spans. own: its functions' indices in plan.functions.
+local function simulate_node(plan, node, own, options)
+  local simulation = open(options)
+  local numbers = add_models(simulation, plan.models, options)
+  for _, index in ipairs(own) do
+    local fn = plan.functions[index]
+    simulation:add_function { node = 0, model = numbers[fn.turn], slo_percentile = options.profile.percentile,
+      slo_ns = fn.deadline_ms * MS, batch_max = options.batch and options.batch.max or 0,
+      batch_window_ns = options.batch and options.batch.window_ms * MS or 0 }
+  end
+  if plan.warm then
+    simulation:run(plan.warm[node], plan.warm_until)
+    simulation:settle(plan.start)
+    simulation:forget()
+  end
+  simulation:run(plan.trace[node], plan.trace_until)
+  plan.totals.left = plan.totals.left + simulation:settle(plan.trace_until + SETTLE_NS)
+  collect_functions(simulation, plan.functions, own, options.profile.percentile)
+  add_devices(simulation, devices_of(options), plan.totals)
+  add_faults(simulation, plan.totals)
+  copy_spans(simulation, plan.functions, own, plan.spans)
+  plan.totals.latencies = simulation:add_latencies(plan.totals.latencies)
+  simulation:close()
+end
+
+-- Who is called when, warm-up included.
+local function plan_run(options)
+  local nodes, models = options.nodes or 1, find_models(options.profile, options.models)
+  local plan = { models = models, functions = plan_functions(models, options), start = 0, spans = {},
+    totals = { busy_ns = 0, jobs = 0, loads = 0, faults = 0, left = 0 } }
+  if not options.cold then
+    plan.warm, plan.warm_until, plan.start = calls.warm_up(plan.functions, nodes, devices_of(options), options.seed)
+  end
+  plan.trace, plan.trace_until = calls.of_trace(plan.functions, nodes, options.rows, options.arrivals, options.seed,
+    plan.start)
+  return plan
 end
 
 -- The least share of the devices' time that any policy needs: nothing but the runs.
@@ -136,72 +210,34 @@ local function floor_of(models, options, devices)
   return work / (#options.rows[1] * MINUTE_NS / MS * devices)
 end
 
-local function collect(simulation, functions, models, options)
-  local percentile, devices = options.profile.percentile, options.devices or options.profile.node.devices
-  for i, each in ipairs(functions) do
-    local counts = simulation:counts(i - 1)
-    each.requests, each.in_time = counts.requests, counts.in_time
-    each.refused, each.errors = counts.refused, counts.errors - counts.refused
-    each.batched = counts.batched
-    each.mean_ms = counts.mean_ns / MS
-    each.p98_ms = simulation:quantile(i - 1, percentile) / MS
+local SUMMED = { "calls", "requests", "in_time", "refused", "errors", "batched" }
+
+local function add_up(plan, result)
+  local total_ms = 0
+  for _, key in ipairs(SUMMED) do result[key] = 0 end
+  for _, fn in ipairs(plan.functions) do
+    for _, key in ipairs(SUMMED) do result[key] = result[key] + fn[key] end
+    total_ms = total_ms + fn.mean_ms * (fn.requests - fn.refused)
+    if fn.complies then result.compliant = result.compliant + 1 end
   end
-  local result = { policy = options.policy.name, functions = #functions, compliant = 0, requests = 0, in_time = 0,
-    refused = 0, errors = 0, batched = 0, total_ms = 0, devices = (options.nodes or 1) * devices }
-  add_up(result, functions, percentile)
   local served = math.max(result.requests - result.refused, 1)
   result.share = result.compliant / result.functions
-  result.in_time_of_admitted = result.in_time / served
-  result.mean_ms, result.total_ms = result.total_ms / served, nil
+  result.in_time_of_admitted = result.in_time / math.max(result.calls - result.refused, 1)
+  result.mean_ms = total_ms / served
+end
+
+local function summarize(plan, options)
+  local totals, devices = plan.totals, (options.nodes or 1) * devices_of(options)
+  local result = { policy = options.policy.name, functions = #plan.functions, compliant = 0, devices = devices,
+    left = totals.left, faults = totals.faults, fault = totals.fault }
+  add_up(plan, result)
   for name, q in pairs { p50_ms = 0.5, p98_ms = 0.98, p99_ms = 0.99 } do
-    result[name] = simulation:quantile_of_all(q) / MS
+    result[name] = core.quantile_of(totals.latencies, q) / MS
   end
-  local busy, jobs, loads = 0, 0, 0
-  for node = 0, (options.nodes or 1) - 1 do
-    for device = 0, devices - 1 do
-      local counts = simulation:device(node, device)
-      busy, jobs, loads = busy + counts.busy_ns, jobs + counts.jobs, loads + counts.loads
-    end
-  end
-  result.busy = busy / (#options.rows[1] * MINUTE_NS * result.devices)
-  result.loads = loads / math.max(jobs, 1)
-  result.floor = floor_of(models, options, result.devices)
-  result.faults, result.fault = simulation:faults()
+  result.busy = totals.busy_ns / (#options.rows[1] * MINUTE_NS * devices)
+  result.loads = totals.loads / math.max(totals.jobs, 1)
+  result.floor = floor_of(plan.models, options, devices)
   return result
-end
-
-local function copy_spans(simulation)
-  local count, first = simulation:spans()
-  local spans = {}
-  for i = 0, count - 1 do
-    local span = first[i]
-    spans[i + 1] = { node = span.node, device = span.device, ["function"] = span["function"] + 1, source = span.source,
-      from_ms = span.from_ns / MS, to_ms = span.to_ns / MS }
-  end
-  return spans
-end
-
--- The paper's functions are warm: each is called before the trace begins, one after the other, and a second time soon
--- after, so that its run without a load is known too. Nothing of that is counted. Returns when the trace begins.
-local function warm_up(simulation, options)
-  local count, devices = #options.rows, (options.nodes or 1) * (options.devices or options.profile.node.devices)
-  local minutes = math.ceil(count / (WARM_RATE * devices * 60))
-  local order, calls = {}, {}
-  for i = 1, count do order[i] = i - 1 end
-  random.new(options.seed, 4):shuffle(order, count)
-  for i, index in ipairs(order) do
-    local at = math.floor(minutes * MINUTE_NS * (i - 1) / count)
-    calls[#calls + 1] = { at, index }
-    calls[#calls + 1] = { at + AGAIN_NS, index }
-  end
-  table.sort(calls, function(a, b) return a[1] < b[1] end)
-  local times, functions = ffi.new("double[?]", #calls), ffi.new("uint32_t[?]", #calls)
-  for i, call in ipairs(calls) do times[i - 1], functions[i - 1] = call[1], call[2] end
-  simulation:run({ count = #calls, times = times, functions = functions }, minutes * MINUTE_NS + AGAIN_NS)
-  local start = (minutes + 1) * MINUTE_NS
-  simulation:settle(start)
-  simulation:forget()
-  return start
 end
 
 --- Simulate. options:
@@ -211,27 +247,18 @@ end
 ---   arrivals   "poisson" or "smooth"
 ---   seed       a number
 ---   cold       true: the trace begins with nothing on the devices
+---   free_copies  true: links so fast that nothing but queueing is left between a request and its run
 ---   nodes, devices (of one node), memory (bytes of a device), models (names, in turn), group_bytes, spans (how many to
----   keep), batch ({max, window_ms}: the profile must have batch_ms), native (functions are processes of their own):
----   all of these may be left out
---- Returns the totals, a list with a table a function, and the spans.
+---   keep of a node), batch ({max, window_ms}: the profile must have batch_ms), native (functions are processes of
+---   their own): all of these may be left out
+--- Returns the totals, a list with a table a function, and the spans. A function complies when its percentile of all
+--- its calls was answered in time: refused ones and those never answered were not.
 function run.simulate(options)
-  local simulation = open(options)
-  local models = find_models(options.profile, options.models)
-  local functions = add_functions(simulation, models, options)
-  local start = options.cold and 0 or warm_up(simulation, options)
-  local source = arrivals.new(options.arrivals, options.rows, options.seed, start)
-  local minutes = #options.rows[1]
-  for minute = 1, minutes do
-    local batch = source:minute(minute)
-    simulation:run(batch, math.max(start + minute * MINUTE_NS, source.last))
-  end
-  local left = simulation:settle(start + minutes * MINUTE_NS + SETTLE_NS)
-  local result = collect(simulation, functions, models, options)
-  result.left = left
-  local spans = copy_spans(simulation)
-  simulation:close()
-  return result, functions, spans
+  local plan = plan_run(options)
+  local nodes = options.nodes or 1
+  local owned = by_node(plan.functions, nodes)
+  for node = 0, nodes - 1 do simulate_node(plan, node, owned[node], options) end
+  return summarize(plan, options), plan.functions, plan.spans
 end
 
 return run

@@ -59,6 +59,8 @@ local COMMON = 0.0524
 -- Functions that are called more spread more: correlation of the two ranks, as that of two normal variables.
 local CORRELATION = 0.52
 
+trace.fitted = { shares = SHARES, means = MEANS, spreads = SPREADS, minutes = MINUTES }
+
 local function quantile(values, share)
   for i = 2, #SHARES do
     if share <= SHARES[i] then
@@ -113,6 +115,17 @@ function trace.sample(rows, count, seed)
   local source, sampled = random.new(seed, 2), {}
   for i = 1, count do sampled[i] = rows[source:below(#rows)] end
   return sampled
+end
+
+--- The first minutes of rows.
+function trace.cut(rows, minutes)
+  if minutes >= #rows[1] then return rows end
+  local cut, known = {}, {}
+  for i, row in ipairs(rows) do
+    known[row] = known[row] or { unpack(row, 1, minutes) }
+    cut[i] = known[row]
+  end
+  return cut
 end
 
 --- `count` rows of the same rate in each of so many minutes.
