@@ -478,7 +478,7 @@ describe("policy host", function()
     ]]))
     node:put(1, 0, 3, 2)
     node:put(1, 1, 4, 1)
-    assert.same({ { 1, 324 } }, host:evict(0, MIB))
+    assert.same({ { 1, 324 } }, host:evict(0, MIB), host:fault())
   end)
 
   it("takes a peer that has what the device lacks", function()

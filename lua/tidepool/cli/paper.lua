@@ -1,5 +1,5 @@
 local failure = require "tidepool.cli.failure"
-local json = require "tidepool.json"
+local files = require "tidepool.cli.files"
 
 local function write(path, text)
   local file, message = io.open(path, "w")
@@ -9,64 +9,82 @@ local function write(path, text)
 end
 
 local function read_rows(path)
-  if not path then return nil, "the generator fitted to the paper's trace" end
+  if not path then return nil end
   local ok, rows = pcall(require("tidepool.sim.trace").read, path)
   if not ok then failure.raise("trace: %s", rows) end
-  return rows, ("a trace file of %d functions"):format(#rows)
+  return rows
 end
 
--- Sum of a text's bytes, each with the place it has: what tells one version of a policy from another.
-local function sum_of(text)
-  local sum = 0
-  for i = 1, #text do sum = (sum * 31 + text:byte(i)) % 2 ^ 32 end
-  return ("%08x"):format(sum)
+local function hash(text)
+  local ffi = require "ffi"
+  ffi.cdef "uint64_t XXH3_64bits(const void *bytes, size_t count);"
+  return tostring(ffi.C.XXH3_64bits(text, #text))
 end
 
--- Results of runs in a file, so that a page that was interrupted goes on where it was.
-local function open_memory(path, sources, about)
-  local known, file = {}, io.open(path, "r")
-  for line in file and file:lines() or function() end do
-    local entry = json.decode(line)
-    known[entry.key] = entry.result
+-- What results depend on besides what each run is of.
+local function stamp_of(options)
+  return { program = hash(files.need "/proc/self/exe"), trace = options.trace and hash(files.need(options.trace)) or "",
+    seed = options.seed }
+end
+
+local function names_of(text)
+  local names = {}
+  for name in text:gmatch "[^,]+" do names[#names + 1] = name end
+  return names
+end
+
+local function check_names(names)
+  local known = {}
+  for _, name in ipairs(require("tidepool.paper").names()) do known[name] = true end
+  for _, name in ipairs(names) do
+    if not known[name] then
+      failure.usage(("--only: no experiment '%s'; there are %s"):format(name,
+        table.concat(require("tidepool.paper").names(), ", ")))
+    end
   end
-  if file then file:close() end
-  local function full(key, policy) return ("%s, %s, %s"):format(key, sum_of(sources[policy]), about) end
-  return {
-    get = function(key, policy) return known[full(key, policy)] end,
-    put = function(key, policy, result)
-      local out, message = io.open(path, "a")
-      if not out then failure.raise("%s", message) end
-      out:write(json.encode { key = full(key, policy), result = result }, "\n")
-      out:close()
-    end,
-  }
+end
+
+local function make_context(options)
+  local rows = read_rows(options.trace)
+  local rates = { { id = "generated", name = "generated rates" } }
+  if rows then rates[2] = { id = "file", name = "the trace file's rates" } end
+  if options.only then check_names(options.only) end
+  return { profile = require "tidepool.sim.profiles.v100", rows = rows, rates = rates, seed = options.seed,
+    at_once = options.jobs or require("tidepool.sim.processes").count(), only = options.only,
+    command = options.trace and "make paper TRACE=FILE" or "make paper",
+    said = function(text) io.stderr:write(text, "\n") end }
+end
+
+local function write_page(folder, made)
+  local paper = require "tidepool.paper"
+  write(folder .. "/index.html", paper.html(made))
+  write(folder .. "/paper.md", paper.markdown(made))
+  for _, block in ipairs(made.blocks) do
+    if block.figure and block.name then write(("%s/%s.svg"):format(folder, block.name), block.figure) end
+  end
 end
 
 return {
   summary = "Run the experiments of the paper in the simulator and write a page of them.",
-  examples = { "tidepool paper --out build/paper", "tidepool paper --trace rates.csv --out build/paper" },
+  examples = { "tidepool paper --out build/paper", "tidepool paper --trace rates.csv --out build/paper",
+    "tidepool paper --only one,ablations --out build/paper" },
   options = function(parser)
-    parser:option("--out", "Folder for index.html, paper.md and what was run already; it must exist."):default "."
-    parser:option("--trace", "File of requests a minute, a row a function.")
+    parser:option("--out", "Folder for index.html, paper.md, figures and what was run already; it must exist.")
+      :default "."
+    parser:option("--trace", "File of requests a minute, a row a function: the experiments are run with its rates too.")
     parser:option("--seed", "Another number, other arrivals."):default "1":convert(tonumber)
+    parser:option("--only", "Run only these experiments, separated by commas: latency, one, same, mixed, seeds,"
+      .. " ablations, cluster, fit. The page shows all whose results are known."):convert(names_of)
+    parser:option("--jobs", "Runs at once; as many as there are processors."):convert(tonumber)
+    parser:flag("--keep", "Use results that are in the folder whatever program found them.")
   end,
   run = function(options)
-    local native, paper = require "tidepool.native", require "tidepool.sim.paper"
-    local rows, source = read_rows(options.trace)
-    local sources, helpers = {}, ""
-    for _, name in ipairs { "torpor", "tide" } do sources[name] = native.embedded("policies/" .. name .. ".lua") end
-    for _, name in ipairs { "heap", "lru", "place", "queue" } do
-      helpers = helpers .. native.embedded("policies/" .. name .. ".lua")
-    end
-    local list, results = paper.run {
-      profile = require "tidepool.sim.profiles.v100", rows = rows, seed = options.seed, sources = sources,
-      memory = open_memory(options.out .. "/runs.json", sources, ("%s, seed %d, %s"):format(source,
-        options.seed, sum_of(helpers))),
-      said = function(text) io.stderr:write(text, "\n") end,
-    }
-    local text = paper.markdown(list, source)
-    write(options.out .. "/paper.md", text)
-    write(options.out .. "/index.html", paper.html(list, results, source))
-    return list, function() return text end
+    local context = make_context(options)
+    local memory = require("tidepool.paper.runs").remember(options.out .. "/runs.json", stamp_of(options),
+      options.keep)
+    local made = require("tidepool.paper").make(context, memory)
+    write_page(options.out, made)
+    if made.failed > 0 then failure.raise("%d runs failed; the page says which", made.failed) end
+    return made.blocks, function() return options.out .. "/index.html" end
   end,
 }

@@ -3,6 +3,8 @@ local files = require "tidepool.cli.files"
 local output = require "tidepool.cli.output"
 
 local PROFILES = { v100 = true }
+-- Of a node, enough for the seconds that a timeline shows.
+local SPANS = 5000
 
 local function list_of(convert, what)
   return function(text)
@@ -59,29 +61,58 @@ local function make_rows(options, count)
   else
     rows = trace.generate(count, options.seed)
   end
-  if not options.minutes then return rows end
-  local cut = {}
-  for i, row in ipairs(rows) do
-    cut[i] = {}
-    for minute = 1, math.min(options.minutes, #row) do cut[i][minute] = row[minute] end
-  end
-  return cut
+  return options.minutes and trace.cut(rows, options.minutes) or rows
 end
 
-local function simulate(options, profile, policy, count)
-  local run = require "tidepool.sim.run"
-  local ok, result, functions, spans = pcall(run.simulate, {
-    profile = profile, policy = policy, rows = make_rows(options, count), arrivals = options.arrivals,
+-- One run: {result, functions, spans}.
+local function simulate(options, profile, task)
+  local result, functions, spans = require("tidepool.sim.run").simulate {
+    profile = profile, policy = task.policy, rows = make_rows(options, task.count), arrivals = options.arrivals,
     batch = options.batch and { max = options.batch, window_ms = options.window } or nil,
     seed = options.seed, cold = options.cold, nodes = options.nodes, devices = options.gpus, models = options.models,
-    spans = options.plot and 20000 or 0,
+    spans = options.plot and SPANS or 0,
     group_bytes = options.group, native = options.native, memory = options.native and profile.native_memory or nil,
-  })
-  if not ok then failure.raise("%s", result) end
-  if result.faults > 0 then
-    io.stderr:write(("tidepool: policy %s was replaced: %s\n"):format(policy.name, result.fault))
+  }
+  return { result = result, functions = functions, spans = spans }
+end
+
+-- A run for each policy and count, in that order.
+local function tasks_of(options)
+  local tasks = {}
+  for _, name in ipairs(#options.policy > 0 and options.policy or { "fifo" }) do
+    local policy = read_policy(name, options.config)
+    for _, count in ipairs(options.functions) do tasks[#tasks + 1] = { policy = policy, count = count } end
   end
-  return result, functions, spans
+  return tasks
+end
+
+-- Several runs go to as many processes as there are processors; one alone needs none.
+local function simulate_all(options, profile, tasks)
+  local details, complaint = {}, nil
+  local function done(i, detail, message)
+    details[i], complaint = detail, complaint or message
+    if detail and detail.result.faults > 0 then
+      io.stderr:write(("tidepool: policy %s was replaced: %s\n"):format(tasks[i].policy.name, detail.result.fault))
+    end
+  end
+  local function work(task) return simulate(options, profile, task) end
+  local processes = require "tidepool.sim.processes"
+  if #tasks == 1 then
+    local ok, detail = pcall(work, tasks[1])
+    done(1, ok and detail or nil, not ok and detail or nil)
+  else
+    processes.each(tasks, options.jobs or processes.count(), work, done)
+  end
+  if complaint then failure.raise("%s", complaint) end
+  return details
+end
+
+-- What the page of plots says of the runs.
+local function lead_of(options)
+  local devices = options.gpus and (" of %d devices"):format(options.gpus) or ""
+  return ("Profile %s, %d node%s%s, %s arrivals, rates from %s, seed %d."):format(options.profile, options.nodes,
+    options.nodes > 1 and "s" or "", devices, options.arrivals, options.rate and options.rate .. " requests a minute"
+    or options.trace and "a trace file" or "the generator", options.seed)
 end
 
 local function percent(share) return ("%.1f"):format(100 * share) end
@@ -124,22 +155,16 @@ return {
       :argname "MAX":convert(positive "--batch")
     parser:option("--window", "How long the first of them waits for others, ms."):default "0":convert(tonumber)
     parser:option("--plot", "Write plots to this HTML file.")
+    parser:option("--jobs", "Runs at once, where there are several; as many as there are processors.")
+      :convert(positive "--jobs")
     parser:flag("--cold", "Begin with nothing on the devices, not with warm functions.")
     parser:flag("--native", "Functions are processes of their own: run times and memory accordingly.")
   end,
   run = function(options)
-    local profile = read_profile(options.profile)
-    local names = #options.policy > 0 and options.policy or { "fifo" }
-    local results, details = {}, {}
-    for _, name in ipairs(names) do
-      local policy = read_policy(name, options.config)
-      for _, count in ipairs(options.functions) do
-        local result, functions, spans = simulate(options, profile, policy, count)
-        results[#results + 1] = result
-        details[#details + 1] = { result = result, functions = functions, spans = spans }
-      end
-    end
-    if options.plot then require("tidepool.sim.plot").write(options.plot, details) end
+    local details = simulate_all(options, read_profile(options.profile), tasks_of(options))
+    if options.plot then require("tidepool.sim.plot").write(options.plot, details, lead_of(options)) end
+    local results = {}
+    for i, detail in ipairs(details) do results[i] = detail.result end
     return results, table_of
   end,
 }
