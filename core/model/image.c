@@ -354,6 +354,7 @@ image_open(struct pack *pack, const struct image_key *key, const char *path)
 	mapped->mapping_bytes = size;
 	mapped->image.data = (const unsigned char *)header + header->data_offset;
 	mapped->image.bytes = header->data_bytes;
+	mapped->image.file_offset = header->data_offset;
 	return &mapped->image;
 fail:
 	image_delete(mapped != NULL ? &mapped->image : NULL);

@@ -20,8 +20,9 @@ struct image {
 	uint64_t bytes;
 	uint32_t group_count;
 	const struct image_group *groups;
-	/* The file behind it. */
+	/* The file behind it, and where in it the parameters begin, a multiple of the page. NULL: none. */
 	const char *path;
+	uint64_t file_offset;
 	/* What lies in host memory instead, in fewer bits; NULL: this itself. */
 	const struct narrow_image *narrow;
 };
@@ -67,6 +68,16 @@ image_hollow(uint64_t bytes, uint64_t group_bytes);
  */
 int
 image_fetch(const struct image *image, uint32_t group, uint32_t end);
+
+/*
+ * Replace the file's mapping by a copy of it in memory of the process at the same addresses, for devices that cannot page-lock a
+ * file's: who reads meanwhile sees the same bytes. RESOURCE_EXHAUSTED. image_put_back maps the file again; 0, or -1 and the copy
+ * stays. Any thread, one at a time; both may block.
+ */
+int
+image_copy_out(const struct image *image);
+int
+image_put_back(const struct image *image);
 
 /* What lies in host memory and crosses the link: the narrow image where there is one. Its groups are the image's. */
 const struct image *

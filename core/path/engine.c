@@ -355,6 +355,7 @@ engine_close(struct engine *engine)
 	drain_deploys(engine);
 	drain_devices(engine);
 	joint_program_drain(engine);
+	locking_drain(engine);
 	if (engine->workers != NULL)
 		functions_destroy(engine);
 	if (engine->workers != NULL)

@@ -18,6 +18,7 @@
 #include "model/residency.h"
 #include "model/store.h"
 #include "net/server.h"
+#include "path/locking.h"
 #include "path/prefetch.h"
 #include "path/route.h"
 #include "path/tier.h"
@@ -118,6 +119,8 @@ struct engine_model {
 	struct model *model;
 	/* Its image's place in the host store. */
 	struct store_entry store;
+	/* Whether that is page-locked. */
+	struct image_lock lock;
 	/* By device id; NULL where it never was. */
 	struct residency **residency;
 	/* By device id: where it stands, as far as was looked at. */
@@ -219,6 +222,8 @@ struct engine {
 	uv_async_t completions_async;
 
 	struct store store;
+	/* Images that are being locked or dropped. */
+	uint32_t lockings;
 	struct list models;
 	struct list functions;
 	/* Name → function; open addressing, capacity a power of two. */

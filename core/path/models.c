@@ -170,6 +170,8 @@ forget(struct engine_model *model)
 		view_device_memory(&engine->devices[d]);
 		schedule_unpark(&engine->devices[d]);
 	}
+	locking_wait(model);
+	locking_end(model);
 	store_remove(&engine->store, &model->store);
 	tier_forget(model);
 	model_unref(model->model);
@@ -194,42 +196,14 @@ models_residency(struct engine_model *model, struct engine_device *device)
 	return *residency;
 }
 
-/* An image whose pages are given back on a pool thread. */
-struct image_drop {
-	uv_work_t work;
-	struct model *model;
-};
-
-static void
-drop_image(uv_work_t *work)
-{
-	struct image_drop *drop = work->data;
-	store_drop_pages(model_image(drop->model));
-}
-
-static void
-image_dropped(uv_work_t *work, int cancelled)
-{
-	(void)cancelled;
-	struct image_drop *drop = work->data;
-	model_unref(drop->model);
-	free(drop);
-}
-
 void
 models_drop_image(void *context, struct store_entry *entry)
 {
-	struct engine *engine = context;
+	(void)context;
 	struct engine_model *model =
 		(struct engine_model *)((char *)entry - offsetof(struct engine_model, store));
-	struct image_drop *drop = malloc(sizeof(*drop));
 	tier_look_everywhere(model);
-	if (drop == NULL) {
-		store_drop_pages(entry->image);
-		return;
-	}
-	*drop = (struct image_drop){ .work.data = drop, .model = model_ref(model->model) };
-	uv_queue_work(&engine->loop, &drop->work, drop_image, image_dropped);
+	locking_drop(model);
 }
 
 uint64_t

@@ -167,6 +167,7 @@ swap_begin_load(struct engine_device *device, struct engine_model *model)
 	device->loads++;
 	device->loads_begun++;
 	view_device_loading(device);
+	locking_wait(model);
 	bool was_on_disk = store_pin(&device->engine->store, &model->store);
 	if (was_on_disk)
 		tier_look_everywhere(model);
@@ -180,6 +181,8 @@ swap_end_load(struct engine_device *device, struct engine_model *model, struct r
 	residency_finish_load(load, error);
 	if (error != NULL)
 		tier_note_failure(model, device, error);
+	else
+		locking_begin(model);
 	device->loads--;
 	store_unpin(&device->engine->store, &model->store);
 	view_device_loading(device);
