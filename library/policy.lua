@@ -84,7 +84,7 @@ function Policy:submit(job) end
 ---What runs next? Asked again until the answer is nil.
 ---@return JobView? job
 ---@return DeviceView|integer? device
----@return integer? source node.RESIDENT, node.HOST or node.PEER.
+---@return integer? source node.RESIDENT, node.HOST, node.PEER, node.BOTH or node.RELAY.
 ---@return DeviceView|integer? peer
 function Policy:dispatch() end
 

@@ -9,7 +9,8 @@ local edf = {}
 edf.__index = edf
 
 function edf.new(node, config)
-  return setmetatable({ node = node, waiting = queue.new(node), lru = lru.new(node, config.prefix ~= false) }, edf)
+  return setmetatable({ node = node, waiting = queue.new(node), lru = lru.new(node, config.prefix ~= false),
+    relay = config.relay }, edf)
 end
 
 function edf:submit(job)
@@ -20,7 +21,7 @@ function edf:dispatch()
   local job = self.waiting:peek()
   if not job then return nil end
   self.waiting:remove(job)
-  return job, place.first_fit(self.node, job)
+  return job, place.first_fit(self.node, job, self.relay)
 end
 
 function edf:evict(device, bytes)

@@ -11,7 +11,8 @@ local fifo = {}
 fifo.__index = fifo
 
 function fifo.new(node, config)
-  return setmetatable({ node = node, waiting = queue.new(node), lru = lru.new(node, config.prefix ~= false) }, fifo)
+  return setmetatable({ node = node, waiting = queue.new(node), lru = lru.new(node, config.prefix ~= false),
+    relay = config.relay }, fifo)
 end
 
 function fifo:submit(job)
@@ -22,7 +23,7 @@ function fifo:dispatch()
   local job = self.waiting:peek()
   if not job then return nil end
   self.waiting:remove(job)
-  return job, place.first_fit(self.node, job)
+  return job, place.first_fit(self.node, job, self.relay)
 end
 
 function fifo:evict(device, bytes)

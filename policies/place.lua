@@ -1,6 +1,9 @@
 -- Where a job's models are, and the plainest answer to where it should run.
 local place = {}
 
+-- Bytes that a relay takes of a neighbour's memory, and that must be missing by default for it to be worth the trouble.
+local RELAY_ROOM, RELAY_WORTH = 6 * 2 ^ 20, 16 * 2 ^ 20
+
 -- True when all groups of the model are on the device or on their way.
 function place.has(node, model, device)
   return node.groups(model, device) == model.group_count
@@ -77,8 +80,23 @@ function place.peer_with(node, model, device)
   return best
 end
 
--- Where the job's models come from to the device: nothing missing, or a peer and the host at once, or the host alone.
-function place.source(node, job, device)
+-- An idle neighbour whose link to the host brings part of what the device lacks: a peer on another switch.
+function place.neighbour(node, device)
+  if device.peer_rate == 0 then return nil end
+  local devices = node.devices
+  for i = 1, #devices do
+    local neighbour = devices[i]
+    if neighbour.id ~= device.id and neighbour.idle == 1 and neighbour.loading == 0
+      and (neighbour.switch_id < 0 or neighbour.switch_id ~= device.switch_id)
+      and neighbour.free_bytes >= RELAY_ROOM and node.peer_rate(device, neighbour) > 0 then
+      return neighbour
+    end
+  end
+end
+
+-- Where the job's models come from to the device: nothing missing, or a peer and the host at once, or the host, over a
+-- neighbour's link too where that is idle and there is much to bring (worth: so many bytes; false: never).
+function place.source(node, job, device, worth)
   local is_complete = true
   for i = 0, job.model_count - 1 do
     local model = place.model(node, job, i)
@@ -88,11 +106,16 @@ function place.source(node, job, device)
       is_complete = false
     end
   end
-  return is_complete and node.RESIDENT or node.HOST
+  if is_complete then return node.RESIDENT end
+  if worth == nil then worth = RELAY_WORTH end
+  local neighbour = worth and place.missing_bytes(node, job, device) >= worth and place.neighbour(node, device)
+  if neighbour then return node.RELAY, neighbour end
+  return node.HOST
 end
 
--- An idle device that has the job's models; else the idle device with the most free memory, and where to load from.
-function place.first_fit(node, job)
+-- An idle device that has the job's models; else the idle device with the most free memory, and where to load from
+-- (worth: as for place.source).
+function place.first_fit(node, job, worth)
   local best
   local devices = node.devices
   for i = 1, #devices do
@@ -103,7 +126,7 @@ function place.first_fit(node, job)
     end
   end
   if not best then return nil end
-  return best, place.source(node, job, best)
+  return best, place.source(node, job, best, worth)
 end
 
 -- Any idle device of the node that the job may run on, each as likely as the others; nil when there is none.

@@ -222,7 +222,9 @@ priority_of(struct cuda_device *device, enum stream_kind kind, int *priority)
 	if (cuda_check(device, cudaDeviceGetStreamPriorityRange(&least, &greatest),
 		       "cudaDeviceGetStreamPriorityRange") != 0)
 		return -1;
-	*priority = kind == STREAM_COPY_IN || kind == STREAM_COPY_PEER ? least : greatest;
+	bool is_copy =
+		kind == STREAM_COPY_IN || kind == STREAM_COPY_PEER || kind == STREAM_COPY_LENT;
+	*priority = is_copy ? least : greatest;
 	return 0;
 }
 

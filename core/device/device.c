@@ -260,7 +260,7 @@ stream_notify(struct device_stream *stream, stream_done_f *done, void *context)
 	return stream->ops->notify(stream, done, context);
 }
 
-/* A stream_done_f. The stream that comes last tells; it sees what the other wrote. */
+/* A stream_done_f. The stream that comes last tells; it sees what the others wrote. */
 static void
 joined(void *context, const struct error *error)
 {
@@ -272,16 +272,16 @@ joined(void *context, const struct error *error)
 }
 
 void
-stream_notify_both(struct device_stream *first, struct device_stream *second,
-		   struct stream_join *join, stream_done_f *done, void *context)
+stream_notify_all(struct device_stream *const *streams, uint32_t count, struct stream_join *join,
+		  stream_done_f *done, void *context)
 {
-	*join = (struct stream_join){ .done = done,
-				      .context = context,
-				      .left = second != NULL ? 2 : 1 };
-	if (stream_notify(first, joined, join) != 0)
-		joined(join, error_last());
-	if (second != NULL && stream_notify(second, joined, join) != 0)
-		joined(join, error_last());
+	*join = (struct stream_join){ .done = done, .context = context };
+	for (uint32_t i = 0; i < count; i++)
+		join->left += streams[i] != NULL;
+	assert(join->left > 0);
+	for (uint32_t i = 0; i < count; i++)
+		if (streams[i] != NULL && stream_notify(streams[i], joined, join) != 0)
+			joined(join, error_last());
 }
 
 int

@@ -92,6 +92,8 @@ enum stream_kind {
 	STREAM_COPY_PEER,
 	/* Small work that copies wait for. */
 	STREAM_WIDEN,
+	/* Copies in over the device's link for a neighbour that borrows it. */
+	STREAM_COPY_LENT,
 };
 
 /*
@@ -232,7 +234,7 @@ int
 stream_notify(struct device_stream *stream, stream_done_f *done, void *context)
 	__attribute__((warn_unused_result));
 
-/* Two notifies that are one; the caller keeps it until done was called. */
+/* Notifies of several streams that are one; the caller keeps it until done was called. */
 struct stream_join {
 	stream_done_f *done;
 	void *context;
@@ -243,12 +245,12 @@ struct stream_join {
 };
 
 /*
- * Call done once, when all that was put on both streams is done: on a thread of the device, or at once by the caller when a
- * notify cannot be put. second may be NULL.
+ * Call done once, when all that was put on these streams is done: on a thread of a device, or at once by the caller when a
+ * notify cannot be put. Streams that are NULL are passed over; one is not. They may be of several devices.
  */
 void
-stream_notify_both(struct device_stream *first, struct device_stream *second,
-		   struct stream_join *join, stream_done_f *done, void *context);
+stream_notify_all(struct device_stream *const *streams, uint32_t count, struct stream_join *join,
+		  stream_done_f *done, void *context);
 
 /* Run launch on the calling thread, now; only where properties say runs_inline and nothing is put on the stream. */
 int

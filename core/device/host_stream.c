@@ -12,13 +12,13 @@
 static const char *const thread_names[] = {
 	[STREAM_COMPUTE] = "tide-compute",   [STREAM_COPY_IN] = "tide-copy-in",
 	[STREAM_COPY_OUT] = "tide-copy-out", [STREAM_COPY_PEER] = "tide-copy-peer",
-	[STREAM_WIDEN] = "tide-widen",
+	[STREAM_WIDEN] = "tide-widen",       [STREAM_COPY_LENT] = "tide-lent",
 };
 
 static const char *const rows[] = {
 	[STREAM_COMPUTE] = "compute",   [STREAM_COPY_IN] = "copy in",
 	[STREAM_COPY_OUT] = "copy out", [STREAM_COPY_PEER] = "copy peer",
-	[STREAM_WIDEN] = "widen",
+	[STREAM_WIDEN] = "widen",       [STREAM_COPY_LENT] = "copy lent",
 };
 
 /* --- the stream's own thread ------------------------------------------------------------------------------------- */

@@ -1,61 +1,9 @@
 #include "model/residency.h"
 
 #include <assert.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
-#include "model/staging.h"
-
-/* What is known of one group on the device. */
-struct group {
-	struct extent *extent;
-	/* Made at the first load, recorded by each; events[] shows it while it is needed. */
-	struct device_event *event;
-	/* The load that brings it; NULL when it is there. */
-	struct residency_load *load;
-};
-
-struct residency {
-	struct pool *pool;
-	struct device *device;
-	const struct image *image;
-	const void *owner;
-	struct group *groups;
-	/* What runs bind, group by group: entries at and above `held` are NULL. */
-	void **addresses;
-	struct device_event **events;
-	/* Groups that hold an extent, and the prefix of them that is good: what a failed load brought is not, but its
-	 * extents stay until no pin covers them. */
-	uint32_t held;
-	uint32_t good;
-	/* Bytes that the good groups, and all groups, take in the pool. */
-	uint64_t good_bytes;
-	uint64_t all_bytes;
-	/* Pins of each prefix length, and the longest that has one. */
-	uint32_t *pins;
-	uint32_t pinned;
-	/* Loads that are begun and not finished. */
-	uint32_t loads;
-	bool failed;
-};
-
-struct residency_load {
-	struct residency *residency;
-	uint32_t first;
-	uint32_t end;
-	/* Of a narrow image; NULL otherwise. */
-	struct staging *staging;
-	/* A group each, of a load from disk; NULL otherwise. */
-	struct fetch *fetches;
-	/* Why not all of it could be put; what fail_rest shows to the stream. */
-	struct error error;
-};
-
-/* A group to be brought from disk. */
-struct fetch {
-	const struct residency_load *load;
-	uint32_t group;
-};
+#include "model/residency_parts.h"
 
 static uint64_t
 pool_bytes(uint64_t bytes)
@@ -394,133 +342,14 @@ residency_begin_load(struct residency *residency, uint32_t groups, uint64_t *nee
 	return load;
 }
 
-/* How far both ways are taken, ns from the start of the copies. */
-struct shares {
-	double host_ns;
-	double peer_ns;
-};
-
-/* Whether the group should come from the peer; counts it as taken. */
-static bool
-comes_from_peer(const struct residency_source *source, struct shares *shares, uint32_t group,
-		uint64_t bytes)
-{
-	bool has = source->peer != NULL && group < source->peer_groups;
-	bool shared = has && source->peer_stream != NULL && source->host_rate > 0 &&
-		      source->peer_rate > 0;
-	double host = shares->host_ns + (shared ? (double)bytes / source->host_rate : 0);
-	double peer = shares->peer_ns + (shared ? (double)bytes / source->peer_rate : 0);
-	if (!shared)
-		return has;
-	if (host < peer)
-		shares->host_ns = host;
-	else
-		shares->peer_ns = peer;
-	return peer <= host;
-}
-
-/* device_launch.run: bring the group from disk. */
-static int
-run_fetch(const struct device_launch *launch, void *native)
-{
-	(void)native;
-	const struct fetch *fetch = launch->work;
-	return image_fetch(image_on_host(fetch->load->residency->image), fetch->group,
-			   fetch->load->end);
-}
-
-/* *stream is then the one that has the group. */
-static int
-copy_from_host(struct residency_load *load, uint32_t group, const struct residency_source *source,
-	       struct device_stream **stream)
-{
-	const struct image *image = load->residency->image;
-	const struct image_group *part = &image->groups[group];
-	if (source->from_disk) {
-		struct fetch *fetch = &load->fetches[group - load->first];
-		*fetch = (struct fetch){ load, group };
-		struct device_launch launch = { .run = run_fetch, .work = fetch };
-		if (stream_launch(source->host, &launch) != 0)
-			return -1;
-	}
-	if (load->staging != NULL) {
-		*stream = source->widen;
-		return staging_put(load->staging, group, load->residency->addresses[group],
-				   source->host, source->widen);
-	}
-	return stream_copy_in(source->host, load->residency->addresses[group],
-			      image->data + part->offset, part->bytes);
-}
-
-static int
-copy_from_peer(struct residency_load *load, uint32_t group, struct device_stream *stream,
-	       const struct residency *peer)
-{
-	const struct image_group *part = &load->residency->image->groups[group];
-	struct device_event *ready = peer->events[group];
-	if (ready != NULL && stream_wait(stream, ready) != 0)
-		return -1;
-	return stream_copy_peer(stream, load->residency->addresses[group], peer->device,
-				peer->addresses[group], part->bytes);
-}
-
-/* device_launch.run: fail with the load's error. */
-static int
-run_failure(const struct device_launch *launch, void *native)
-{
-	const struct residency_load *load = launch->work;
-	return error_restore(&load->error);
-}
-
-/* Groups from first on were not put: let whoever waits for their events get the error, not what lies there. */
-static void
-fail_rest(struct residency_load *load, struct device_stream *copy, uint32_t first)
-{
-	load->error = *error_last();
-	const struct device_launch failure = { .run = run_failure, .work = load };
-	int result = stream_launch(copy, &failure);
-	for (uint32_t i = first; i < load->end && result == 0; i++)
-		result = stream_record(copy, load->residency->groups[i].event);
-	error_restore(&load->error);
-}
-
-/* Put the group's copy where it belongs; *stream is then the one that has it. */
-static int
-put_group(struct residency_load *load, uint32_t group, const struct residency_source *source,
-	  struct shares *shares, struct device_stream **stream)
-{
-	bool from_peer =
-		comes_from_peer(source, shares, group, load->residency->image->groups[group].bytes);
-	*stream = from_peer && source->peer_stream != NULL ? source->peer_stream : source->host;
-	stream_label(*stream, source->label);
-	stream_label_part(*stream, group);
-	int result = from_peer ? copy_from_peer(load, group, *stream, source->peer)
-			       : copy_from_host(load, group, source, stream);
-	if (result != 0 || stream_record(*stream, load->residency->groups[group].event) != 0)
-		return error_wrap("group %u", group);
-	return 0;
-}
-
 int
-residency_issue_load(struct residency_load *load, const struct residency_source *source)
+residency_relay_load(struct residency_load *load, struct pool *pool, struct device *neighbour)
 {
-	struct shares shares = { 0 };
-	assert(source->peer == NULL || source->peer->image == load->residency->image);
-	if (source->from_disk)
-		load->fetches = calloc(load->end - load->first, sizeof(*load->fetches));
-	if (source->from_disk && load->fetches == NULL) {
-		error_set(ERR_RESOURCE_EXHAUSTED, "no memory for a load");
-		fail_rest(load, source->host, load->first);
-		return -1;
-	}
-	int result = 0;
-	for (uint32_t i = load->first; i < load->end && result == 0; i++) {
-		struct device_stream *stream;
-		result = put_group(load, i, source, &shares, &stream);
-		if (result != 0)
-			fail_rest(load, stream, i);
-	}
-	return result;
+	struct residency *residency = load->residency;
+	if (load->staging != NULL)
+		return error_set(ERR_UNIMPLEMENTED, "narrow parameters are not relayed");
+	load->relay = relay_new(pool, neighbour, residency->device, residency->owner);
+	return load->relay == NULL ? -1 : 0;
 }
 
 /* Groups from first on are not good any more. Their events stay with those who wait for them. */
@@ -543,6 +372,7 @@ residency_finish_load(struct residency_load *load, const struct error *error)
 	residency->loads--;
 	residency_unpin(residency, load->end);
 	staging_delete(load->staging);
+	relay_delete(load->relay);
 	free(load->fetches);
 	free(load);
 }

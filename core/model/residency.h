@@ -82,6 +82,14 @@ residency_trim(struct residency *residency, uint32_t keep);
 struct residency_load *
 residency_begin_load(struct residency *residency, uint32_t groups, uint64_t *needed_bytes);
 
+/*
+ * Let part of a load that is not issued yet come over the link of a neighbour, a peer of the device, by way of a small extent of
+ * that one's pool. RESOURCE_EXHAUSTED when the pool has no room; UNIMPLEMENTED for narrow images: the load stays as it was.
+ */
+int
+residency_relay_load(struct residency_load *load, struct pool *pool, struct device *neighbour)
+	__attribute__((warn_unused_result));
+
 /* Where a load's groups come from, and on which streams of the device. */
 struct residency_source {
 	/* For what comes from the host image. */
@@ -93,10 +101,13 @@ struct residency_source {
 	uint32_t peer_groups;
 	/* For what comes from the peer; NULL: the host's stream, and all that the peer has comes from there. */
 	struct device_stream *peer_stream;
-	/* Bytes/s of both ways. With a peer_stream, groups that the peer has are shared between them so that each arrives as
-	 * early as it can; a rate of 0 is not known, and the peer then gives all it has. */
+	/* The neighbour's, for a load that is relayed: what comes in over its link and goes on by peer_stream. */
+	struct device_stream *lent;
+	/* Bytes/s of these ways. With a peer_stream, groups that can take several ways are shared between them so that each
+	 * arrives as early as it can; while a rate is 0, not known, the peer gives all it has and nothing is relayed. */
 	double host_rate;
 	double peer_rate;
+	double lent_rate;
 	/* A stream of its own for widening what lies narrow in host memory; needed for such images. */
 	struct device_stream *widen;
 	/* What traces call the copies (trace_name). */

@@ -55,13 +55,16 @@ open_device(struct engine *engine, uint32_t id)
 		return error_wrap("devices[%u]", id + 1);
 	device->compute = stream_new(device->device, STREAM_COMPUTE);
 	device->copy_in = stream_new(device->device, STREAM_COPY_IN);
-	if (properties->peer_rate > 0)
+	bool has_peers = properties->peer_rate > 0;
+	if (has_peers) {
 		device->copy_peer = stream_new(device->device, STREAM_COPY_PEER);
+		device->lent = stream_new(device->device, STREAM_COPY_LENT);
+	}
 	bool widens = engine->config->parameters != NARROW_FP32;
 	if (widens)
 		device->widen = stream_new(device->device, STREAM_WIDEN);
 	if (device->compute == NULL || device->copy_in == NULL ||
-	    (properties->peer_rate > 0 && device->copy_peer == NULL) ||
+	    (has_peers && (device->copy_peer == NULL || device->lent == NULL)) ||
 	    (widens && device->widen == NULL) || submit_start(device) != 0)
 		return error_wrap("devices[%u]", id + 1);
 	device->is_running = true;
@@ -85,6 +88,8 @@ close_device(struct engine_device *device)
 		stream_delete(device->copy_in);
 	if (device->copy_peer != NULL)
 		stream_delete(device->copy_peer);
+	if (device->lent != NULL)
+		stream_delete(device->lent);
 	if (device->widen != NULL)
 		stream_delete(device->widen);
 	if (device->scratch != NULL)

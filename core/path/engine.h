@@ -18,6 +18,7 @@
 #include "model/residency.h"
 #include "model/store.h"
 #include "net/server.h"
+#include "path/borrow.h"
 #include "path/locking.h"
 #include "path/prefetch.h"
 #include "path/route.h"
@@ -70,8 +71,15 @@ struct engine_device {
 	struct device_stream *copy_in;
 	/* Widens what lies narrow in host memory; NULL where nothing does. */
 	struct device_stream *widen;
-	/* NULL where no peers are connected. */
+	/* NULL where no peers are connected; so is lent. */
 	struct device_stream *copy_peer;
+	/* For whoever borrows the link: the submit thread of that job's device. */
+	struct device_stream *lent;
+	/* The job that borrows it; NULL: none. How often it was borrowed. */
+	struct job *borrower;
+	uint64_t loans;
+	/* Loads to this device that were to borrow another's link and did not, by why. */
+	uint64_t borrow_refusals[BORROW_REFUSALS_END];
 	/* The submit thread and its work: jobs. */
 	uv_thread_t thread;
 	struct mailbox mailbox;

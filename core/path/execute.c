@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "model/prefix.h"
+#include "path/borrow.h"
 #include "path/engine.h"
 #include "path/job.h"
 #include "path/models.h"
@@ -125,8 +126,10 @@ put_loads(struct job *job)
 						  : job->models[m]->residency[job->peer->view.id],
 			.peer_groups = job->peer_pinned[m],
 			.peer_stream = job->takes_from_peer ? job->device->copy_peer : NULL,
+			.lent = job->relays ? job->peer->lent : NULL,
 			.host_rate = job->host_rate,
 			.peer_rate = job->peer_rate,
+			.lent_rate = job->lent_rate,
 			.label = job->labels[m],
 		};
 		if (residency_issue_load(job->loads[m], &source) != 0)
@@ -200,15 +203,15 @@ execute_on_submit_thread(struct job *job)
 		error = *error_last();
 		failed = &error;
 	}
-	/* What was put runs to its end in any case; the job is over when both streams have passed it. */
+	/* What was put runs to its end in any case; the job is over when all streams have passed it. */
 	if (failed != NULL)
 		job->outcome = error;
+	struct device_stream *const copies[] = { device->copy_in, device->widen,
+						 job->takes_from_peer ? device->copy_peer : NULL,
+						 job->relays ? job->peer->lent : NULL };
 	if (job->brings)
-		stream_notify_both(device->copy_in, device->widen, &job->load_join,
-				   submit_copy_done, job);
-	if (job->takes_from_peer &&
-	    stream_notify(device->copy_peer, submit_peer_copy_done, job) != 0)
-		submit_peer_copy_done(job, error_last());
+		stream_notify_all(copies, sizeof(copies) / sizeof(copies[0]), &job->load_join,
+				  submit_copies_done, job);
 	if (stream_notify(device->compute, submit_compute_done, job) != 0)
 		submit_compute_done(job, error_last());
 }
@@ -308,8 +311,6 @@ brought_bytes(const struct job *job, uint32_t m)
 void
 execute_loaded(struct job *job)
 {
-	if (job->load_outcome.code == ERR_OK && job->peer_outcome.code != ERR_OK)
-		job->load_outcome = job->peer_outcome;
 	const struct error *error = job->load_outcome.code == ERR_OK ? NULL : &job->load_outcome;
 	uint64_t bytes = 0;
 	bool from_disk = false;
@@ -323,6 +324,7 @@ execute_loaded(struct job *job)
 		bytes += brought;
 		swap_finish_load(job, m, error);
 	}
+	borrow_end(job);
 	if (error == NULL && job->copies_alone && job->peer == NULL && !from_disk)
 		view_load_measured(job->device, bytes, job->loaded_at - job->started_at);
 }
@@ -374,11 +376,19 @@ lose_device(struct engine_device *device, const char *why)
 	engine_event(engine, "device_lost", device_properties(device->device)->name, why);
 }
 
-/* A failed job whose device was lost runs once more elsewhere, if nothing it needs was lost with it. */
+static void
+look_at_health(struct engine_device *device)
+{
+	if (device != NULL && !device->lost && device_health(device->device) != 0)
+		lose_device(device, error_last()->message);
+}
+
+/* A failed job whose device was lost, or the one that it copied from, runs once more, if nothing it needs was lost with it. */
 static bool
 can_run_again(const struct job *job)
 {
-	return job->outcome.code != ERR_OK && job->device->lost && job->view.attempt == 0 &&
+	bool lost = job->device->lost || (job->peer != NULL && job->peer->lost);
+	return job->outcome.code != ERR_OK && lost && job->view.attempt == 0 &&
 	       job->request->extent_count == 0 && !job->request->answered;
 }
 
@@ -393,8 +403,8 @@ leave_device(struct job *job)
 	/* A run beside a copy that failed computed with what was not there. */
 	if (job->outcome.code == ERR_OK && job->load_outcome.code != ERR_OK)
 		job->outcome = job->load_outcome;
-	if (!device->lost && device_health(device->device) != 0)
-		lose_device(device, error_last()->message);
+	look_at_health(device);
+	look_at_health(job->peer);
 	bool runs_again = can_run_again(job);
 	if (job->outcome.code == ERR_OK)
 		settle_tensors(job);
@@ -431,11 +441,13 @@ end_job(struct job *job)
 void
 execute_finish(struct job *job)
 {
-	struct engine_device *device = job->device;
-	if (leave_device(job))
+	struct engine_device *device = job->device, *peer = job->peer;
+	bool runs_again = leave_device(job);
+	bool lost = device->lost || (peer != NULL && peer->lost);
+	if (runs_again)
 		schedule_again(job);
 	else
 		end_job(job);
-	if (device->lost)
+	if (lost)
 		schedule_fail_stranded(device->engine);
 }

@@ -38,12 +38,12 @@ job_new(struct request *request, uint32_t steps, uint32_t fetches)
 		return NULL;
 	}
 	memset(job, 0, offsetof(struct job, arena));
-	job->outcome.code = job->load_outcome.code = job->peer_outcome.code = ERR_OK;
+	job->outcome.code = job->load_outcome.code = ERR_OK;
 	list_create(&job->of_engine);
 	list_create(&job->of_parked);
 	list_create(&job->of_joint);
 	job->request = request;
-	job->errand.owner = job->load_errand.owner = job->peer_errand.owner = job;
+	job->errand.owner = job->load_errand.owner = job;
 	job->steps = arena_calloc(&job->arena, steps + 1, sizeof(*job->steps));
 	job->fetches = arena_calloc(&job->arena, fetches + 1, sizeof(*job->fetches));
 	if (job->steps == NULL || job->fetches == NULL) {

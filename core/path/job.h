@@ -85,10 +85,9 @@ struct job_fetch {
 };
 
 struct job {
-	/* Posted to the submit thread, and back by the compute stream's completion; and by the copy stream's. */
+	/* Posted to the submit thread, and back by the compute stream's completion; and by that of the copy streams. */
 	struct errand errand;
 	struct errand load_errand;
-	struct errand peer_errand;
 	struct request *request;
 	struct view_job view;
 	const struct view_model *view_models[JOB_MODELS_MAX];
@@ -145,9 +144,13 @@ struct job {
 	bool takes_from_peer;
 	/* What the peer has comes from the host too, as fast as both ways together carry it. */
 	bool shares_sources;
-	/* Bytes/s of the ways from the host and from the peer; 0: not known. */
+	/* What the peer has not may come over its link; and it does: the link is borrowed. */
+	bool may_relay;
+	bool relays;
+	/* Bytes/s of the ways from the host, from the peer, and over the peer's link; 0: not known. */
 	double host_rate;
 	double peer_rate;
+	double lent_rate;
 	/* The models' names in traces; 0 while none is made. */
 	uint32_t labels[JOB_MODELS_MAX];
 	/* And on its peer while they are copied from there. */
@@ -157,16 +160,14 @@ struct job {
 	/* No request tensor outlives the job. */
 	bool is_last;
 
-	/* Completions outstanding: one for the compute stream, one for each copy stream when it loads; and the latter alone. */
+	/* Completions outstanding: one for the compute stream, one for the copy streams when it loads. */
 	uint32_t outstanding;
-	uint32_t copies;
 	struct stream_join load_join;
 	/* What the submit thread needs until the job is done. */
 	struct arena arena;
 	/* The first error of its streams; code ERR_OK when there was none. Last: only their codes are cleared. */
 	struct error outcome;
 	struct error load_outcome;
-	struct error peer_outcome;
 };
 
 /* An empty job of the request; NULL with RESOURCE_EXHAUSTED. */

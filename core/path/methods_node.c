@@ -193,12 +193,21 @@ write_uint(struct writer *writer, const char *key, uint64_t value)
 }
 
 static void
+write_borrow_refusals(struct writer *writer, const struct engine_device *device)
+{
+	writer_string(writer, "relays_refused");
+	writer_map(writer, BORROW_REFUSALS_END);
+	for (uint32_t i = 0; i < BORROW_REFUSALS_END; i++)
+		write_uint(writer, borrow_refusal_name(i), device->borrow_refusals[i]);
+}
+
+static void
 write_device(struct writer *writer, const struct engine_device *device)
 {
 	const struct device_properties *properties = device_properties(device->device);
 	struct pool_stats stats;
 	pool_stats(device->pool, &stats);
-	writer_map(writer, 17);
+	writer_map(writer, 19);
 	write_uint(writer, "id", device->view.id);
 	writer_string(writer, "kind");
 	writer_string(writer, device_kind_name(properties->kind));
@@ -216,6 +225,8 @@ write_device(struct writer *writer, const struct engine_device *device)
 	write_uint(writer, "idle_us", (uint64_t)(device->view.idle_ns / 1e3));
 	write_uint(writer, "loads", device->loads_begun);
 	write_uint(writer, "prefetches", device->prefetches);
+	write_uint(writer, "loans", device->loans);
+	write_borrow_refusals(writer, device);
 	write_uint(writer, "evictions", device->evictions);
 	write_uint(writer, "load_rate", (uint64_t)device->load_rate);
 	writer_string(writer, "switch");

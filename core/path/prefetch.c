@@ -69,7 +69,8 @@ issue(void *owner)
 	if (residency_issue_load(prefetch->load, &source) != 0)
 		error = *error_last();
 	prefetch->outcome = error;
-	stream_notify_both(copy_in, prefetch->device->widen, &prefetch->join, copied, prefetch);
+	struct device_stream *const streams[] = { copy_in, prefetch->device->widen };
+	stream_notify_all(streams, 2, &prefetch->join, copied, prefetch);
 }
 
 /* As much of the rest of the model as there is, or can be made, room for; NULL: none of it. */

@@ -250,10 +250,11 @@ static void
 dispatch(struct engine *engine, const struct policy_verdict *verdict)
 {
 	struct job *job = job_of_view(verdict->job);
-	bool has_peer = verdict->source == VIEW_SOURCE_PEER || verdict->source == VIEW_SOURCE_BOTH;
 	job->device = &engine->devices[verdict->device];
+	job->may_relay = verdict->source == VIEW_SOURCE_RELAY;
+	job->shares_sources = job->may_relay || verdict->source == VIEW_SOURCE_BOTH;
+	bool has_peer = job->shares_sources || verdict->source == VIEW_SOURCE_PEER;
 	job->peer = has_peer ? &engine->devices[verdict->peer] : NULL;
-	job->shares_sources = verdict->source == VIEW_SOURCE_BOTH;
 	job->state = JOB_PLACED;
 	if (job->joint != NULL && !job->joint->is_sealed && joint_seal(job->joint) != 0)
 		fail_job(job);
@@ -315,7 +316,7 @@ schedule_park(struct job *job)
 	struct engine_device *device = job->device;
 	uint32_t others = device->holders - (holds_memory(job) ? 1 : 0);
 	if (device->job == NULL && !prefetch_is_under_way(&device->prefetch) &&
-	    others <= device->parked_holders)
+	    device->borrower == NULL && others <= device->parked_holders)
 		return error_wrap("device %u: no memory for the job", device->view.id);
 	list_push_back(&device->parked, &job->of_parked);
 	device->parked_holders += holds_memory(job);
@@ -349,7 +350,7 @@ void
 schedule_again(struct job *job)
 {
 	job->view.attempt++;
-	job->outcome.code = job->load_outcome.code = job->peer_outcome.code = ERR_OK;
+	job->outcome.code = job->load_outcome.code = ERR_OK;
 	job->device = job->peer = NULL;
 	job->request->device = -1;
 	job->state = JOB_QUEUED;

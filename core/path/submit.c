@@ -111,10 +111,8 @@ come_back(void *owner)
 static void
 come_back_loaded(void *owner)
 {
-	struct job *job = owner;
-	if (--job->copies == 0)
-		execute_loaded(job);
-	come_back(job);
+	execute_loaded(owner);
+	come_back(owner);
 }
 
 void
@@ -127,21 +125,12 @@ submit_compute_done(void *context, const struct error *error)
 }
 
 void
-submit_copy_done(void *context, const struct error *error)
+submit_copies_done(void *context, const struct error *error)
 {
 	struct job *job = context;
 	keep_error(&job->load_outcome, error);
 	job->load_errand.run = come_back_loaded;
 	submit_post_back(job->device->engine, &job->load_errand);
-}
-
-void
-submit_peer_copy_done(void *context, const struct error *error)
-{
-	struct job *job = context;
-	keep_error(&job->peer_outcome, error);
-	job->peer_errand.run = come_back_loaded;
-	submit_post_back(job->device->engine, &job->peer_errand);
 }
 
 static void

@@ -36,13 +36,11 @@ submit_post_back(struct engine *engine, struct errand *errand);
 void
 submit_job(struct job *job);
 
-/* stream_done_f of a job's compute stream and of its copy streams; any thread. */
+/* stream_done_f of a job's compute stream and of all its copy streams; any thread. */
 void
 submit_compute_done(void *job, const struct error *error);
 void
-submit_copy_done(void *job, const struct error *error);
-void
-submit_peer_copy_done(void *job, const struct error *error);
+submit_copies_done(void *job, const struct error *error);
 
 /* Main loop: take what has come back, and dispatch. */
 void

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/trace.h"
+#include "path/borrow.h"
 #include "path/engine.h"
 #include "path/job.h"
 #include "path/models.h"
@@ -220,6 +221,7 @@ bring_model(struct job *job, uint32_t m)
 	job->brought[m] = all - had;
 	job->waits[m] = true;
 	pin_peer(job, m);
+	borrow_for(job, job->loads[m]);
 	job->from_disk[m] = swap_begin_load(device, model);
 	return 0;
 }
@@ -269,6 +271,7 @@ give_back(struct job *job)
 		}
 		release_model(job, m);
 	}
+	borrow_end(job);
 	job->held_models = 0;
 	if (owns_extent(job))
 		pool_free(job->device->pool, job->extent);
@@ -328,20 +331,16 @@ set_up_copies(struct job *job)
 {
 	struct engine_device *device = job->device;
 	struct engine *engine = device->engine;
-	job->takes_from_peer = false;
-	job->host_rate = job->peer_rate = 0;
+	job->takes_from_peer = job->relays;
+	job->host_rate = job->peer_rate = job->lent_rate = 0;
 	if (!job->brings)
 		return;
-	job->copies = 1;
 	for (uint32_t m = 0; m < job->model_count; m++)
 		job->takes_from_peer |= job->peer_pinned[m] > 0 && device->copy_peer != NULL;
-	if (!job->takes_from_peer)
-		return;
-	job->copies++;
-	job->outstanding++;
-	if (!job->shares_sources)
+	if (!job->takes_from_peer || !job->shares_sources)
 		return;
 	job->host_rate = device->view.load_rate;
+	job->lent_rate = job->peer->view.load_rate;
 	job->peer_rate = engine->view_peer_rates[device->view.id * engine->device_count +
 						 job->peer->view.id];
 }
@@ -353,6 +352,7 @@ path_swap(struct request *request)
 	struct engine_device *device = job->device;
 	job->started_at = clock_now();
 	job->copies_alone = device->loads == 0;
+	job->relays = false;
 	if (take_memory(job) != 0 || bring_models(job) != 0) {
 		struct error why = *error_last();
 		give_back(job);

@@ -72,7 +72,10 @@ static const char *
 source_of(const struct job *job)
 {
 	if (job->brings)
-		return job->peer == NULL ? "host" : job->shares_sources ? "both" : "peer";
+		return job->peer == NULL     ? "host"
+		       : job->relays         ? "relay"
+		       : job->shares_sources ? "both"
+					     : "peer";
 	for (uint32_t m = 0; m < job->model_count; m++)
 		if (job->waits[m])
 			return "prefetched";

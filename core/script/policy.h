@@ -29,7 +29,7 @@ struct policy_verdict {
 	const struct view_job *job;
 	uint32_t device;
 	enum view_source source;
-	/* For VIEW_SOURCE_PEER and VIEW_SOURCE_BOTH. */
+	/* For VIEW_SOURCE_PEER, VIEW_SOURCE_BOTH and VIEW_SOURCE_RELAY. */
 	uint32_t peer;
 };
 

@@ -54,6 +54,7 @@ local node = {
   HOST = tonumber(ffi.C.VIEW_SOURCE_HOST),
   PEER = tonumber(ffi.C.VIEW_SOURCE_PEER),
   BOTH = tonumber(ffi.C.VIEW_SOURCE_BOTH),
+  RELAY = tonumber(ffi.C.VIEW_SOURCE_RELAY),
   OK = tonumber(ffi.C.VIEW_OUTCOME_OK),
   ERROR = tonumber(ffi.C.VIEW_OUTCOME_ERROR),
   CANCELLED = tonumber(ffi.C.VIEW_OUTCOME_CANCELLED),

@@ -109,7 +109,15 @@ can_give(const struct view_node *node, const struct view_job *job, uint32_t peer
 static bool
 has_peer(enum view_source source)
 {
-	return source == VIEW_SOURCE_PEER || source == VIEW_SOURCE_BOTH;
+	return source == VIEW_SOURCE_PEER || source == VIEW_SOURCE_BOTH ||
+	       source == VIEW_SOURCE_RELAY;
+}
+
+/* What is not there is relayed; whether that helps is looked at when it begins. */
+static bool
+can_relay(const struct view_node *node, uint32_t peer)
+{
+	return node->devices[peer]->peer_rate > 0;
 }
 
 static int
@@ -125,12 +133,13 @@ check_source(const char *name, const struct view_node *node, const struct policy
 				 name, device, job->id);
 	if (!has_peer(verdict->source))
 		return 0;
-	if (peer == device || !(node->devices[device]->peer_rate > 0) ||
-	    !can_give(node, job, peer, device))
+	bool gives = verdict->source == VIEW_SOURCE_RELAY ? can_relay(node, peer)
+							  : can_give(node, job, peer, device);
+	if (peer == device || !(node->devices[device]->peer_rate > 0) || !gives)
 		return error_set(
 			ERR_INVALID_ARGUMENT,
-			"policy %s: dispatch: source PEER or BOTH, but device %u can give device "
-			"%u nothing that job %.0f needs",
+			"policy %s: dispatch: source PEER, BOTH or RELAY, but device %u can give "
+			"device %u nothing that job %.0f needs",
 			name, peer, device, job->id);
 	return 0;
 }
@@ -177,17 +186,17 @@ verdict_read(const struct policy_state *state, const struct view_node *node,
 				 "policy %s: dispatch: the second value is no device", name);
 	if (check_place(name, node, *row, verdict->device) != 0)
 		return -1;
-	if (!number_at(L, at + 2, VIEW_SOURCE_BOTH + 1, &source))
+	if (!number_at(L, at + 2, VIEW_SOURCE_RELAY + 1, &source))
 		return error_set(ERR_INVALID_ARGUMENT,
 				 "policy %s: dispatch: the third value is no source", name);
 	verdict->job = (*row)->job;
 	verdict->source = (enum view_source)source;
 	verdict->peer = 0;
 	if (has_peer(verdict->source) && !device_at(L, at + 3, node, &verdict->peer))
-		return error_set(
-			ERR_INVALID_ARGUMENT,
-			"policy %s: dispatch: source PEER or BOTH without a device as fourth value",
-			name);
+		return error_set(ERR_INVALID_ARGUMENT,
+				 "policy %s: dispatch: source PEER, BOTH or RELAY without a device "
+				 "as fourth value",
+				 name);
 	return check_source(name, node, verdict) == 0 ? 1 : -1;
 }
 

@@ -19,6 +19,8 @@ enum view_source {
 	VIEW_SOURCE_PEER = 2,
 	/* From that device and from the host at once, each giving as much as its way carries. */
 	VIEW_SOURCE_BOTH = 3,
+	/* As BOTH, and what that device does not hold comes over its link to the host too, and on from there. */
+	VIEW_SOURCE_RELAY = 4,
 };
 
 enum view_outcome {

@@ -47,10 +47,11 @@ end
 local function start(parameters, devices, memory)
   local list = {}
   for index = 1, devices do
-    list[index] = { kind = "host", memory = memory, threads = 1, faults = true, switch = 0, peer_rate = "8G",
+    list[index] = { kind = "host", memory = memory, threads = 1, faults = true, switch = index % 2, peer_rate = "8G",
       link_rate = "8G" }
   end
-  local running = node.start { devices = list, group = "256K", parameters = parameters, log = "warn" }
+  local running = node.start { devices = list, group = "256K", parameters = parameters, log = "warn",
+    policy_config = { relay = 1 } }
   local c = running:connect()
   for model = 1, MODELS do assert(c:call("function.deploy", deploy_request(model))) end
   return running, c
@@ -97,7 +98,8 @@ local function new_trouble(c, pick)
   function trouble.policy()
     local name = POLICIES[pick(#POLICIES)]
     local file = assert(io.open("policies/" .. name .. ".lua"))
-    assert(c:call("policy.load", { name = name, source = file:read "*a" }))
+    -- Links of neighbours are borrowed by fifo and edf for whatever is missing.
+    assert(c:call("policy.load", { name = name, source = file:read "*a", config = "{ relay = 1 }" }))
     file:close()
     trouble.policies = trouble.policies + 1
   end
@@ -182,6 +184,7 @@ describe("a node under stress", function()
     if os.getenv "TIDEPOOL_STRESS_REQUESTS" then
       print(("%d right, %d wrong, %d errors; %d faults, %d devices lost, %d trims, %d deploys, %d policies"):format(
         right, wrong, errors, trouble.faults, trouble.losses, trouble.trims, trouble.deploys, trouble.policies))
+      for _, device in ipairs(status.devices) do print("", device.name, "lent " .. device.loans) end
       for code, count in pairs(by_code) do print("", code, count) end
     end
     assert.equal(0, wrong)

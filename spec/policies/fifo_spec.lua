@@ -1,5 +1,6 @@
+local ffi = require "ffi"
 local policy_node = require "spec.support.policy_node"
-local RESIDENT, HOST = policy_node.RESIDENT, policy_node.HOST
+local RESIDENT, HOST, RELAY = policy_node.RESIDENT, policy_node.HOST, policy_node.RELAY
 local MIB = policy_node.MIB
 
 describe("policy fifo", function()
@@ -37,6 +38,28 @@ describe("policy fifo", function()
     local _, device, source = host:dispatch()
     assert.equal(1, device)
     assert.equal(HOST, source)
+  end)
+
+  it("borrows an idle neighbour's link for much, where one is of use", function()
+    local function source_with(neighbour, bytes)
+      neighbour.peer_rate = neighbour.peer_rate or 1e9
+      set_up { devices = { { peer_rate = 1e9, switch_id = 0, free_bytes = 2000 * MIB }, neighbour },
+        models = { { bytes = (bytes or 100) * MIB } } }
+      local rates = ffi.new("double[4]", { 0, 1e9, 1e9, 0 })
+      node.view.peer_rates = rates
+      host:submit { models = { 0 } }
+      local result = { host:dispatch() }
+      host:delete()
+      return unpack(result, 2)
+    end
+    assert.same({ 0, RELAY, 1 }, { source_with { switch_id = 1 } })
+    assert.same({ 0, RELAY, 1 }, { source_with { switch_id = -1 } })
+    assert.equal(HOST, select(2, source_with { switch_id = 0 }))
+    assert.equal(HOST, select(2, source_with { switch_id = 1, idle = 0 }))
+    assert.equal(HOST, select(2, source_with { switch_id = 1, loading = 1 }))
+    assert.equal(HOST, select(2, source_with { switch_id = 1, free_bytes = 4 * MIB }))
+    assert.equal(HOST, select(2, source_with({ switch_id = 1 }, 2)))
+    set_up {}
   end)
 
   it("dispatches nothing while no device is idle", function()

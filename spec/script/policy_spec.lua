@@ -322,7 +322,7 @@ describe("policy host", function()
       ["no device"] = { "return queue[1]", "no device" },
       ["a device that is busy"] = { "return queue[1], 1, 1", "device 1 is not idle" },
       ["no source"] = { "return queue[1], 0", "no source" },
-      ["a source that is not there"] = { "return queue[1], 0, 4", "no source" },
+      ["a source that is not there"] = { "return queue[1], 0, 5", "no source" },
       ["both sources and a peer without the model"] = { "return queue[1], 0, 3, 1", "can give device 0 nothing" },
       ["a resident model that is not"] = { "return queue[1], 0, 0", "has not all" },
       ["a peer that is the device"] = { "return queue[1], 0, 2, 0", "can give device 0 nothing" },
@@ -490,6 +490,19 @@ describe("policy host", function()
     ]] })
     host:submit { models = { 0 } }
     assert.same({ 1, 0, policy_node.PEER, 1 }, { host:dispatch() })
+  end)
+
+  it("takes a neighbour to borrow a link from, and none without a link to it", function()
+    node.devices[0].peer_rate, node.devices[1].peer_rate = 1e9, 1e9
+    load(policy { dispatch = [[
+      do return table.remove(queue, 1), node.devices[1], node.RELAY, node.devices[2] end
+    ]] })
+    host:submit { models = { 0 } }
+    host:submit { models = { 0 } }
+    assert.same({ 1, 0, policy_node.RELAY, 1 }, { host:dispatch() })
+    node.devices[1].peer_rate = 0
+    host:dispatch()
+    assert.matches("can give device 0 nothing", host:fault())
   end)
 
   it("shows rows that came and went", function()

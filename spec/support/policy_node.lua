@@ -210,4 +210,4 @@ function host_type:drain()
   return order
 end
 
-return { new = new_node, RESIDENT = 0, HOST = 1, PEER = 2, MIB = MIB }
+return { new = new_node, RESIDENT = 0, HOST = 1, PEER = 2, RELAY = 4, MIB = MIB }

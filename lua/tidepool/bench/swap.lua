@@ -1,10 +1,10 @@
---- Swapping, in parts: against its floor, with prefixes kept, with look-ahead, beside a function that stays, again
---- and again, and with narrow parameters.
+--- Swapping, in parts: against its floor, with prefixes kept, with look-ahead, beside a function that stays, from two
+--- sources, again and again, and with narrow parameters.
 local failure = require "tidepool.cli.failure"
 local files = require "tidepool.cli.files"
 local subject = require "tidepool.bench.subject"
 
-local names = { "floor", "prefix", "ahead", "beside", "cycles", "narrow" }
+local names = { "floor", "prefix", "ahead", "beside", "sources", "cycles", "narrow" }
 local parts = {}
 for _, name in ipairs(names) do parts[name] = require("tidepool.bench.swap_" .. name) end
 
