@@ -67,10 +67,11 @@ call_is_constant(const struct operator_call *call)
 	if ((call->op->flags & OPERATOR_IMPURE) != 0 || call->op->control != NULL)
 		return false;
 	bool types_do = (call->op->flags & OPERATOR_TYPE_ONLY) != 0;
+	bool likes = (call->op->flags & OPERATOR_LIKE) != 0;
 	for (uint32_t i = 0; i < call->input_count; i++) {
 		if (is_absent(call, i) || call->constants[i] != NULL)
 			continue;
-		if (!types_do || !operator_has_input(call, i))
+		if (!(types_do || (likes && i > 0)) || !operator_has_input(call, i))
 			return false;
 	}
 	return true;

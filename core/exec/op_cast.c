@@ -82,6 +82,7 @@ static const struct op cast_operators[] = {
 	  .since = 15,
 	  .inputs = { 2, 2 },
 	  .outputs = { 1, 1 },
+	  .flags = OPERATOR_LIKE,
 	  .infer = infer_cast_like,
 	  .prepare = prepare_cast },
 };

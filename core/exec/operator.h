@@ -89,6 +89,8 @@ enum operator_flags {
 	OPERATOR_TYPE_ONLY = 1 << 5,
 	/* prepare only rewrites the call and prepares another operator, by operator_prepare_as. */
 	OPERATOR_ADAPTER = 1 << 8,
+	/* Of inputs from the second on only the types matter (CastLike). */
+	OPERATOR_LIKE = 1 << 9,
 	/* The run tells the outputs' types; those that it is prepared for are bounds. */
 	OPERATOR_TELLS_TYPES = 1 << 7,
 };

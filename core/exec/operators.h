@@ -23,6 +23,7 @@
 	X(list) \
 	X(lookup) \
 	X(loss) \
+	X(mask) \
 	X(matmul) \
 	X(move) \
 	X(norm) \

@@ -20,6 +20,7 @@ passes_run_typed(struct graph *graph);
 
 pass_f pass_activation;
 pass_f pass_batch_norm;
+pass_f pass_expand;
 pass_f pass_identity;
 pass_f pass_layer_norm;
 pass_f pass_one_hot;

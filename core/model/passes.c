@@ -12,7 +12,7 @@ fold(struct graph *graph, struct arena *scratch)
 }
 
 static pass_f *const untyped[] = {
-	pass_identity, fold, pass_activation, pass_batch_norm, NULL,
+	pass_expand, pass_identity, fold, pass_activation, pass_batch_norm, NULL,
 };
 
 static pass_f *const typed[] = {

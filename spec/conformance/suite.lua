@@ -62,14 +62,19 @@ function suite.pypi()
   return cases_in(folder .. "/single", "pypi/"), cases_in(folder .. "/half", "half/")
 end
 
--- Small models of the families that nodes serve, with ONNX Runtime's answers, made in `folder`; an empty list without
--- the package.
-function suite.families(folder)
+-- The cases that a script of this folder makes in `folder`, with ONNX Runtime's answers; none without the package.
+local function made(script, folder)
   if #lines(PYTHON .. " -c 'import onnxruntime; print(1)'") == 0 then return {} end
-  assert(os.execute(("%s spec/conformance/families.py %s >/dev/null 2>&1"):format(PYTHON, folder)) == 0,
-    "spec/conformance/families.py failed")
-  return cases_in(folder, "families/")
+  local path = "spec/conformance/" .. script
+  assert(os.execute(("%s %s.py %s >/dev/null 2>&1"):format(PYTHON, path, folder)) == 0, path .. ".py failed")
+  return cases_in(folder, script .. "/")
 end
+
+-- Small models of the families that nodes serve.
+function suite.families(folder) return made("families", folder) end
+
+-- What ONNX Runtime's optimiser and quantizer write.
+function suite.contrib(folder) return made("contrib", folder) end
 
 -- The light models: real architectures with made-up weights.
 function suite.light()
