@@ -53,6 +53,7 @@ config_default(struct config *config)
 			    .idle_ms = 3600 * 1000 },
 		.device_count = 1,
 		.devices = { { .kind = DEVICE_KIND_HOST,
+			       .reopen_ms = CONFIG_REOPEN_MS,
 			       .options = { .memory_bytes = machine_memory() / 4,
 					    .switch_id = DEVICE_NO_SWITCH } } },
 		.store_bytes = machine_memory() / 2,

@@ -18,6 +18,8 @@
 
 enum {
 	CONFIG_LISTEN_MAX = 16,
+	/* How soon a lost device is opened again, unless a file says. */
+	CONFIG_REOPEN_MS = 1000,
 	/* Most devices that a file can list; a simulated node takes its devices from elsewhere. */
 	CONFIG_DEVICES_MAX = 64,
 	/* A configuration that runs more Lua instructions than this is taken for one that does not end. */
@@ -28,6 +30,8 @@ enum {
 struct config_device {
 	enum device_kind kind;
 	struct device_options options;
+	/* How long after it was lost it is opened again, at first; 0: never. */
+	uint32_t reopen_ms;
 	/* Stands behind device/fault.h's decorator, so that device.fault can make it fail. */
 	bool faults;
 };

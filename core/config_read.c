@@ -133,6 +133,7 @@ static const struct config_field device_fields[] = {
 	NUMBER("peer_rate", config_value_rate, config_device, options.peer_rate, 0, 0x1p50),
 	VALUE("math", config_value_math, config_device, options.math),
 	VALUE("plans", config_value_plans, config_device, options.time_plans),
+	NUMBER("reopen_ms", config_value_count, config_device, reopen_ms, 0, 3600 * 1000),
 	VALUE("faults", config_value_bool, config_device, faults),
 	{ .name = NULL },
 };
@@ -153,7 +154,8 @@ read_devices(struct config_source *source, const struct config_field *field, voi
 		return -1;
 	for (int i = 0; i < count; i++) {
 		config->devices[i] =
-			(struct config_device){ .options = { .index = i,
+			(struct config_device){ .reopen_ms = CONFIG_REOPEN_MS,
+						.options = { .index = i,
 							     .switch_id = DEVICE_NO_SWITCH } };
 		size_t before = config_value_enter(source, "[%u]", NULL, (uint32_t)i + 1);
 		lua_rawgeti(source->L, -1, i + 1);

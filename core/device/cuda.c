@@ -1,5 +1,6 @@
 #include "device/cuda.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -302,6 +303,10 @@ cuda_connect(struct cuda_device *device, const struct cuda_device *peer)
 	if (peer->index >= PEER_BITS)
 		return 0;
 	uint64_t bit = UINT64_C(1) << peer->index;
+	/* Access to a GPU that was reset went with its context. */
+	uint32_t resets = cuda_resets();
+	if (atomic_exchange(&device->resets_seen, resets) != resets)
+		atomic_store(&device->peers, 0);
 	if ((atomic_load(&device->peers) & bit) != 0)
 		return 0;
 	cudaError_t status = cudaDeviceEnablePeerAccess(peer->index, 0);
@@ -357,8 +362,10 @@ free_device(struct cuda_device *device)
 static void
 reset(const struct cuda_device *device)
 {
-	if (cudaSetDevice(device->index) != cudaSuccess || cudaDeviceReset() != cudaSuccess)
-		cudaGetLastError();
+	/* The first tells of the context's error, and chooses the device all the same. */
+	(void)cudaSetDevice(device->index);
+	(void)cudaDeviceReset();
+	cudaGetLastError();
 	cuda_count_reset(device->index);
 }
 
@@ -376,15 +383,6 @@ cuda_close(struct device *base)
 		reset(device);
 	free_device(device);
 }
-
-static const struct device_ops cuda_ops = {
-	.close = cuda_close,
-	.has_peer = cuda_has_peer,
-	.peer_rate = cuda_peer_rate,
-	.health = cuda_health,
-	.stream_new = cuda_stream_new,
-	.event_new = cuda_event_new,
-};
 
 /* Is there a driver, and an index-th GPU? */
 static int
@@ -426,18 +424,59 @@ fill_properties(struct cuda_device *device, const struct device_options *options
 	return 0;
 }
 
+static int
+open_context(struct cuda_device *device)
+{
+	unsigned flags = cudaDeviceScheduleBlockingSync;
+	if (cuda_check(device, cudaInitDevice(device->index, flags, cudaInitDeviceFlagsAreValid),
+		       "cudaInitDevice") != 0)
+		return -1;
+	return cuda_enter(device);
+}
+
+static int
+make_pulse(struct cuda_device *device)
+{
+	return cuda_check(device, cudaEventCreateWithFlags(&device->pulse, cudaEventDisableTiming),
+			  "cudaEventCreateWithFlags");
+}
+
 /* Create the GPU's primary context and what the device keeps in it. */
 static int
 start(struct cuda_device *device, const struct device_options *options)
 {
-	unsigned flags = cudaDeviceScheduleBlockingSync;
-	if (cuda_check(device, cudaInitDevice(device->index, flags, cudaInitDeviceFlagsAreValid),
-		       "cudaInitDevice") != 0 ||
-	    cuda_enter(device) != 0 || fill_properties(device, options) != 0)
+	if (open_context(device) != 0 || fill_properties(device, options) != 0)
 		return -1;
-	return cuda_check(device, cudaEventCreateWithFlags(&device->pulse, cudaEventDisableTiming),
-			  "cudaEventCreateWithFlags");
+	return make_pulse(device);
 }
+
+/* Any error loses it again: half a context is none. */
+static int
+cuda_recover(struct device *base)
+{
+	struct cuda_device *device = cuda_of(base);
+	struct error loss = device->loss;
+	assert(list_is_empty(&device->reservations) && list_is_empty(&device->notifies));
+	reset(device);
+	atomic_store(&device->peers, 0);
+	atomic_store(&base->lost, false);
+	if (open_context(device) == 0 && make_pulse(device) == 0)
+		return 0;
+	device->loss = atomic_load(&base->lost) ? device->loss : loss;
+	atomic_store(&base->lost, true);
+	return error_set(ERR_UNAVAILABLE, "%s cannot be opened again: %s", base->properties.name,
+			 error_last()->message);
+}
+
+static const struct device_ops cuda_ops = {
+	.close = cuda_close,
+	.has_peer = cuda_has_peer,
+	.peer_rate = cuda_peer_rate,
+	.recover = cuda_recover,
+	.health = cuda_health,
+	.stream_new = cuda_stream_new,
+	.event_new = cuda_event_new,
+};
 
 /* What the module exports. */
 struct device *

@@ -20,6 +20,8 @@ struct cuda_device {
 	cudaEvent_t pulse;
 	/* Devices that this one's context has been given access to, a bit each; GPUs from 64 on copy without. */
 	_Atomic uint64_t peers;
+	/* cuda_resets when they were. */
+	_Atomic uint32_t resets_seen;
 	/* Guards what follows. */
 	pthread_mutex_t lock;
 	/* Of struct cuda_reservation, and their sum. */
@@ -79,6 +81,10 @@ bool
 cuda_times_plans(void);
 const char *
 cuda_plans_folder(void);
+
+/* How many contexts were reset, of any GPU. Any thread. */
+uint32_t
+cuda_resets(void);
 
 /* Counts the resets of the GPU that was opened first: handles and plans of another count went with its context. Any thread. */
 uint32_t

@@ -14,6 +14,7 @@ static struct {
 	bool has_folder;
 	char plans_folder[PATH_MAX];
 	_Atomic uint32_t epoch;
+	_Atomic uint32_t resets;
 } shared = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 int
@@ -46,6 +47,12 @@ cuda_epoch(void)
 	return atomic_load(&shared.epoch);
 }
 
+uint32_t
+cuda_resets(void)
+{
+	return atomic_load(&shared.resets);
+}
+
 void
 cuda_share(const struct device_options *options)
 {
@@ -67,6 +74,7 @@ cuda_share(const struct device_options *options)
 void
 cuda_count_reset(int index)
 {
+	atomic_fetch_add(&shared.resets, 1);
 	if (index == cuda_first_index())
 		atomic_fetch_add(&shared.epoch, 1);
 }

@@ -60,6 +60,13 @@ device_close(struct device *device)
 	device->ops->close(device);
 }
 
+int
+device_recover(struct device *device)
+{
+	assert(atomic_load(&device->children) == 0);
+	return device->ops->recover(device);
+}
+
 const struct device_properties *
 device_properties(const struct device *device)
 {
@@ -383,6 +390,12 @@ generic_peer_rate(const struct device *device, const struct device *peer)
 
 int
 generic_health(struct device *device)
+{
+	return 0;
+}
+
+int
+generic_recover(struct device *device)
 {
 	return 0;
 }

@@ -132,6 +132,14 @@ device_open(enum device_kind kind, const struct device_options *options);
 void
 device_close(struct device *device);
 
+/*
+ * Bring a device that was lost back: its context is made anew, with the properties that it had. Its streams, events and
+ * reservations must be gone, its host memory is what it was but no longer page-locked. UNAVAILABLE: it is lost still. May block
+ * for seconds.
+ */
+int
+device_recover(struct device *device);
+
 const struct device_properties *
 device_properties(const struct device *device);
 

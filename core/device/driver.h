@@ -10,6 +10,7 @@
 
 struct device_ops {
 	void (*close)(struct device *device);
+	int (*recover)(struct device *device);
 	/* Asked only for two different devices of the same kind. */
 	bool (*has_peer)(const struct device *device, const struct device *peer);
 	/* Asked only where has_peer said yes. */
@@ -109,6 +110,10 @@ generic_peer_rate(const struct device *device, const struct device *peer);
 /* A device that is never lost. */
 int
 generic_health(struct device *device);
+
+/* The same: there is nothing to bring back. */
+int
+generic_recover(struct device *device);
 
 /* Memory that copies take from at full rate as it is. */
 int

@@ -91,6 +91,16 @@ fault_close(struct device *device)
 	free(fault);
 }
 
+static int
+fault_recover(struct device *device)
+{
+	struct fault_device *fault = fault_of(device);
+	if (device_recover(fault->inner) != 0)
+		return -1;
+	atomic_store(&fault->base.lost, false);
+	return 0;
+}
+
 static struct device_event *
 fault_event_new(struct device *device)
 {
@@ -123,6 +133,7 @@ static const struct device_ops fault_ops = {
 	.close = fault_close,
 	.has_peer = generic_has_peer,
 	.peer_rate = generic_peer_rate,
+	.recover = fault_recover,
 	.health = fault_health,
 	.stream_new = fault_stream_new,
 	.event_new = fault_event_new,

@@ -189,6 +189,7 @@ static const struct device_ops host_ops = {
 	.close = host_close,
 	.has_peer = host_has_peer,
 	.peer_rate = generic_peer_rate,
+	.recover = generic_recover,
 	.health = generic_health,
 	.stream_new = host_stream_new,
 	.event_new = host_event_new,

@@ -250,9 +250,27 @@ pool_delete(struct pool *pool)
 {
 	if (pool == NULL)
 		return;
-	assert(pool->extents == 0);
-	device_release(pool->device, pool->base);
+	pool_let_go(pool);
 	free_books(pool);
+}
+
+void
+pool_let_go(struct pool *pool)
+{
+	assert(pool->extents == 0);
+	if (pool->base != NULL)
+		device_release(pool->device, pool->base);
+	pool->base = NULL;
+}
+
+int
+pool_take_again(struct pool *pool)
+{
+	void *base;
+	if (device_reserve(pool->device, (size_t)pool->units * POOL_UNIT, &base) != 0)
+		return -1;
+	pool->base = base;
+	return 0;
 }
 
 static uint64_t

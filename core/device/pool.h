@@ -36,6 +36,15 @@ void
 pool_delete(struct pool *pool);
 
 /*
+ * Give the device's memory back, and take as much again: the device is made anew between. Nothing is taken from the pool, and
+ * nobody asks it for more meanwhile. pool_take_again: 0, or -1 as device_reserve, and may be tried again.
+ */
+void
+pool_let_go(struct pool *pool);
+int
+pool_take_again(struct pool *pool);
+
+/*
  * An extent of at least bytes; owner is any pointer that pool_map shows. NULL with RESOURCE_EXHAUSTED when no free run is
  * long enough: the message says how much is free and how long the largest run is. O(log n).
  */

@@ -136,6 +136,7 @@ static const struct device_ops sim_device_ops = {
 	.close = sim_close,
 	.has_peer = sim_has_peer,
 	.peer_rate = sim_peer_rate,
+	.recover = generic_recover,
 	.health = generic_health,
 	.stream_new = sim_stream_new,
 	.event_new = sim_event_new,

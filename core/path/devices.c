@@ -33,6 +33,38 @@ open_kind(const struct engine *engine, const struct config_device *config)
 }
 
 static int
+open_streams(struct engine_device *device)
+{
+	bool has_peers = device_properties(device->device)->peer_rate > 0;
+	bool widens = device->engine->config->parameters != NARROW_FP32;
+	device->compute = stream_new(device->device, STREAM_COMPUTE);
+	device->copy_in = stream_new(device->device, STREAM_COPY_IN);
+	if (has_peers) {
+		device->copy_peer = stream_new(device->device, STREAM_COPY_PEER);
+		device->lent = stream_new(device->device, STREAM_COPY_LENT);
+	}
+	if (widens)
+		device->widen = stream_new(device->device, STREAM_WIDEN);
+	return device->compute == NULL || device->copy_in == NULL ||
+			       (has_peers && (device->copy_peer == NULL || device->lent == NULL)) ||
+			       (widens && device->widen == NULL)
+		       ? -1
+		       : 0;
+}
+
+static void
+close_streams(struct engine_device *device)
+{
+	struct device_stream **streams[] = { &device->compute, &device->copy_in, &device->copy_peer,
+					     &device->lent, &device->widen };
+	for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]); i++) {
+		if (*streams[i] != NULL)
+			stream_delete(*streams[i]);
+		*streams[i] = NULL;
+	}
+}
+
+static int
 open_device(struct engine *engine, uint32_t id)
 {
 	struct engine_device *device = &engine->devices[id];
@@ -53,19 +85,7 @@ open_device(struct engine *engine, uint32_t id)
 	device->pool = pool_new(device->device, properties->memory_bytes);
 	if (device->pool == NULL)
 		return error_wrap("devices[%u]", id + 1);
-	device->compute = stream_new(device->device, STREAM_COMPUTE);
-	device->copy_in = stream_new(device->device, STREAM_COPY_IN);
-	bool has_peers = properties->peer_rate > 0;
-	if (has_peers) {
-		device->copy_peer = stream_new(device->device, STREAM_COPY_PEER);
-		device->lent = stream_new(device->device, STREAM_COPY_LENT);
-	}
-	bool widens = engine->config->parameters != NARROW_FP32;
-	if (widens)
-		device->widen = stream_new(device->device, STREAM_WIDEN);
-	if (device->compute == NULL || device->copy_in == NULL ||
-	    (has_peers && (device->copy_peer == NULL || device->lent == NULL)) ||
-	    (widens && device->widen == NULL) || submit_start(device) != 0)
+	if (open_streams(device) != 0 || submit_start(device) != 0)
 		return error_wrap("devices[%u]", id + 1);
 	device->is_running = true;
 	tracing_device(device);
@@ -82,16 +102,7 @@ close_device(struct engine_device *device)
 {
 	if (device->is_running)
 		submit_stop(device);
-	if (device->compute != NULL)
-		stream_delete(device->compute);
-	if (device->copy_in != NULL)
-		stream_delete(device->copy_in);
-	if (device->copy_peer != NULL)
-		stream_delete(device->copy_peer);
-	if (device->lent != NULL)
-		stream_delete(device->lent);
-	if (device->widen != NULL)
-		stream_delete(device->widen);
+	close_streams(device);
 	if (device->scratch != NULL)
 		pool_free(device->pool, device->scratch);
 	if (device->pool != NULL)
@@ -163,6 +174,18 @@ devices_open(struct engine *engine)
 	return view_create(engine);
 }
 
+int
+devices_reopen(struct engine_device *device)
+{
+	close_streams(device);
+	pool_let_go(device->pool);
+	if (device_recover(device->device) != 0)
+		return -1;
+	if (pool_take_again(device->pool) != 0 || open_streams(device) != 0)
+		return -1;
+	return 0;
+}
+
 void
 devices_watch(struct engine *engine)
 {
@@ -173,4 +196,5 @@ devices_watch(struct engine *engine)
 		if (is_busy && !device->lost && device_health(device->device) != 0)
 			error_clear();
 	}
+	recovery_look(engine);
 }

@@ -326,7 +326,7 @@ static void
 drain_devices(struct engine *engine)
 {
 	for (uint32_t i = 0; i < engine->device_count; i++)
-		while (engine->devices[i].job != NULL ||
+		while (engine->devices[i].job != NULL || engine->devices[i].recovery.is_under_way ||
 		       prefetch_is_under_way(&engine->devices[i].prefetch))
 			uv_run(&engine->loop, UV_RUN_ONCE);
 }

@@ -21,6 +21,7 @@
 #include "path/borrow.h"
 #include "path/locking.h"
 #include "path/prefetch.h"
+#include "path/recovery.h"
 #include "path/route.h"
 #include "path/tier.h"
 #include "script/policy.h"
@@ -99,6 +100,7 @@ struct engine_device {
 	/* Its submit thread was started. */
 	bool is_running;
 	bool lost;
+	struct recovery recovery;
 	/* A job runs on it, as view.busy_ns reckons; until when that was reckoned. */
 	bool runs;
 	uint64_t reckoned_at;

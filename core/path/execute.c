@@ -368,6 +368,7 @@ lose_device(struct engine_device *device, const char *why)
 {
 	struct engine *engine = device->engine;
 	device->lost = true;
+	recovery_plan(device);
 	for (uint32_t id = 0; id < engine->view.model_count; id++)
 		if (engine->view_models[id] != NULL)
 			view_residency_changed(

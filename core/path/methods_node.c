@@ -192,6 +192,14 @@ write_uint(struct writer *writer, const char *key, uint64_t value)
 	writer_uint(writer, value);
 }
 
+static const char *
+state_of(const struct engine_device *device)
+{
+	if (device->lost)
+		return device->recovery.is_under_way ? "reopening" : "lost";
+	return device->job != NULL ? "busy" : "idle";
+}
+
 static void
 write_borrow_refusals(struct writer *writer, const struct engine_device *device)
 {
@@ -207,14 +215,15 @@ write_device(struct writer *writer, const struct engine_device *device)
 	const struct device_properties *properties = device_properties(device->device);
 	struct pool_stats stats;
 	pool_stats(device->pool, &stats);
-	writer_map(writer, 19);
+	writer_map(writer, 20);
 	write_uint(writer, "id", device->view.id);
 	writer_string(writer, "kind");
 	writer_string(writer, device_kind_name(properties->kind));
 	writer_string(writer, "name");
 	writer_string(writer, properties->name);
 	writer_string(writer, "state");
-	writer_string(writer, device->lost ? "lost" : device->job != NULL ? "busy" : "idle");
+	writer_string(writer, state_of(device));
+	write_uint(writer, "reopened", device->recovery.count);
 	write_uint(writer, "memory_bytes", stats.capacity);
 	write_uint(writer, "used_bytes", stats.used);
 	write_uint(writer, "largest_free_bytes", stats.largest_free);

@@ -14,7 +14,7 @@ describe("a node whose GPU dies", function()
     it("under " .. work .. " answers with an error", function()
       if not standin.lib then return pending(standin.reason) end
       ffi.C.setenv("STANDIN_FAIL", work .. " 12 1 719", 1)
-      local running = node.start { devices = { { kind = "cuda", memory = "64M" } } }
+      local running = node.start { devices = { { kind = "cuda", memory = "64M", reopen_ms = 0 } } }
       ffi.C.unsetenv "STANDIN_FAIL"
       finally(function() running:kill() end)
       local c = running:connect { timeout = 20 }

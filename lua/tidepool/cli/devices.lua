@@ -8,9 +8,10 @@ local function to_text(status)
   local rows = {}
   for index, each in ipairs(status.devices) do
     rows[index] = { each.id, each.kind, each.name, each.state, output.bytes(each.memory_bytes),
-      output.bytes(each.used_bytes), output.bytes(each.largest_free_bytes), each.extents }
+      output.bytes(each.used_bytes), output.bytes(each.largest_free_bytes), each.extents, each.reopened }
   end
-  return output.rows({ "DEVICE", "KIND", "NAME", "STATE", "MEMORY", "USED", "LARGEST FREE", "EXTENTS" }, rows)
+  return output.rows({ "DEVICE", "KIND", "NAME", "STATE", "MEMORY", "USED", "LARGEST FREE", "EXTENTS", "REOPENED" },
+    rows)
 end
 
 local function user_of(piece)
