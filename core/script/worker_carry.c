@@ -3,6 +3,7 @@
  * (worker_turn.c), so that nobody waits for more than a turn while a reply of megabytes passes. What comes from a worker is
  * carried into memory of its own, which whoever gets it may keep.
  */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,56 +81,115 @@ worker_take_payload(struct worker_request *request)
 /* A value on its way into the core's heap, and the record that is sent when it is there. */
 struct delivery {
 	struct list link;
-	struct record_answer answer;
-	unsigned char *data;
+	union {
+		struct ring_record header;
+		struct record_answer answer;
+		struct record_invoke invoke;
+	} record;
+	size_t record_bytes;
+	struct record_payload payload;
+	const unsigned char *from;
 	size_t copied;
+	/* To be freed with it; NULL: `from` is the request's, which it begins. */
+	void *owned;
+	struct worker_request *request;
 };
+
+/* In the process's line; NULL with the error set. */
+static struct delivery *
+add(struct worker_process *process, const struct record_payload *payload, const void *from)
+{
+	struct delivery *delivery = calloc(1, sizeof(*delivery));
+	if (delivery == NULL) {
+		error_set(ERR_RESOURCE_EXHAUSTED, "no memory for what a worker is to be told");
+		return NULL;
+	}
+	delivery->payload = *payload;
+	delivery->from = from;
+	list_create(&delivery->link);
+	list_push_back(&process->deliveries, &delivery->link);
+	worker_turn_want(process);
+	return delivery;
+}
 
 int
 worker_carry_answer(struct worker_process *process, const struct record_answer *answer, void *data)
 {
-	struct delivery *delivery = malloc(sizeof(*delivery));
+	struct delivery *delivery = add(process, &answer->payload, data);
 	if (delivery == NULL)
-		return error_set(ERR_RESOURCE_EXHAUSTED, "no memory for an answer");
-	*delivery = (struct delivery){ .answer = *answer, .data = data };
-	list_create(&delivery->link);
-	list_push_back(&process->deliveries, &delivery->link);
-	worker_turn_want(process);
+		return -1;
+	delivery->record.answer = *answer;
+	delivery->record_bytes = sizeof(*answer);
+	delivery->owned = data;
 	return 0;
+}
+
+struct record_invoke *
+worker_carry_invoke(struct worker_request *request, struct worker_process *process,
+		    const struct record_payload *payload)
+{
+	struct delivery *delivery = add(process, payload, request->payload);
+	if (delivery == NULL)
+		return NULL;
+	delivery->record.header.kind = RECORD_INVOKE;
+	delivery->record_bytes = sizeof(struct record_invoke);
+	delivery->request = request;
+	request->delivery = delivery;
+	return &delivery->record.invoke;
 }
 
 static void
 drop(struct delivery *delivery)
 {
+	if (delivery->request != NULL)
+		delivery->request->delivery = NULL;
 	list_remove(&delivery->link);
-	free(delivery->data);
+	free(delivery->owned);
 	free(delivery);
+}
+
+bool
+worker_carry_abandon(struct worker_request *request)
+{
+	if (request->delivery == NULL)
+		return false;
+	if (pages_free(&request->process->heap, request->delivery->payload.offset) != 0)
+		assert(!"what is being carried in lies in the heap");
+	drop(request->delivery);
+	return true;
 }
 
 /* True: all of it is there. */
 static bool
 deliver_some(struct worker_process *process, struct delivery *delivery)
 {
-	const struct record_payload *payload = &delivery->answer.payload;
-	size_t left = payload->bytes - delivery->copied;
+	size_t left = delivery->payload.bytes - delivery->copied;
 	size_t some = left < CARRY_BYTES ? left : CARRY_BYTES;
-	memcpy(process->shared + process->layout.core_heap + payload->offset + delivery->copied,
-	       delivery->data + delivery->copied, some);
+	memcpy(process->shared + process->layout.core_heap + delivery->payload.offset +
+		       delivery->copied,
+	       delivery->from + delivery->copied, some);
 	delivery->copied += some;
 	return some == left;
 }
 
-bool
-worker_carry_deliver(struct worker_process *process)
+/* The worker is told of it. */
+static void
+send_delivered(struct worker_process *process, struct delivery *delivery)
 {
-	uint64_t until = clock_now() + WORKER_TURN_NS;
+	if (delivery->request != NULL)
+		worker_request_offer(delivery->request);
+	worker_outbox_send(process, &delivery->record.header, delivery->record_bytes);
+	drop(delivery);
+}
+
+bool
+worker_carry_deliver(struct worker_process *process, uint64_t until)
+{
 	while (!list_is_empty(&process->deliveries) && clock_now() < until) {
 		struct delivery *first =
 			list_entry(process->deliveries.next, struct delivery, link);
-		if (!deliver_some(process, first))
-			continue;
-		worker_outbox_send(process, &first->answer.record, sizeof(first->answer));
-		drop(first);
+		if (deliver_some(process, first))
+			send_delivered(process, first);
 	}
 	return !list_is_empty(&process->deliveries);
 }

@@ -277,6 +277,8 @@ struct worker_request {
 	struct worker_script *script;
 	struct worker_process *process;
 	struct worker_lane *lane;
+	/* Its payload is being carried in: the worker does not know of it yet. NULL: it is not. */
+	struct delivery *delivery;
 	enum request_state state;
 	/* As records name it (record_place). */
 	uint32_t number;
@@ -369,6 +371,9 @@ void
 worker_request_free(struct worker_request *request);
 void
 worker_request_delete(struct worker_request *request);
+/* Let the worker begin it, once its record is on the ring. */
+void
+worker_request_offer(struct worker_request *request);
 /* Take a request back that its worker has not begun; it is in no list then, and QUEUED. False: it has. */
 bool
 worker_request_reclaim(struct worker_request *request);
@@ -451,9 +456,19 @@ worker_carry_end(struct worker_process *process);
 /* Carry data (from malloc, the carrier's unless -1 comes back) to where answer->payload says, then send the answer. */
 int
 worker_carry_answer(struct worker_process *process, const struct record_answer *answer, void *data);
-/* Carry in for a turn. True: there is more. */
+/*
+ * Carry the request's payload to that place in the core's heap, then offer the request to the worker by the record that comes
+ * back, to be filled in now. NULL with the error set.
+ */
+struct record_invoke *
+worker_carry_invoke(struct worker_request *request, struct worker_process *process,
+		    const struct record_payload *payload);
+/* No longer: the worker is not to have the request. False: it is not being carried in. */
 bool
-worker_carry_deliver(struct worker_process *process);
+worker_carry_abandon(struct worker_request *request);
+/* Carry in until then, ns of clock_now. True: there is more. */
+bool
+worker_carry_deliver(struct worker_process *process, uint64_t until);
 /* Forget what is being carried in. */
 void
 worker_carry_drop(struct worker_process *process);
@@ -551,9 +566,9 @@ worker_process_wake_sleeping(struct worker_process *process);
 
 /* --- worker_records.c ----------------------------------------------------------------------------------------------- */
 
-/* Read what it has said, for WORKER_TURN_NS; a breach kills it. True: there is more. */
+/* Read what it has said, until then (ns of clock_now); a breach kills it. True: there is more. */
 bool
-worker_records_read(struct worker_process *process);
+worker_records_read(struct worker_process *process, uint64_t until);
 
 /* --- worker_batch.c ------------------------------------------------------------------------------------------------- */
 

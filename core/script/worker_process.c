@@ -368,7 +368,7 @@ worker_process_ended(struct worker_process *process, int status)
 	if (process->state == PROCESS_ENDED)
 		return;
 	/* What it said before its end counts. */
-	while (process->state < PROCESS_KILLED && worker_records_read(process))
+	while (process->state < PROCESS_KILLED && worker_records_read(process, UINT64_MAX))
 		continue;
 	bool by_itself = process->state < PROCESS_KILLED;
 	bool crashed = process->host->zygote != ZYGOTE_DIES &&

@@ -81,16 +81,32 @@ static void
 write_invoke(struct worker_request *request, struct record_invoke *invoke,
 	     const struct record_payload *place)
 {
-	struct record_controls *controls = (struct record_controls *)request->process->shared;
+	invoke->record.request = request->number;
 	invoke->deadline = request->deadline == 0 ? request->expires_at
 						  : least(request->deadline, request->expires_at);
 	invoke->record.flags = request->streams ? RECORD_STREAMS : 0;
 	invoke->payload = *place;
 	if (place->offset == RECORD_HERE)
 		memcpy(invoke + 1, request->payload, request->payload_bytes);
-	atomic_store_explicit(&controls->claims[record_place(request->number)], request->number,
-			      memory_order_release);
-	worker_process_send(request->process);
+}
+
+/* Give it once its large payload is there. */
+static int
+give_large(struct worker_request *request, struct worker_process *process, uint32_t slot)
+{
+	struct record_payload place = { .bytes = request->payload_bytes };
+	size_t offset;
+	if (pages_alloc(&process->heap, place.bytes, &offset) != 0)
+		return -1;
+	place.offset = offset;
+	struct record_invoke *invoke = worker_carry_invoke(request, process, &place);
+	if (invoke == NULL) {
+		pages_free(&process->heap, offset);
+		return -1;
+	}
+	settle_in(request, process, slot);
+	write_invoke(request, invoke, &place);
+	return 0;
 }
 
 /*
@@ -101,8 +117,11 @@ give(struct worker_request *request, struct worker_process *process)
 {
 	struct record_payload place;
 	uint32_t slot = free_slot(process);
-	if (grow_slots(process, slot) != 0 ||
-	    place_payload(process, request->payload, request->payload_bytes, &place) != 0)
+	if (grow_slots(process, slot) != 0)
+		return -1;
+	if (request->payload_bytes > WORKER_CARRY_MIN)
+		return give_large(request, process, slot);
+	if (place_payload(process, request->payload, request->payload_bytes, &place) != 0)
 		return -1;
 	size_t here = place.offset == RECORD_HERE ? request->payload_bytes : 0;
 	struct record_invoke *invoke =
@@ -115,8 +134,9 @@ give(struct worker_request *request, struct worker_process *process)
 				 process->script->name);
 	}
 	settle_in(request, process, slot);
-	invoke->record.request = request->number;
 	write_invoke(request, invoke, &place);
+	worker_request_offer(request);
+	worker_process_send(process);
 	return 0;
 }
 

@@ -415,10 +415,9 @@ breach(struct worker_process *process)
 }
 
 bool
-worker_records_read(struct worker_process *process)
+worker_records_read(struct worker_process *process, uint64_t until)
 {
 	_Alignas(16) union copied record;
-	uint64_t until = clock_now() + WORKER_TURN_NS;
 	int got = process->carry == NULL ? 1 : handle_carried(process, until);
 	for (int i = 1; got > 0 && process->state < PROCESS_KILLED; i++) {
 		if (i % RECORDS_A_LOOK == 0 && clock_now() >= until)

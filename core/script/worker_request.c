@@ -159,6 +159,7 @@ static void
 move_out(struct worker_request *request)
 {
 	struct worker_process *process = request->process;
+	worker_carry_abandon(request);
 	process->slots[record_place(request->number) - 1] = NULL;
 	process->request_count--;
 	process->waiting_count -= request->unanswered > 0;
@@ -168,13 +169,22 @@ move_out(struct worker_request *request)
 	worker_process_count_busy(process);
 }
 
+void
+worker_request_offer(struct worker_request *request)
+{
+	struct record_controls *controls = (struct record_controls *)request->process->shared;
+	atomic_store_explicit(&controls->claims[record_place(request->number)], request->number,
+			      memory_order_release);
+}
+
 bool
 worker_request_reclaim(struct worker_request *request)
 {
 	struct worker_process *process = request->process;
 	struct record_controls *controls = (struct record_controls *)process->shared;
-	if (request->state != REQUEST_RUNNING || request->begun ||
-	    !record_claim(controls, request->number))
+	if (request->state != REQUEST_RUNNING || request->begun)
+		return false;
+	if (!worker_carry_abandon(request) && !record_claim(controls, request->number))
 		return false;
 	move_out(request);
 	request->begun = false;
@@ -193,7 +203,8 @@ is_alone(const struct worker_request *request)
 		const struct worker_request *other = list_entry(link, struct worker_request, link);
 		uint32_t claim = atomic_load_explicit(
 			&controls->claims[record_place(other->number)], memory_order_relaxed);
-		if (other != request && (other->begun || claim != other->number))
+		bool is_offered = other->delivery != NULL || claim == other->number;
+		if (other != request && (other->begun || !is_offered))
 			return false;
 	}
 	return true;

@@ -3,6 +3,7 @@
  * list, of which one has a turn each time that the loop has looked after everything else. So whoever says much is one short turn
  * in the way of whoever says little, however many of them there are.
  */
+#include "base/clock.h"
 #include "script/worker_host.h"
 
 static void
@@ -20,7 +21,8 @@ void
 worker_turn_take(struct worker_process *process)
 {
 	struct worker_script *script = worker_script_ref(process->script);
-	bool more = worker_records_read(process);
+	uint64_t until = clock_now() + WORKER_TURN_NS;
+	bool more = worker_records_read(process, until);
 	worker_outbox_flush(process);
 	/* What was begun, released or waits for another function has made room. */
 	if (script->queue_count > 0)
@@ -28,7 +30,7 @@ worker_turn_take(struct worker_process *process)
 	worker_script_unref(script);
 	if (process->state >= PROCESS_KILLED)
 		return;
-	more |= worker_carry_deliver(process);
+	more |= worker_carry_deliver(process, until);
 	if (more || ring_ask_wake(&process->reader))
 		wait_in_line(process);
 }

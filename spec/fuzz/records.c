@@ -63,7 +63,12 @@ static void
 on_ask(void *context, void *owner, uint32_t call, const void *payload, size_t bytes)
 {
 	struct worker_request *request = *(struct worker_request **)owner;
-	worker_answer(request, call, payload, bytes, NULL);
+	void *value = worker_take_payload(request);
+	if (value == NULL && (value = malloc(bytes + 1)) != NULL)
+		memcpy(value, payload, bytes);
+	if (value == NULL)
+		abort();
+	worker_answer(request, call, value, bytes, NULL);
 }
 
 static void
@@ -114,10 +119,14 @@ make_host(void)
 	list_create(&host->scripts);
 	list_create(&host->processes);
 	list_create(&host->to_wake);
+	list_create(&host->turns);
+	list_create(&host->held);
 	list_create(&host->spare_requests);
 	for (int i = 0; i < WORKER_BUCKETS; i++)
 		list_create(&host->by_id[i]);
 	uv_timer_init(&world.loop, &host->sweep);
+	uv_idle_init(&world.loop, &host->turn);
+	host->turn.data = host;
 	log_set_level(LOG_OFF);
 }
 
@@ -160,6 +169,8 @@ make_process(void)
 	list_create(&process->requests);
 	list_create(&process->outbox);
 	list_create(&process->wake_link);
+	list_create(&process->turn_link);
+	list_create(&process->deliveries);
 	process->wake_worker = eventfd(0, EFD_NONBLOCK);
 	process->wake_core = eventfd(0, EFD_NONBLOCK);
 	uv_poll_init(&world.loop, &process->poll, process->wake_core);
@@ -191,6 +202,8 @@ on_closed(uv_handle_t *handle)
 	close(process->wake_worker);
 	close(process->wake_core);
 	worker_outbox_drop(process);
+	worker_carry_drop(process);
+	worker_carry_end(process);
 	pages_destroy(&process->heap);
 	free(process->slots);
 	free(process->shared);
@@ -221,10 +234,12 @@ end_process(void)
 	list_remove(&process->id_link);
 	list_remove(&process->script_link);
 	list_remove(&process->wake_link);
+	list_remove(&process->turn_link);
 	world.script->process_count = world.host.process_count = 0;
 	worker_script_unref(world.script);
 	uv_close((uv_handle_t *)&process->poll, on_closed);
 	uv_timer_stop(&world.host.sweep);
+	uv_idle_stop(&world.host.turn);
 	while (uv_loop_alive(&world.loop))
 		uv_run(&world.loop, UV_RUN_NOWAIT);
 }
@@ -261,7 +276,9 @@ say_all(const uint8_t *data, size_t size)
 		put(data[0], data[1], data[2], data + 4, bytes);
 		data += 4 + bytes;
 		size -= 4 + bytes;
-		while (worker_records_read(world.process))
+		/* The shortest turns. */
+		while (worker_records_read(world.process, 0) ||
+		       worker_carry_deliver(world.process, UINT64_MAX))
 			continue;
 	}
 }

@@ -15,6 +15,9 @@ local ATTACKS = {
   { name = "garbage", body = "while true do local s = ('x'):rep(2 ^ 16) .. math.random() end" },
   { name = "log", body = "while true do print(('x'):rep(1000)) end" },
   { name = "reply", body = "return ('x'):rep(2 ^ 22)" },
+  { name = "values", body = "local t = {} for i = 1, 2e5 do t[i] = i end return t" },
+  { name = "sends", body = "for _ = 1, 4 do ctx.call('echo', ('x'):rep(2 ^ 20)) end return 1" },
+  { name = "ends", body = "error(('x'):rep(2 ^ 12))" },
   { name = "calls", body = "for i = 1, 200 do ctx.call('neighbour', i) end return 1" },
 }
 local ATTACKERS = 2
@@ -26,7 +29,9 @@ local function deploy(connection, name, source)
 end
 
 local function deploy_all(connection)
-  deploy(connection, "neighbour", "return { handler = function(_, req) return req end }")
+  for _, name in ipairs { "neighbour", "echo" } do
+    deploy(connection, name, "return { handler = function(_, req) return req end }")
+  end
   for _, attack in ipairs(ATTACKS) do
     deploy(connection, attack.name, ("return { %s handler = function(ctx) %s end }"):format(LIMITS, attack.body))
     deploy(connection, attack.name .. "_driver", ([[
