@@ -131,6 +131,7 @@ static const struct config_field device_fields[] = {
 	NUMBER("link_rate", config_value_rate, config_device, options.link_rate, 0, 0x1p50),
 	NUMBER("switch", config_value_int, config_device, options.switch_id, -1, DEVICE_MAX),
 	NUMBER("peer_rate", config_value_rate, config_device, options.peer_rate, 0, 0x1p50),
+	NUMBER("compute_rate", config_value_rate, config_device, options.compute_rate, 0, 0x1p60),
 	VALUE("math", config_value_math, config_device, options.math),
 	VALUE("plans", config_value_plans, config_device, options.time_plans),
 	NUMBER("reopen_ms", config_value_count, config_device, reopen_ms, 0, 3600 * 1000),

@@ -6,6 +6,7 @@
 ---A model that functions use.
 ---@class ModelView
 ---@field id integer
+---@field version integer Another number whenever its times or what devices have of it have changed.
 ---@field group_count integer Groups of the packed image.
 ---@field bytes number Of the packed image.
 ---@field run_ns number Measured, averaged; 0 until measured.

@@ -5,8 +5,7 @@ heap.__index = heap
 
 function heap.new()
   return setmetatable({
-    count = 0, jobs = {}, keys = {}, ids = {}, slots = {}, weights = {},
-    places = {}, edge = {},
+    count = 0, jobs = {}, keys = {}, ids = {}, slots = {}, places = {}, edge = {},
   }, heap)
 end
 
@@ -18,12 +17,11 @@ end
 
 local function swap(self, i, j)
   local jobs, keys, ids = self.jobs, self.keys, self.ids
-  local slots, weights, places = self.slots, self.weights, self.places
+  local slots, places = self.slots, self.places
   jobs[i], jobs[j] = jobs[j], jobs[i]
   keys[i], keys[j] = keys[j], keys[i]
   ids[i], ids[j] = ids[j], ids[i]
   slots[i], slots[j] = slots[j], slots[i]
-  weights[i], weights[j] = weights[j], weights[i]
   places[slots[i]], places[slots[j]] = i, j
 end
 
@@ -49,12 +47,11 @@ local function sink(self, i)
   end
 end
 
--- weight: a number to be summed by weight_before; 0 when nil.
-function heap:push(job, key, weight)
+function heap:push(job, key)
   local i = self.count + 1
   self.count = i
   self.jobs[i], self.keys[i], self.ids[i] = job, key, job.id
-  self.slots[i], self.weights[i] = job.slot, weight or 0
+  self.slots[i] = job.slot
   self.places[job.slot] = i
   rise(self, i)
 end
@@ -86,15 +83,6 @@ function heap:first(k, into)
     end
   end
   return count
-end
-
--- The weights of all jobs whose key is not above that one, summed.
-function heap:weight_before(key)
-  local keys, weights, sum = self.keys, self.weights, 0
-  for i = 1, self.count do
-    if keys[i] <= key then sum = sum + weights[i] end
-  end
-  return sum
 end
 
 -- Give every job a new key.

@@ -5,8 +5,9 @@ local heap = require "heap"
 local queue = {}
 queue.__index = queue
 
-function queue.new(node)
-  return setmetatable({ node = node, any = heap.new(), bound = {} }, queue)
+-- order: the module that keeps the jobs which are bound to no device, heap unless it is said (or ladder).
+function queue.new(node, order)
+  return setmetatable({ node = node, any = (order or heap).new(), bound = {} }, queue)
 end
 
 local function lane_of(self, job)
@@ -23,7 +24,7 @@ function queue:push(job, key, weight)
   lane_of(self, job):push(job, key, weight)
 end
 
--- The weights of all jobs that are bound to no device and whose key is not above that one, summed.
+-- The weights of all jobs that are bound to no device and whose key is not above that one, summed; in a ladder.
 function queue:weight_before(key)
   return self.any:weight_before(key)
 end
@@ -56,7 +57,7 @@ function queue:upcoming(device, k, into)
   return count + 1
 end
 
--- Give every job that waits a new key.
+-- Give every job that waits a new key; in a heap.
 function queue:rekey(key)
   self.any:rekey(key)
   for _, lane in pairs(self.bound) do lane:rekey(key) end

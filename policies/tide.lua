@@ -21,6 +21,7 @@
 -- of a copy beside another behind one switch, link_share (0.5): what a copy's time counts besides the job's, levels
 -- ({0.7, 1, 1.3, 1.6, 2, 2.5}): steps of eviction, in runs that hide what is gone, favour_ms (25): by how much a miss
 -- too many brings jobs forward, give_up (3): misses too many after which it does not
+local ladder = require "ladder"
 local lru = require "lru"
 local place = require "place"
 local queue = require "queue"
@@ -42,7 +43,7 @@ end
 function tide.new(node, config)
   local self = setmetatable({
     node = node,
-    waiting = queue.new(node),
+    waiting = queue.new(node, ladder),
     lru = lru.new(node),
     look_ahead = config.look_ahead or 20,
     admission = config.admission ~= false,
@@ -56,8 +57,11 @@ function tide.new(node, config)
     -- By slot of job: its first model, ns that its other models run, latest start, what it waits by, and whether
     -- its function is given up.
     models = {}, others = {}, latest = {}, keys = {}, lost = {},
-    -- By switch: devices behind it that load. By index of device: factor of a copy from the host.
-    loading = {}, slowdown = {},
+    -- By number of device: whether it loads. By switch: devices behind it that load. Numbers of the idle devices.
+    loads = {}, loading = {}, idle = {}, idle_count = 0, device_count = 0,
+    -- What was reckoned last, and for which version of the model; by model, device, and whether that is slowed down,
+    -- and by model.
+    versions = {}, costs = {}, copies = {}, givers = {}, least_versions = {}, leasts = {},
   }, tide)
   function self.keep(model, device) return keep_groups(self, model, device) end
   function self.keep_unless_replica(model, device) return is_replica(self, model, device) and 0 or math.huge end
@@ -75,8 +79,8 @@ local function favour_of(self, fn)
 end
 
 -- What is asked about a waiting job again and again, by slot.
-local function note_job(self, job)
-  local slot, run = job.slot, place.run_ns(job)
+local function note_job(self, job, slot)
+  local run = place.run_ns(job)
   self.models[slot] = job.model_count > 0 and place.model(self.node, job, 0) or false
   self.others[slot] = job.model_count > 1 and run - job.models[0].run_ns or 0
   self.latest[slot] = place.due(job) - self.margin * run
@@ -86,77 +90,120 @@ end
 
 -- Cost --------------------------------------------------------------------------------------------------------
 
--- Per device, by index: what a copy from the host is slowed down by.
-local function note_contention(self, none)
-  local devices, loading, slowdown = self.node.devices, self.loading, self.slowdown
+-- Take note of which devices load, and which are idle.
+local function look_at_devices(self)
+  local devices, loads, loading, idle, idle_count = self.node.devices, self.loads, self.loading, self.idle, 0
   for i = 1, #devices do
-    local switch = devices[i].switch_id
-    if switch >= 0 then loading[switch] = 0 end
+    local device = devices[i]
+    local switch, load = device.switch_id, device.loading
+    if switch >= 0 and load ~= (loads[i] or 0) then
+      loading[switch] = (loading[switch] or 0) + load - (loads[i] or 0)
+      loads[i] = load
+    end
+    if device.idle == 1 then
+      idle_count = idle_count + 1
+      idle[idle_count] = i
+    end
   end
-  for i = 1, #devices do
-    local switch = devices[i].switch_id
-    if switch >= 0 then loading[switch] = loading[switch] + devices[i].loading end
-  end
-  for i = 1, #devices do
-    local switch = devices[i].switch_id
-    slowdown[i] = not none and switch >= 0 and loading[switch] > devices[i].loading and self.contention or 1
-  end
+  self.idle_count, self.device_count = idle_count, #devices
+end
+
+-- True when others behind the device's switch load.
+local function is_slowed(self, device)
+  return device.switch_id >= 0 and (self.loading[device.switch_id] or 0) > device.loading
 end
 
 -- ns in which device number i gets what it lacks of the model, which is all but `have` groups, and the peer that
--- makes it soonest or nil. The peer gives what it holds while the host gives the rest. host: ns of the whole model
--- from there.
+-- makes it soonest, by number, or 0. The peer gives what it holds while the host gives the rest. host: ns of the whole
+-- model from there.
 local function copy_of(self, model, i, have, host)
   local node, devices, count = self.node, self.node.devices, model.group_count
-  local least, giver = (count - have) / count * host, nil
-  if devices[i].peer_rate == 0 then return least, nil end
+  local least, giver = (count - have) / count * host, 0
+  if devices[i].peer_rate == 0 then return least, 0 end
   for k = 1, #devices do
     local held = k ~= i and node.groups(model, devices[k]) or 0
     local rate = held > have and node.peer_rate(devices[i], devices[k]) or 0
     if rate > 0 then
       local by_peer = (held - have) / count * model.bytes / rate * 1e9
       local copy = math.max(by_peer, (count - held) / count * host)
-      if copy < least then least, giver = copy, devices[k] end
+      if copy < least then least, giver = copy, k end
     end
   end
   return least, giver
 end
 
--- ns that a model keeps device number i busy, ns of its copies, and the peer to copy from or nil. Copies and run
--- overlap, but for the run of the last group, and the copy of the first when that is missing.
-local function cost_of(self, model, i)
+-- ns that a model keeps device number i busy, ns of its copies, and the peer to copy from or 0. Copies and run overlap,
+-- but for the run of the last group, and the copy of the first when that is missing.
+local function reckon_cost(self, model, i, slowed)
   local device, run, count = self.node.devices[i], model.run_ns, model.group_count
   local have = self.node.groups(model, device)
-  if have == count then return run, 0, nil end
-  local copy, giver = copy_of(self, model, i, have, place.load_ns(model, device) * self.slowdown[i])
+  if have == count then return run, 0, 0 end
+  local host = place.load_ns(model, device) * (slowed and self.contention or 1)
+  local copy, giver = copy_of(self, model, i, have, host)
   local cost = math.max(run, copy + run / count)
   if have == 0 then cost = cost + math.min(copy / count, run) end
   return cost, copy, giver
 end
 
--- Where the job is cheapest, of the devices that are idle (any: of all): the ns that it takes, the device, the peer to
--- copy from or nil, and its cost with the link's share. Only the first model of several is looked at for its copies.
-local function cheapest(self, job, any)
-  local devices, slot, bound = self.node.devices, job.slot, job.bound_device
-  local model = self.models[slot]
-  local least, time, best, giver = math.huge, 0, nil, nil
-  for i = 1, #devices do
-    local device = devices[i]
-    if (any or device.idle == 1) and (bound < 0 or bound == device.id) then
-      local cost, copy, from = 0, 0, nil
-      if model then cost, copy, from = cost_of(self, model, i) end
-      local shared = cost + self.link_share * copy
-      if not best or shared < least then least, time, best, giver = shared, cost, device, from end
-    end
+-- The same, reckoned anew only when something of the model has changed.
+local function cost_of(self, model, i, slowed)
+  local at = 2 * (model.id * self.device_count + i) + (slowed and 1 or 0)
+  if self.versions[at] ~= model.version then
+    self.versions[at] = model.version
+    self.costs[at], self.copies[at], self.givers[at] = reckon_cost(self, model, i, slowed)
   end
-  local others = self.others[slot]
-  return self.margin * (time + others), best, giver, least + others
+  return self.costs[at], self.copies[at], self.givers[at]
+end
+
+-- ns that the job takes on device number i, infinite where it may not run, the peer to copy from or 0, and its cost
+-- with the link's share. Only the first model of several is looked at for its copies. Numbers alone, here and in who
+-- asks: what is now an object and now none costs LuaJIT a piece of code for each case.
+local function time_on(self, job, slot, i)
+  local device = self.node.devices[i]
+  local model, others = self.models[slot], self.others[slot]
+  if job.bound_device >= 0 and job.bound_device ~= device.id then return math.huge, 0, math.huge end
+  if not model then return self.margin * others, 0, others end
+  local cost, copy, giver = cost_of(self, model, i, is_slowed(self, device))
+  return self.margin * (cost + others), giver, cost + self.link_share * copy + others
+end
+
+-- Of the idle devices, the one where the job is cheapest: its ns there, the device's number, the peer and the cost.
+local function cheapest(self, job)
+  local idle, best, time, giver, least = self.idle, self.idle[1], math.huge, 0, math.huge
+  for k = 1, self.idle_count do
+    local own, from, cost = time_on(self, job, job.slot, idle[k])
+    if cost < least then best, time, giver, least = idle[k], own, from, cost end
+  end
+  return time, best, giver, least
+end
+
+-- ns of the model where it costs least with all links free, whichever device that is.
+local function reckon_least(self, model)
+  local least, time = math.huge, 0
+  for i = 1, self.device_count do
+    local cost, copy = cost_of(self, model, i, false)
+    if cost + self.link_share * copy < least then least, time = cost + self.link_share * copy, cost end
+  end
+  return time
+end
+
+-- ns that the job will take of some device.
+local function least_time(self, job, slot)
+  local model, others = self.models[slot], self.others[slot]
+  if not model then return self.margin * others end
+  if job.bound_device >= 0 then return (time_on(self, job, slot, job.bound_device + 1)) end
+  local id = model.id
+  if self.least_versions[id] ~= model.version then
+    self.least_versions[id], self.leasts[id] = model.version, reckon_least(self, model)
+  end
+  return self.margin * (self.leasts[id] + others)
 end
 
 function tide:submit(job)
-  note_job(self, job)
-  note_contention(self)
-  self.waiting:push(job, self.keys[job.slot], (cheapest(self, job, true)))
+  local slot = job.slot
+  note_job(self, job, slot)
+  self.device_count = #self.node.devices
+  self.waiting:push(job, self.keys[slot], least_time(self, job, slot))
 end
 
 -- ns that the job can still wait, when it takes `time` where it would run now.
@@ -166,33 +213,40 @@ local function slack_of(self, job, time)
   return self.latest[job.slot] - self.node.now - copies
 end
 
--- The cheapest of the candidates on an idle device such that no candidate that is overtaken would start too late. One
--- that is late already holds back nobody.
+-- The cheapest of the candidates on an idle device such that no candidate that is overtaken would start too late, one
+-- that is late already holding back nobody: the numbers of both, 0 when there is none, and of the peer. Mostly one
+-- device is idle: without a loop inside of it, this one is compiled whole.
 local function choose(self, count)
-  local candidates = self.candidates
-  local job, device, peer, least
-  local slack = math.huge
+  local candidates, only, first = self.candidates, self.idle_count == 1, self.idle[1]
+  local chosen, device, peer, least, slack = 0, 0, 0, math.huge, math.huge
   for c = 1, count do
     local candidate = candidates[c]
-    local time, on, from, cost = cheapest(self, candidate, false)
-    if on and (not job or cost < least and time <= slack) then
-      job, device, peer, least = candidate, on, from, cost
+    local time, on, from, cost
+    if only then
+      on = first
+      time, from, cost = time_on(self, candidate, candidate.slot, first)
+    else
+      time, on, from, cost = cheapest(self, candidate)
     end
-    local own = on and slack_of(self, candidate, time) or -1
+    if cost < least and (chosen == 0 or time <= slack) then
+      chosen, device, peer, least = c, on, from, cost
+    end
+    local own = slack_of(self, candidate, time)
     if own >= 0 and own < slack then slack = own end
   end
-  return job, device, peer
+  return chosen, device, peer
 end
 
 function tide:dispatch()
+  look_at_devices(self)
+  if self.idle_count == 0 then return nil end
   local count = self.waiting:first(self.look_ahead, self.candidates)
-  if count == 0 then return nil end
-  note_contention(self)
-  local job, device, peer = choose(self, count)
-  if not job then return nil end
+  local chosen, number, peer = choose(self, count)
+  if chosen == 0 then return nil end
+  local job, device = self.candidates[chosen], self.node.devices[number]
   self.waiting:remove(job)
   if place.has_all(self.node, job, device) then return job, device, self.node.RESIDENT end
-  if peer then return job, device, self.node.PEER, peer end
+  if peer > 0 then return job, device, self.node.PEER, self.node.devices[peer] end
   return job, device, self.node.HOST
 end
 
@@ -210,12 +264,13 @@ end
 function tide:admit(job)
   local due = place.due(job)
   if not self.admission or due == math.huge then return true end
-  note_job(self, job)
-  local wait = wait_until_free(self, self.keys[job.slot])
+  -- It has no slot yet.
+  note_job(self, job, 0)
+  local wait = wait_until_free(self, self.keys[0])
   if wait == 0 then return true end
-  if self.lost[job.slot] then wait = OVERTAKEN * wait end
-  note_contention(self, true)
-  local done_at = self.node.now + wait + (cheapest(self, job, true))
+  if self.lost[0] then wait = OVERTAKEN * wait end
+  self.device_count = #self.node.devices
+  local done_at = self.node.now + wait + least_time(self, job, 0)
   if done_at <= due then return true end
   return false, (done_at - due) / 1e6
 end

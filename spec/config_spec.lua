@@ -43,7 +43,7 @@ describe("config", function()
         limits = { frame = "1M", depth = 16, connections = 7, in_flight = 8, unsent = "2M", idle_ms = 9 },
         devices = {
           { kind = "host", memory = "512M", threads = 3, link_rate = "12.5G", switch = 1, peer_rate = "50G",
-            faults = true, math = "bf16", plans = "timed" },
+            faults = true, math = "bf16", plans = "timed", compute_rate = "2G" },
           { kind = "cuda", index = 2, memory = 4 * 1024 * 1024 },
         },
         store = "3G",
@@ -72,6 +72,7 @@ describe("config", function()
     assert.equal(12.5e9, tonumber(first.options.link_rate))
     assert.equal(1, first.options.switch_id)
     assert.equal(50e9, tonumber(first.options.peer_rate))
+    assert.equal(2e9, tonumber(first.options.compute_rate))
     assert.is_true(first.faults)
     assert.equal(C.DEVICE_MATH_BF16, first.options.math)
     assert.is_true(first.options.time_plans)

@@ -213,7 +213,7 @@ fill_properties(struct device_properties *properties, const struct device_option
 	properties->link_rate = options->link_rate;
 	properties->peer_rate = options->peer_rate;
 	properties->switch_id = options->switch_id;
-	properties->runs_inline = true;
+	properties->runs_inline = options->compute_rate == 0;
 }
 
 static int
@@ -238,6 +238,7 @@ host_open(const struct device_options *options)
 	device_create(&device->base, DEVICE_KIND_HOST, &host_ops, &host_memory_ops,
 		      &host_stream_ops, &host_event_ops);
 	fill_properties(&device->base.properties, options);
+	device->compute_rate = options->compute_rate;
 	device->spin_ns = options->spin_ns ? options->spin_ns : SPIN_NS_DEFAULT;
 	pthread_mutex_init(&device->lock, NULL);
 	list_create(&device->reservations);

@@ -15,6 +15,8 @@ struct host_device {
 	struct device base;
 	/* How long streams look for work before they sleep. */
 	uint32_t spin_ns;
+	/* Emulated rate of compute, floating-point operations a second; 0: none. */
+	uint64_t compute_rate;
 	struct host_links links;
 	/* Copies from peers arrive over this; NULL when they are not connected. */
 	struct host_link *peer_link;
@@ -53,6 +55,8 @@ struct host_stream {
 	struct error error;
 	/* The stream's own thread: when the last copy is across its link, and all work before it done. */
 	uint64_t clock;
+	/* When work that takes emulated time is done; 0 before the first. */
+	uint64_t emulated;
 };
 
 extern const struct stream_ops host_stream_ops;

@@ -9,6 +9,9 @@
 #include "device/host_copy.h"
 #include "device/host_wait.h"
 
+/* A thread that slept is back within this time. */
+enum { WAKE_NS = 300 * 1000 };
+
 static const char *const thread_names[] = {
 	[STREAM_COMPUTE] = "tide-compute",   [STREAM_COPY_IN] = "tide-copy-in",
 	[STREAM_COPY_OUT] = "tide-copy-out", [STREAM_COPY_PEER] = "tide-copy-peer",
@@ -51,12 +54,31 @@ do_copy(struct host_stream *stream, const struct host_command *command)
 	stream->clock = host_link_copy(copy->link, ready, copy->to, copy->from, copy->bytes);
 }
 
+/*
+ * Let work of so many operations, begun at `from`, take the time that the emulated rate gives. Work that follows on other work
+ * begins when that ended, not when the thread woke from it.
+ */
+static void
+emulate(struct host_stream *stream, uint64_t from, uint64_t flops)
+{
+	if (stream->device->compute_rate == 0)
+		return;
+	if (from < stream->emulated + WAKE_NS && from > stream->emulated)
+		from = stream->emulated;
+	stream->emulated =
+		from + (uint64_t)((double)flops * 1e9 / (double)stream->device->compute_rate);
+	if (stream->emulated > host_now())
+		host_sleep_until(stream->emulated);
+}
+
 static void
 do_launch(struct host_stream *stream, const struct host_command *command)
 {
 	settle(stream);
+	uint64_t from = host_now();
 	if (command->as.launch.run(&command->as.launch, NULL) != 0)
 		keep_error(stream);
+	emulate(stream, from, command->as.launch.flops);
 	if (stream->clock != 0)
 		stream->clock = host_now();
 }

@@ -85,11 +85,12 @@ cut_segments(struct program *program)
 		uint32_t needed = program->steps[i].groups;
 		if (segment == NULL || needed > groups) {
 			segment = &program->segments[program->segment_count++];
-			*segment = (struct segment){ i, i, groups, needed, 0 };
+			*segment = (struct segment){ i, i, groups, needed, 0, 0 };
 			groups = needed;
 		}
 		segment->end_step = i + 1;
 		segment->duration_ns += program->steps[i].duration_ns;
+		segment->flops += program->steps[i].kernel.flops;
 	}
 	program->info.group_count = groups;
 }
@@ -316,6 +317,7 @@ join_segments(const struct program *program, uint32_t first,
 				return end;
 		joined->end_step = next->end_step;
 		joined->duration_ns += next->duration_ns;
+		joined->flops += next->flops;
 		end++;
 	}
 	return end;
@@ -337,6 +339,7 @@ program_submit(const struct program *program, const struct program_binding *bind
 		struct device_launch launch = { .run = run_segment,
 						.work = run,
 						.duration_ns = segment->duration_ns,
+						.flops = segment->flops,
 						.key = key_of(run) };
 		if ((group_ready != NULL &&
 		     wait_for_groups(&program->segments[i], stream, group_ready) != 0) ||

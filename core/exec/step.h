@@ -62,6 +62,7 @@ struct segment {
 	uint32_t end_group;
 	/* Of its steps together. */
 	uint64_t duration_ns;
+	uint64_t flops;
 };
 
 struct program {

@@ -249,6 +249,8 @@ struct engine {
 	double *view_peer_rates;
 	uint32_t view_model_room;
 	uint32_t view_function_room;
+	/* The last of view_model.version. */
+	uint32_t view_versions;
 
 	/* Deploys that wait; the first is under way. */
 	struct list deploys;

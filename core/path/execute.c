@@ -272,9 +272,13 @@ measure_prefix(const struct job *job, uint32_t m)
 	const struct image *image = model_image(model->model);
 	if (model->runs++, !is_time_for_prefix(model))
 		return;
-	/* Both forms of an image have the same groups; what crosses the link is the one in host memory. */
+	/*
+	 * Both forms of an image have the same groups; what crosses the link is the one in host memory. Simulated parts are
+	 * exact.
+	 */
+	double taken = clock_is_virtual() ? 0 : model->view.run_ns;
 	uint32_t groups = prefix_groups(image_on_host(image), job->steps[0].program,
-					job->device->view.load_rate);
+					job->device->view.load_rate, taken);
 	model->view.prefix_groups = groups;
 	model->view.prefix_bytes = (double)image_bytes_of(image, 0, groups);
 }
@@ -287,6 +291,7 @@ measure(struct job *job, uint64_t now)
 	for (uint32_t m = 0; m < job->model_count; m++) {
 		struct view_model *view = &job->models[m]->view;
 		view->used_at = (double)now;
+		view_model_changed(job->models[m]);
 		if (job->outcome.code != ERR_OK || job->model_count != 1)
 			continue;
 		if (job->view.rows > 1) {

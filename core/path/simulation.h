@@ -89,6 +89,8 @@ struct simulation_span {
 	uint32_t function;
 	/* enum view_source. */
 	uint32_t source;
+	/* When its request came, and when it began and ended to run. */
+	double arrived_ns;
 	double from_ns;
 	double to_ns;
 };

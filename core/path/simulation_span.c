@@ -35,6 +35,7 @@ begin_span(struct simulation_node *node, uint32_t device, const struct job *job)
 					  .device = device,
 					  .function = number_of(job->view.function),
 					  .source = source,
+					  .arrived_ns = job->view.arrived_at,
 					  .from_ns = (double)job->started_at };
 	node->counts[device].loads += source != VIEW_SOURCE_RESIDENT;
 }

@@ -101,6 +101,7 @@ view_add_model(struct engine *engine, struct engine_model *model)
 	model->view.id = id;
 	model->view.name = model->name;
 	engine->view_models[id] = &model->view;
+	view_model_changed(model);
 	engine->view.generation++;
 	memset(&engine->view_residency[id * engine->device_count], 0,
 	       engine->device_count * sizeof(struct view_residency));
@@ -174,6 +175,12 @@ view_job_counted(struct engine *engine, const struct job *job, int change)
 }
 
 void
+view_model_changed(struct engine_model *model)
+{
+	model->view.version = ++model->engine->view_versions;
+}
+
+void
 view_residency_changed(struct engine_model *model, struct engine_device *device)
 {
 	struct engine *engine = model->engine;
@@ -181,6 +188,7 @@ view_residency_changed(struct engine_model *model, struct engine_device *device)
 	struct view_residency *view =
 		&engine->view_residency[model->view.id * engine->device_count + device->view.id];
 	tier_look(model, device);
+	view_model_changed(model);
 	/* What a lost device held is of no use to anybody. */
 	if (residency == NULL || device->lost) {
 		*view = (struct view_residency){ 0 };

@@ -35,6 +35,10 @@ view_job_fill(struct job *job);
 void
 view_job_counted(struct engine *engine, const struct job *job, int change);
 
+/* The model's times, or what devices have of it, changed. */
+void
+view_model_changed(struct engine_model *model);
+
 /* Groups or pins of the model on the device changed. */
 void
 view_residency_changed(struct engine_model *model, struct engine_device *device);

@@ -31,6 +31,8 @@ enum view_outcome {
 
 struct view_model {
 	uint32_t id;
+	/* Another number, of no other model, whenever times below or what devices have of it have changed. */
+	uint32_t version;
 	/* Groups and bytes of the packed image. */
 	uint32_t group_count;
 	double bytes;

@@ -40,6 +40,22 @@ describe("host device", function()
     assert.is_true(tonumber(properties.memory_bytes) > 64 * MIB)
   end)
 
+  it("takes as long for work as the emulated rate says", function()
+    local device = open { compute_rate = 1e9 }
+    assert.is_false(C.device_properties(device).runs_inline)
+    local compute = stream(device, C.STREAM_COMPUTE)
+    local seen = probe()
+    local before = C.clock_now()
+    for _ = 1, 4 do
+      local work = keep(ffi.new("struct probe_work", { probe = seen }))
+      check(C.stream_launch(compute, ffi.new("struct device_launch", { run = C.probe_run, work = work, flops = 5e6 })))
+    end
+    check(C.stream_synchronize(compute))
+    local ms = tonumber(C.clock_now() - before) / 1e6
+    assert.is_true(ms >= 20, ms)
+    assert.is_true(ms < 20 + 30 * PATIENCE, ms)
+  end)
+
   describe("memory", function()
     it("is aligned to 2 MiB, zeroed and counted against the budget", function()
       local device = open { memory_bytes = 64 * MIB }

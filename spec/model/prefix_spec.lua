@@ -20,8 +20,8 @@ describe("prefix", function()
   end)
 
   -- Where copying all takes that many ms.
-  local function least(copy_ms)
-    return C.prefix_groups(image, program, tonumber(image.bytes) / copy_ms * 1e3)
+  local function least(copy_ms, taken)
+    return C.prefix_groups(image, program, tonumber(image.bytes) / copy_ms * 1e3, taken or 0)
   end
 
   it("is half of a model that takes twice as long to copy as to run", function()
@@ -35,6 +35,12 @@ describe("prefix", function()
     assert.equal(17, least(12))
     assert.equal(99, least(900))
     assert.equal(100, least(1e5))
+  end)
+
+  it("goes by how long whole runs were seen to take", function()
+    make(100, 10)
+    assert.equal(0, least(12, 20 * MS))
+    assert.equal(50, least(40, 20 * MS))
   end)
 
   it("lets a run end within a hundredth of the resident one, and one group less does not", function()
@@ -54,6 +60,6 @@ describe("prefix", function()
 
   it("is all of it while the rate is not known", function()
     make(10, 10)
-    assert.equal(10, C.prefix_groups(image, program, 0))
+    assert.equal(10, C.prefix_groups(image, program, 0, 0))
   end)
 end)

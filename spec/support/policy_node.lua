@@ -76,6 +76,8 @@ function node_type:put(model, device, groups, pinned)
   local bytes = row.bytes * groups / row.group_count
   self.devices[device].free_bytes = self.devices[device].free_bytes + there.bytes - bytes
   there.groups, there.pinned, there.bytes = groups, pinned or 0, bytes
+  self.versions = (self.versions or 0) + 1
+  row.version = self.versions
 end
 
 function node_type:groups(model, device)
@@ -92,6 +94,7 @@ function node_type:job(fields)
   local job = ffi.new("struct view_job", { id = fields.id or self.last_id,
     ["function"] = self.functions[fields.fn or 0],
     models = models, model_count = #ids, bound_device = fields.bound_device or -1, priority = fields.priority or 0,
+    requests = fields.requests or 1, rows = fields.rows or 1,
     arrived_at = fields.arrived_at or self.view.now, deadline = fields.deadline or 0 })
   self.jobs[self.last_id] = { job, models }
   return job

@@ -82,7 +82,7 @@ end
 --- host.allocations: blocks of memory that the policy's Lua state asked for in submit, dispatch and done.
 local function new(policy, options)
   declare()
-  local self = setmetatable({ policy = policy, options = options, last_id = 0, allocations = 0,
+  local self = setmetatable({ policy = policy, options = options, last_id = 0, allocations = 0, versions = 0,
     verdict = ffi.new "struct policy_verdict",
     evictions = ffi.new("struct policy_eviction[?]", C.POLICY_EVICTIONS_MAX), after = ffi.new "double[1]",
     usage = ffi.new "struct policy_usage" }, host_type)
@@ -147,6 +147,7 @@ local function fill(self, i)
   self.job_models[i] = self.models + id
   job.id, job.slot, job["function"] = self.last_id, 0, self.functions + id
   job.models, job.model_count, job.bound_device = self.job_models + i, 1, -1
+  job.requests, job.rows = 1, 1
   job.arrived_at = self.view.now
   -- Some clients are in more of a hurry than their function's objective.
   job.deadline = math.random(4) == 1 and self.view.now + math.random() * self.functions[id].slo_ns or 0
@@ -170,6 +171,8 @@ local function set_groups(self, model, device, groups)
   local bytes = model.bytes * groups / model.group_count
   device.free_bytes = device.free_bytes + there.bytes - bytes
   there.groups, there.bytes = groups, bytes
+  self.versions = self.versions + 1
+  model.version = self.versions
 end
 
 -- Make room for what the device lacks of the model; ns that the policy took to say what goes, 0 when it was not asked.

@@ -1,6 +1,6 @@
 -- Each measurement is a module of tidepool.bench with summary, options and run, as a command has.
 local names = { "rpc", "coldstart", "model", "swap", "redirect", "reload", "unruly", "neighbour", "first",
-  "policy", "batch" }
+  "policy", "batch", "agree" }
 
 local function module(name) return require("tidepool.bench." .. name) end
 
@@ -17,6 +17,7 @@ return {
     "tidepool bench reload --seconds 60",
     "tidepool bench unruly --only loops",
     "tidepool bench batch mobilenet_v2.onnx --max 8 --inflight 1,16",
+    "tidepool bench agree tide fifo --seconds 60",
     "tidepool bench policy",
     "tidepool bench policy tide torpor --devices 8 --queued 5000 --json",
     "tidepool bench policy policies/mine.lua",

@@ -16,7 +16,7 @@ local cli = {}
 
 local names = {
   "serve", "new", "check", "deploy", "rollback", "remove", "invoke", "functions", "logs", "models", "devices",
-  "policy", "status", "top", "trace", "import", "bench", "sim", "paper", "fetch", "version",
+  "policy", "status", "top", "trace", "import", "bench", "profile", "sim", "paper", "fetch", "version",
 }
 
 local function add_command(parser, name)
