@@ -3,7 +3,7 @@
 # a file, then every line that was not executed. Environment: JOBS (2).
 cd "$(dirname "$0")/.." || exit 1
 out=build/coverage
-specs="spec/standin spec/device/device_spec.lua spec/parity spec/path/swap_spec.lua spec/path/devices_spec.lua"
+specs="spec/standin spec/device/device_spec.lua spec/parity spec/path/swap_spec.lua spec/path/devices_spec.lua spec/path/recovery_spec.lua"
 
 mkdir -p build
 cmake --preset coverage >build/coverage.log 2>&1 &&

@@ -10,9 +10,11 @@ SPEC_SECONDS=${SPEC_SECONDS:-600}
 core_specs="spec/base spec/device spec/exec spec/image spec/model spec/net spec/script spec/text spec/path
   spec/config_spec.lua"
 # What runs on the cuda device too, through the stand-in for CUDA (spec/standin/README.md).
-standin_specs="spec/standin spec/device/device_spec.lua spec/parity spec/path/swap_spec.lua spec/path/devices_spec.lua"
+standin_specs="spec/standin spec/device/device_spec.lua spec/parity spec/path/swap_spec.lua spec/path/devices_spec.lua
+  spec/path/recovery_spec.lua"
 # The part of it that ends in time under ThreadSanitizer.
-standin_tsan_specs="spec/standin spec/device/device_spec.lua spec/path/devices_spec.lua spec/parity/parity_spec.lua"
+standin_tsan_specs="spec/standin spec/device/device_spec.lua spec/path/devices_spec.lua spec/parity/parity_spec.lua
+  spec/path/recovery_spec.lua"
 # Of parity, kernels whose threads share memory or update the same; TSAN_PARITY="" runs all of it.
 TSAN_PARITY=${TSAN_PARITY-Scatter Reduce Softmax Norm TopK CumSum Arg LSTM Transpose Dynamic Unpool Loss}
 # More, where nothing slows it down.

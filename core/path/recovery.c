@@ -26,14 +26,26 @@ recovery_plan(struct engine_device *device)
 
 /* --- what is in the way -------------------------------------------------------------------------------------------------- */
 
-/* Does a copy from or to what the model has there, or of its image's lock, go on? */
+/* Does a copy from or to what the model has there go on, or does it hold its image's lock? */
 static bool
 is_in_use(const struct engine_model *model, const struct engine_device *device)
 {
 	const struct residency *residency = model->residency[device->view.id];
-	return (residency != NULL && residency_pinned(residency) > 0) ||
-	       (model->lock.state == LOCKING_UNDER_WAY && model->lock.device == device->device) ||
-	       model->lock.drop != NULL;
+	return (residency != NULL && residency_pinned(residency) > 0) || model->lock.drop != NULL ||
+	       ((model->lock.state == LOCKING_UNDER_WAY || model->lock.state == LOCKING_LOCKED) &&
+		model->lock.device == device->device);
+}
+
+/* Images that it locked are unlocked as soon as no device copies from them; another device may lock them then. */
+static void
+unlock_images(struct engine_device *device)
+{
+	list_each(link, &device->engine->models) {
+		struct engine_model *model = list_entry(link, struct engine_model, of_engine);
+		if (model->lock.device == device->device && model->store.pins == 0 &&
+		    model->lock.drop == NULL)
+			locking_end(model);
+	}
 }
 
 /* Requests that hold memory there end soon: their next job fails. Nor may others copy from there, or by way of it. */
@@ -64,8 +76,6 @@ forget_models(struct engine_device *device)
 	list_each(link, &device->engine->models) {
 		struct engine_model *model = list_entry(link, struct engine_model, of_engine);
 		struct residency **residency = &model->residency[device->view.id];
-		if (model->lock.state == LOCKING_LOCKED && model->lock.device == device->device)
-			locking_end(model);
 		if (*residency == NULL)
 			continue;
 		residency_delete(*residency);
@@ -124,7 +134,10 @@ recovery_look(struct engine *engine)
 		struct engine_device *device = &engine->devices[i];
 		struct recovery *recovery = &device->recovery;
 		if (!device->lost || recovery->is_under_way || first_delay_ns(device) == 0 ||
-		    now < recovery->next_at || engine->stopping || !is_quiet(device))
+		    now < recovery->next_at || engine->stopping)
+			continue;
+		unlock_images(device);
+		if (!is_quiet(device))
 			continue;
 		forget_models(device);
 		recovery->is_under_way = true;
