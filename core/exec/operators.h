@@ -10,6 +10,7 @@
 	X(adapt) \
 	X(arg) \
 	X(binary) \
+	X(cache) \
 	X(cast) \
 	X(control) \
 	X(conv) \

@@ -1,11 +1,7 @@
 -- models/embed end to end, against ONNX Runtime with PyPI's tokenizers on the same files.
 local client = require "tidepool.client"
 local json = require "tidepool.json"
-local node = require "spec.support.node"
-local shell = require "spec.support.shell"
-
-local PYTHON, MODEL, TOKENIZER = "build/venv/bin/python", "build/models/embed/embed.onnx",
-  "build/models/embed/tokenizer.json"
+local reference = require "spec.support.reference"
 
 local texts = {
   "A man is eating food.",
@@ -21,29 +17,15 @@ local texts = {
 }
 
 describe("models/embed", function()
-  if os.execute(PYTHON .. " -c 'import onnxruntime, tokenizers' 2>/dev/null") ~= 0 then
-    pending("build/venv has no onnxruntime and tokenizers: cmake/setup.sh test makes it")
-    return
-  end
-  if not io.open(MODEL) then
-    pending("build/models/embed is missing: tidepool fetch models/embed makes it")
-    return
-  end
+  local lacks = reference.lacks("embed", "onnxruntime, tokenizers", "embed.onnx")
+  if lacks then return pending(lacks) end
 
   local running, expected
 
   setup(function()
-    local path = os.tmpname()
-    local file = assert(io.open(path, "w"))
-    file:write(json.encode(texts))
-    file:close()
-    local pipe = io.popen(("%s spec/models/embed_reference.py %s %s < %s"):format(PYTHON, MODEL, TOKENIZER, path))
-    expected = assert(json.decode(pipe:read "*a"))
-    pipe:close()
-    os.remove(path)
-    running = node.start()
-    local _, complaint, status = shell.run("deploy models/embed --address " .. running.address)
-    assert.same({ "", 0 }, { complaint, status })
+    expected = reference.ask("embed_reference", "build/models/embed/embed.onnx build/models/embed/tokenizer.json",
+      json.encode(texts))
+    running = reference.serve "embed"
   end)
 
   teardown(function() if running then running:stop() end end)

@@ -2,45 +2,26 @@
 -- the answers of the package that the model comes from.
 local client = require "tidepool.client"
 local json = require "tidepool.json"
-local node = require "spec.support.node"
+local reference = require "spec.support.reference"
 local samples = require "spec.models.filetype_samples"
 local shell = require "spec.support.shell"
 
-local PYTHON = "build/venv/bin/python"
 -- Single precision, summed in another order than ONNX Runtime's. The model takes variances as differences of nearly
 -- equal numbers, so for a few bytes and 2040 times padding a sum's last bit shows in the score's fourth digit.
 local TOLERANCE, TOLERANCE_TINY = 1e-4, 1e-3
 local TINY_BYTES = 16
 
-local function read(path)
-  local file = io.open(path, "rb")
-  if not file then return nil end
-  local bytes = file:read "*a"
-  file:close()
-  return bytes
-end
-
 describe("models/filetype", function()
-  if os.execute(PYTHON .. " -c 'import magika' 2>/dev/null") ~= 0 then
-    pending("build/venv has no magika: cmake/setup.sh test makes it")
-    return
-  end
-  if not read "build/models/filetype/filetype.onnx" then
-    pending("build/models/filetype is missing: tidepool fetch models/filetype makes it")
-    return
-  end
+  local lacks = reference.lacks("filetype", "magika", "filetype.onnx")
+  if lacks then return pending(lacks) end
 
   local running, folder, answers
 
   setup(function()
     folder = io.popen("mktemp -d"):read "*l"
     local paths = samples.make(folder)
-    local pipe = io.popen(PYTHON .. " spec/models/filetype_reference.py " .. table.concat(paths, " "), "r")
-    answers = assert(json.decode(pipe:read "*a"))
-    pipe:close()
-    running = node.start()
-    local _, complaint, status = shell.run("deploy models/filetype --address " .. running.address)
-    assert.same({ "", 0 }, { complaint, status })
+    answers = reference.ask("filetype_reference", table.concat(paths, " "))
+    running = reference.serve "filetype"
   end)
 
   teardown(function()
@@ -53,12 +34,12 @@ describe("models/filetype", function()
     -- All at once, so that answers that were mixed up would show.
     local pending_calls = {}
     for index, answer in ipairs(answers) do
-      pending_calls[index] = c:send("invoke", "filetype", client.bin(read(answer.path)))
+      pending_calls[index] = c:send("invoke", "filetype", client.bin(reference.read(answer.path)))
     end
     for index, answer in ipairs(answers) do
       local reply = assert(pending_calls[index]:wait())
       assert.equal(answer.label, reply.label, answer.path)
-      local is_tiny = #read(answer.path):gsub("%s", "") < TINY_BYTES
+      local is_tiny = #reference.read(answer.path):gsub("%s", "") < TINY_BYTES
       assert.is_true(math.abs(answer.score - reply.score) < (is_tiny and TOLERANCE_TINY or TOLERANCE),
         ("%s: score %.6f, the package says %.6f"):format(answer.path, reply.score, answer.score))
       assert.same({ answer.description, answer.mime_type, answer.group, answer.is_text, answer.model_label },

@@ -1,10 +1,7 @@
 -- models/ocr end to end on rendered pages, against the package whose models it runs.
 local client = require "tidepool.client"
-local json = require "tidepool.json"
-local node = require "spec.support.node"
-local shell = require "spec.support.shell"
+local reference = require "spec.support.reference"
 
-local PYTHON = "build/venv/bin/python"
 -- TIDEPOOL_OCR_PAGES=10 has all of them, which takes some 20 s more.
 local PAGES = tonumber(os.getenv "TIDEPOOL_OCR_PAGES") or 5
 -- A box may be this far from the package's, in pixels: OpenCV's rectangles are off by single precision's rounding, and
@@ -12,36 +9,18 @@ local PAGES = tonumber(os.getenv "TIDEPOOL_OCR_PAGES") or 5
 -- the space between two words, so texts are compared without spaces.
 local BOX_TOLERANCE, SCORE_TOLERANCE = 3, 0.06
 
-local function read(path)
-  local file = io.open(path, "rb")
-  if not file then return nil end
-  local bytes = file:read "*a"
-  file:close()
-  return bytes
-end
-
 local function without_spaces(text) return (text:gsub(" ", "")) end
 
 describe("models/ocr", function()
-  if os.execute(PYTHON .. " -c 'import rapidocr_onnxruntime' 2>/dev/null") ~= 0 then
-    pending("build/venv has no rapidocr-onnxruntime: cmake/setup.sh test makes it")
-    return
-  end
-  if not read "build/models/ocr/recognize.onnx" then
-    pending("build/models/ocr is missing: tidepool fetch models/ocr makes it")
-    return
-  end
+  local lacks = reference.lacks("ocr", "rapidocr_onnxruntime", "recognize.onnx")
+  if lacks then return pending(lacks) end
 
   local running, folder, answers
 
   setup(function()
     folder = io.popen("mktemp -d"):read "*l"
-    local pipe = io.popen(("%s spec/models/ocr_pages.py %s %d"):format(PYTHON, folder, PAGES))
-    answers = assert(json.decode(pipe:read "*a"))
-    pipe:close()
-    running = node.start()
-    local _, complaint, status = shell.run("deploy models/ocr --address " .. running.address)
-    assert.same({ "", 0 }, { complaint, status })
+    answers = reference.ask("ocr_pages", ("%s %d"):format(folder, PAGES))
+    running = reference.serve "ocr"
   end)
 
   teardown(function()
@@ -53,7 +32,7 @@ describe("models/ocr", function()
     local c = running:connect()
     local pending_calls, lines_seen, same_spaces = {}, 0, 0
     for index, answer in ipairs(answers) do
-      pending_calls[index] = c:send("invoke", "ocr", client.bin(read(answer.path)))
+      pending_calls[index] = c:send("invoke", "ocr", client.bin(reference.read(answer.path)))
     end
     for index, answer in ipairs(answers) do
       local reply, message = pending_calls[index]:wait()
@@ -82,7 +61,7 @@ describe("models/ocr", function()
     for name, words in pairs {
       ["invoice.jpg"] = { "November", "1,234.56" }, ["tilted.png"] = { "degrees" }, ["head.png"] = { "Upside" },
     } do
-      local reply = assert(c:invoke("ocr", client.bin(read(folder .. "/" .. name))))
+      local reply = assert(c:invoke("ocr", client.bin(reference.read(folder .. "/" .. name))))
       local text = {}
       for i, line in ipairs(reply.lines) do text[i] = line.text end
       for _, word in ipairs(words) do assert.is_truthy(table.concat(text, "\n"):find(word, 1, true), word) end
@@ -95,7 +74,7 @@ describe("models/ocr", function()
     local reply, message = c:invoke("ocr", client.bin "no picture")
     assert.is_nil(reply)
     assert.matches("INVALID_ARGUMENT: .*neither JPEG nor PNG", message)
-    local cut = read(folder .. "/tilted.png")
+    local cut = reference.read(folder .. "/tilted.png")
     reply, message = c:invoke("ocr", client.bin(cut:sub(1, #cut / 2)))
     assert.is_nil(reply)
     assert.matches("INVALID_ARGUMENT: PNG: ", message)

@@ -2,12 +2,10 @@
 -- state kept from piece to piece, against ONNX Runtime doing the same.
 local ffi = require "ffi"
 local client = require "tidepool.client"
-local json = require "tidepool.json"
 local net = require "spec.support.net"
-local node = require "spec.support.node"
-local shell = require "spec.support.shell"
+local reference = require "spec.support.reference"
 
-local PYTHON, NESTED = "build/venv/bin/python", "build/models/vad/nested.onnx"
+local NESTED = "build/models/vad/nested.onnx"
 
 -- Seconds of something like a voice between stretches of noise: harmonics of a tone that glides, in syllables.
 local function recording(rate, seconds)
@@ -33,42 +31,22 @@ local function recording(rate, seconds)
 end
 
 describe("models/vad", function()
-  if os.execute(PYTHON .. " -c 'import onnxruntime' 2>/dev/null") ~= 0 then
-    pending("build/venv has no onnxruntime: cmake/setup.sh test makes it")
-    return
-  end
-  if not io.open(NESTED) then
-    pending("build/models/vad is missing: tidepool fetch models/vad makes it")
-    return
-  end
+  local lacks = reference.lacks("vad", "onnxruntime", "nested.onnx")
+  if lacks then return pending(lacks) end
 
   local running
 
   setup(function()
-    running = node.start()
-    local _, complaint, status = shell.run("deploy models/vad --address " .. running.address)
-    assert.same({ "", 0 }, { complaint, status })
+    running = reference.serve "vad"
   end)
 
   teardown(function() if running then running:stop() end end)
-
-  local function reference(pcm, rate)
-    local path = os.tmpname()
-    local file = assert(io.open(path, "wb"))
-    file:write(pcm)
-    file:close()
-    local pipe = io.popen(("%s spec/models/vad_reference.py %s %d < %s"):format(PYTHON, NESTED, rate, path))
-    local answers = assert(json.decode(pipe:read "*a"))
-    pipe:close()
-    os.remove(path)
-    return answers
-  end
 
   it("gives the probabilities that ONNX Runtime gives", function()
     local c, pcm = running:connect(), recording(16000, 4)
     local reply, message = c:invoke("vad", client.bin(pcm))
     assert(reply, message)
-    local expected = reference(pcm, 16000)
+    local expected = reference.ask("vad_reference", NESTED .. " 16000", pcm)
     assert.equal(125, #expected)
     assert.equal(#expected, #reply.probabilities)
     local least, most = 1, 0
@@ -108,7 +86,8 @@ describe("models/vad", function()
   it("runs the network of nested If over a sequence, at both rates", function()
     for _, rate in ipairs { 16000, 8000 } do
       local pcm = recording(rate, 2)
-      local scores, expected = run_nested(pcm, rate), reference(pcm, rate)
+      local scores = run_nested(pcm, rate)
+      local expected = reference.ask("vad_reference", ("%s %d"):format(NESTED, rate), pcm)
       assert.equal(#expected, #scores)
       for i, probability in ipairs(expected) do
         assert.is_true(math.abs(probability - scores[i]) < 1e-4, ("%d Hz, piece %d"):format(rate, i))
