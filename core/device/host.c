@@ -240,6 +240,7 @@ host_open(const struct device_options *options)
 	fill_properties(&device->base.properties, options);
 	device->compute_rate = options->compute_rate;
 	device->spin_ns = options->spin_ns ? options->spin_ns : SPIN_NS_DEFAULT;
+	host_core_create(&device->core);
 	pthread_mutex_init(&device->lock, NULL);
 	list_create(&device->reservations);
 	if (open_links(device, options) != 0) {

@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 #include "device/driver.h"
+#include "device/host_core.h"
 #include "device/host_link.h"
 #include "device/host_queue.h"
 
@@ -17,6 +18,7 @@ struct host_device {
 	uint32_t spin_ns;
 	/* Emulated rate of compute, floating-point operations a second; 0: none. */
 	uint64_t compute_rate;
+	struct host_core core;
 	struct host_links links;
 	/* Copies from peers arrive over this; NULL when they are not connected. */
 	struct host_link *peer_link;
@@ -48,6 +50,8 @@ struct host_stream {
 	struct host_device *device;
 	struct host_queue queue;
 	pthread_t thread;
+	/* The cores that it may run on. */
+	cpu_set_t allowed;
 	/* Its row in traces. */
 	uint32_t track;
 	/* The stream's own thread, or run_now while nothing is put: the first error since the last notify. */

@@ -42,16 +42,36 @@ settle(struct host_stream *stream)
 		host_sleep_until(stream->clock);
 }
 
+/* Before work that takes some time. */
+static void
+find_core(struct host_stream *stream)
+{
+	if (stream->base.kind == STREAM_COMPUTE)
+		host_core_enter(&stream->device->core);
+	else
+		host_core_avoid(&stream->device->core, &stream->allowed);
+}
+
+static void
+leave_core(struct host_stream *stream)
+{
+	if (stream->base.kind == STREAM_COMPUTE)
+		host_core_leave(&stream->device->core);
+}
+
 static void
 do_copy(struct host_stream *stream, const struct host_command *command)
 {
 	const struct host_copy *copy = &command->as.copy;
+	find_core(stream);
 	if (copy->link == NULL) {
 		host_copy(copy->to, copy->from, copy->bytes);
+		leave_core(stream);
 		return;
 	}
 	uint64_t ready = copy->put_ns > stream->clock ? copy->put_ns : stream->clock;
 	stream->clock = host_link_copy(copy->link, ready, copy->to, copy->from, copy->bytes);
+	leave_core(stream);
 }
 
 /*
@@ -75,10 +95,12 @@ static void
 do_launch(struct host_stream *stream, const struct host_command *command)
 {
 	settle(stream);
+	find_core(stream);
 	uint64_t from = host_now();
 	if (command->as.launch.run(&command->as.launch, NULL) != 0)
 		keep_error(stream);
 	emulate(stream, from, command->as.launch.flops);
+	leave_core(stream);
 	if (stream->clock != 0)
 		stream->clock = host_now();
 }
@@ -168,6 +190,8 @@ run_stream(void *context)
 	trace_set_thread_track(stream->track);
 	/* Sleeps end when they should; the default lets them run 50 us over. */
 	prctl(PR_SET_TIMERSLACK, 1UL);
+	if (pthread_getaffinity_np(pthread_self(), sizeof(stream->allowed), &stream->allowed) != 0)
+		CPU_ZERO(&stream->allowed);
 	for (;;) {
 		const struct host_command *command =
 			host_queue_take(&stream->queue, stream->device->spin_ns);
