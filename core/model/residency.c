@@ -245,13 +245,24 @@ take_extent(struct residency *residency, uint32_t group)
 	return residency->groups[group].extent == NULL ? -1 : 0;
 }
 
-/* Extents for the groups of more than a unit, before the small ones take a piece of the long runs that these need. */
+static uint64_t
+largest_missing(const struct residency *residency, uint32_t groups)
+{
+	uint64_t most = 0;
+	for (uint32_t i = residency->held; i < groups; i++)
+		if (group_bytes(residency, i) > most)
+			most = group_bytes(residency, i);
+	return most;
+}
+
+/* Extents for the groups of more than a unit, larger ones first, before smaller ones take a piece of the long runs that these need. */
 static int
 take_large_extents(struct residency *residency, uint32_t groups)
 {
-	for (uint32_t i = residency->held; i < groups; i++)
-		if (group_bytes(residency, i) > POOL_UNIT && take_extent(residency, i) != 0)
-			return -1;
+	for (uint64_t least = largest_missing(residency, groups); least > POOL_UNIT; least /= 2)
+		for (uint32_t i = residency->held; i < groups; i++)
+			if (group_bytes(residency, i) >= least && take_extent(residency, i) != 0)
+				return -1;
 	return 0;
 }
 
