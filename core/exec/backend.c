@@ -5,6 +5,7 @@
 
 #include "exec/onednn.h"
 #include "exec/operator.h"
+#include "exec/panels.h"
 
 /* What a module exports: a struct backend. */
 static const char backend_name[] = "tidepool_module_backend";
@@ -23,6 +24,7 @@ widen_now(void *queue, enum narrow_form form, void *to, const void *from, size_t
 
 static const struct backend host_backend = {
 	.blocks = true,
+	.fuses = panels_supported,
 	.prepare = operator_prepare_host,
 	.platform = onednn_platform,
 	.widen = widen_now,

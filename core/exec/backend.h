@@ -17,6 +17,8 @@ struct operator_call;
 struct backend {
 	/* Are there kernels for LAYOUT_BLOCKED? */
 	bool blocks;
+	/* Are there kernels for tidepool.Attention and its like on this machine? NULL: no. */
+	bool (*fuses)(void);
 	/* As operator_prepare. The kernel's run puts its work on operands->queue and returns. */
 	int (*prepare)(struct operator_call *call);
 	/* Changes with whatever packed forms depend on besides the model. */

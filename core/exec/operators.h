@@ -9,6 +9,7 @@
 #define OPERATOR_FAMILIES(X) \
 	X(adapt) \
 	X(arg) \
+	X(attention) \
 	X(binary) \
 	X(cache) \
 	X(cast) \

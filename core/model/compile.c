@@ -464,7 +464,8 @@ run_compiler(struct compiler *compiler, const struct graph *source,
 	compiler->program->backend = compiler->backend;
 	struct graph *graph = compiler->graph;
 	if (set_inputs(graph, inputs, input_count) != 0 || fold_graph(graph) != 0 ||
-	    dynamic_split(graph, &compiler->scratch) != 0 || passes_run_typed(graph) != 0)
+	    dynamic_split(graph, &compiler->scratch) != 0 ||
+	    passes_run_typed(graph, compiler->backend) != 0)
 		return -1;
 	return lower(compiler, inputs);
 }

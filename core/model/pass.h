@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "exec/backend.h"
 #include "exec/graph.h"
 
 /* Rewrites what it finds; marks nodes that are gone by op_type NULL. -1 with the error set, for want of memory only. */
@@ -14,11 +15,12 @@ pass_f(struct graph *graph, struct arena *scratch);
 int
 passes_run_untyped(struct graph *graph);
 
-/* Run the passes on a graph all of whose values have types. */
+/* Run the passes on a graph all of whose values have types, and those whose operators that backend has kernels for. */
 int
-passes_run_typed(struct graph *graph);
+passes_run_typed(struct graph *graph, const struct backend *backend);
 
 pass_f pass_activation;
+pass_f pass_attention;
 pass_f pass_batch_norm;
 pass_f pass_expand;
 pass_f pass_identity;

@@ -15,6 +15,12 @@ static pass_f *const untyped[] = {
 	pass_expand, pass_identity, fold, pass_activation, pass_batch_norm, NULL,
 };
 
+/* Into operators of our own that only the host has kernels for, where it has them. */
+static pass_f *const fusing[] = {
+	pass_attention,
+	NULL,
+};
+
 static pass_f *const typed[] = {
 	pass_layer_norm, pass_one_hot, pass_power, pass_posts, NULL,
 };
@@ -42,7 +48,9 @@ passes_run_untyped(struct graph *graph)
 }
 
 int
-passes_run_typed(struct graph *graph)
+passes_run_typed(struct graph *graph, const struct backend *backend)
 {
+	if (backend->fuses != NULL && backend->fuses() && run_list(fusing, graph) != 0)
+		return -1;
 	return run_list(typed, graph);
 }
