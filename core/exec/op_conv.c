@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "exec/depthwise.h"
 #include "exec/onednn.h"
 #include "exec/op_conv.h"
 #include "exec/panels.h"
@@ -264,7 +265,9 @@ prepare_conv(struct operator_call *call)
 	struct conv conv;
 	if (op_conv_read(call, &conv) != 0)
 		return -1;
-	int result = suits_panels(call, &conv) ? attempt(call, prepare_panels) : 1;
+	int result = suits_panels(call, &conv)      ? attempt(call, prepare_panels)
+		     : depthwise_suits(call, &conv) ? attempt(call, depthwise_prepare)
+						    : 1;
 	if (result <= 0)
 		return result;
 	result = suits_winograd(call, &conv) ? attempt(call, prepare_winograd) : 1;

@@ -1,6 +1,8 @@
 #include <math.h>
 #include <stddef.h>
 
+#include "exec/panels.h"
+#include "exec/row_wide.h"
 #include "exec/rows.h"
 #include "exec/target.h"
 
@@ -224,5 +226,7 @@ static row_unary_f *const table[ROW_UNARY_COUNT][TYPES] = {
 row_unary_f *
 row_unary(enum row_unary function, enum data_type data_type)
 {
+	if (data_type == DATA_TYPE_FLOAT && panels_supported() && row_wide(function) != NULL)
+		return row_wide(function);
 	return table[function][data_type];
 }
