@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "exec/panels.h"
 
 static int64_t
 read_index(const struct gather *gather, const void *indices, int64_t i)
@@ -14,19 +15,27 @@ read_index(const struct gather *gather, const void *indices, int64_t i)
 	return index < 0 ? index + gather->dim : index;
 }
 
+static int
+check_indices(const struct gather *gather, const void *indices)
+{
+	for (int64_t i = 0; i < gather->indices; i++) {
+		int64_t index = read_index(gather, indices, i);
+		if (index < 0 || index >= gather->dim)
+			return error_set(ERR_OUT_OF_RANGE,
+					 "Gather: index %" PRId64 " is not within %" PRId64, index,
+					 gather->dim);
+	}
+	return 0;
+}
+
 int
 op_gather_run(const void *state, const struct operands *operands)
 {
 	const struct gather *gather = state;
 	const char *in = operands->inputs[0];
 	char *out = operands->outputs[0];
-	for (int64_t i = 0; i < gather->indices; i++) {
-		int64_t index = read_index(gather, operands->inputs[1], i);
-		if (index < 0 || index >= gather->dim)
-			return error_set(ERR_OUT_OF_RANGE,
-					 "Gather: index %" PRId64 " is not within %" PRId64, index,
-					 gather->dim);
-	}
+	if (check_indices(gather, operands->inputs[1]) != 0)
+		return -1;
 	for (int64_t o = 0; o < gather->outer; o++) {
 		for (int64_t i = 0; i < gather->indices; i++) {
 			int64_t index = read_index(gather, operands->inputs[1], i);
@@ -86,6 +95,41 @@ prepare_gather(struct operator_call *call)
 	return 0;
 }
 
+/* --- our own GatherPanels: rows of a matrix that lies packed for products with its transpose, where pass_tied finds both --- */
+
+static int
+run_gather_panels(const void *state, const struct operands *operands)
+{
+	const struct gather *gather = state;
+	int64_t width = (int64_t)(gather->row_bytes / sizeof(float));
+	int64_t inner = panels_round_up(width, PANELS_BLOCK);
+	float *out = operands->outputs[0];
+	if (check_indices(gather, operands->inputs[1]) != 0)
+		return -1;
+	for (int64_t i = 0; i < gather->indices; i++, out += width) {
+		int64_t index = read_index(gather, operands->inputs[1], i);
+		const float *from = (const float *)operands->inputs[0] +
+				    index / PANELS_WIDTH * inner * PANELS_WIDTH +
+				    index % PANELS_WIDTH;
+		for (int64_t k = 0; k < width; k++)
+			out[k] = from[k * PANELS_WIDTH];
+	}
+	return 0;
+}
+
+static int
+prepare_gather_panels(struct operator_call *call)
+{
+	const struct tensor_type *in = &call->inputs[0];
+	struct panels_form form = {
+		.n = in->dims[0], .k = in->dims[1], .b_row = 1, .b_column = in->dims[1]
+	};
+	if (prepare_gather(call) != 0)
+		return -1;
+	call->kernel->run = run_gather_panels;
+	return panels_pack(call, 0, &form);
+}
+
 static const struct op gather_operators[] = {
 	{ .type = "Gather",
 	  .since = 1,
@@ -93,6 +137,13 @@ static const struct op gather_operators[] = {
 	  .outputs = { 1, 1 },
 	  .infer = infer_gather,
 	  .prepare = prepare_gather },
+	{ .domain = "tidepool",
+	  .type = "GatherPanels",
+	  .since = 1,
+	  .inputs = { 2, 2 },
+	  .outputs = { 1, 1 },
+	  .infer = infer_gather,
+	  .prepare = prepare_gather_panels },
 };
 
 const struct operator_family operator_family_gather = {

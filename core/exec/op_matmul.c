@@ -36,6 +36,13 @@ set_batch(const struct operator_call *call, struct product *product, const struc
 	return operator_broadcast(call, &product->batch_rank, product->batch, &batch_b);
 }
 
+/* Our own MatMulTransposed reads B with its last two dimensions the other way round. */
+static bool
+is_transposed(const struct operator_call *call)
+{
+	return strcmp(call->node->op_type, "MatMulTransposed") == 0;
+}
+
 int
 op_matmul_read(const struct operator_call *call, struct product *product)
 {
@@ -51,6 +58,14 @@ op_matmul_read(const struct operator_call *call, struct product *product)
 	product->k = a->dims[a->rank - 1];
 	product->n = b->rank > 1 ? b->dims[b->rank - 1] : 1;
 	int64_t k = b->rank > 1 ? b->dims[b->rank - 2] : b->dims[0];
+	product->transpose_b = is_transposed(call);
+	if (product->transpose_b) {
+		if (b->rank < 2)
+			return operator_error(call, "a vector is not to be transposed");
+		int64_t rows = k;
+		k = product->n;
+		product->n = rows;
+	}
 	if (k != product->k)
 		return operator_error(call, "%" PRId64 " columns do not fit %" PRId64 " rows",
 				      product->k, k);
@@ -408,6 +423,14 @@ prepare_gemm(struct operator_call *call)
 
 static const struct op matmul_operators[] = {
 	{ .type = "MatMul",
+	  .since = 1,
+	  .inputs = { 2, 2 },
+	  .outputs = { 1, 1 },
+	  .flags = OPERATOR_POSTS,
+	  .infer = infer_matmul,
+	  .prepare = prepare_matmul },
+	{ .domain = "tidepool",
+	  .type = "MatMulTransposed",
 	  .since = 1,
 	  .inputs = { 2, 2 },
 	  .outputs = { 1, 1 },

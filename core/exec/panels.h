@@ -98,6 +98,10 @@ struct panels_form {
 	uint32_t post_count;
 };
 
+/* Read constant input `input`, B as form says, in panels from now on. -1 with the error set. */
+int
+panels_pack(struct operator_call *call, uint32_t input, const struct panels_form *form);
+
 /*
  * Make A B the call's kernel: inputs 0 and 1, and those of posts. -1 with the error set: UNIMPLEMENTED for posts that it
  * does not know.

@@ -47,6 +47,16 @@ pack_panels(void *context, const struct constant *from, void *to)
 	return 0;
 }
 
+int
+panels_pack(struct operator_call *call, uint32_t input, const struct panels_form *form)
+{
+	struct descriptor descriptor = { form->n, form->k };
+	int64_t k = panels_round_up(form->k, PANELS_BLOCK);
+	size_t bytes = (size_t)(k * panels_round_up(form->n, PANELS_WIDTH)) * sizeof(float);
+	return operator_pack(call, input, KEY, &descriptor, sizeof(descriptor), bytes, pack_panels,
+			     (void *)form);
+}
+
 static bool
 is_column_vector(const struct operator_call *call, const struct panels_form *form, uint32_t input)
 {
@@ -176,8 +186,5 @@ panels_prepare(struct operator_call *call, const struct panels_form *form)
 			(size_t)(form->m *
 				 panels_round_up(form->k, PANELS_BLOCK * PANELS_ORDER_BLOCKS)) *
 			sizeof(float);
-	struct descriptor descriptor = { form->n, form->k };
-	size_t bytes = (size_t)(k * panels_round_up(form->n, PANELS_WIDTH)) * sizeof(float);
-	return operator_pack(call, 1, KEY, &descriptor, sizeof(descriptor), bytes, pack_panels,
-			     (void *)form);
+	return panels_pack(call, 1, form);
 }

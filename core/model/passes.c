@@ -12,17 +12,18 @@ fold(struct graph *graph, struct arena *scratch)
 }
 
 static pass_f *const untyped[] = {
-	pass_expand, pass_identity, fold, pass_activation, pass_batch_norm, NULL,
+	pass_expand, pass_identity, pass_transpose, fold, pass_activation, pass_batch_norm, NULL,
 };
 
 /* Into operators of our own that only the host has kernels for, where it has them. */
 static pass_f *const fusing[] = {
 	pass_attention,
+	pass_tied,
 	NULL,
 };
 
 static pass_f *const typed[] = {
-	pass_layer_norm, pass_one_hot, pass_power, pass_posts, NULL,
+	pass_transpose, pass_layer_norm, pass_one_hot, pass_power, pass_posts, NULL,
 };
 
 static int

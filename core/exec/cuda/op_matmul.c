@@ -450,6 +450,7 @@ prepare_gemm(struct operator_call *call)
 
 static const struct cuda_op matmul_operators[] = {
 	{ NULL, "MatMul", 1, prepare_matmul },
+	{ "tidepool", "MatMulTransposed", 1, prepare_matmul },
 	{ NULL, "Gemm", 7, prepare_gemm },
 };
 
