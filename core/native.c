@@ -6,6 +6,7 @@
 #include "base/embedded.h"
 #include "base/error.h"
 #include "model/model.h"
+#include "native_peak.h"
 #include "native_steps.h"
 
 /* native.embedded(name): the text of a built-in file; nil when there is none. */
@@ -96,7 +97,7 @@ import(lua_State *L)
 int
 luaopen_tidepool_native(lua_State *L)
 {
-	lua_createtable(L, 0, 5);
+	lua_createtable(L, 0, 6);
 	lua_pushliteral(L, TIDEPOOL_VERSION);
 	lua_setfield(L, -2, "version");
 	lua_pushcfunction(L, embedded);
@@ -107,5 +108,7 @@ luaopen_tidepool_native(lua_State *L)
 	lua_setfield(L, -2, "steps");
 	lua_pushcfunction(L, native_first);
 	lua_setfield(L, -2, "first");
+	lua_pushcfunction(L, native_peak);
+	lua_setfield(L, -2, "peak");
 	return 1;
 }

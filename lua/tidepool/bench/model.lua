@@ -1,7 +1,10 @@
 --- Calls of models that are resident, one at a time; with --peer ort beside ONNX Runtime, in turns, on the same file,
 --- inputs and threads. Both are timed where the model runs: ours from the policy's verdict to the last completion (the
---- execute stage of the path, copies in and out included), theirs around session.run.
+--- execute stage of the path, copies in and out included), theirs around session.run. The floor is what the machine
+--- would take at best: the longer of the model's operations at the rate of multiply-adds in registers, and of its
+--- parameters at the rate that memory is read at. Winograd's way counts as the products that it saves.
 local failure = require "tidepool.cli.failure"
+local native = require "tidepool.native"
 local node = require "tidepool.bench.node"
 local ort = require "tidepool.bench.ort"
 local steps = require "tidepool.bench.steps"
@@ -37,7 +40,27 @@ local function append(list, more)
   for _, value in ipairs(more) do list[#list + 1] = value end
 end
 
+-- Rates of so many threads, measured once.
+local peaks = {}
+
+local function peak_of(threads)
+  if not peaks[threads] then
+    local peak, message = native.peak(threads)
+    if not peak then failure.raise("%s", message) end
+    peaks[threads] = peak
+  end
+  return peaks[threads]
+end
+
+-- Operations of one run, and the least time that they and the parameters could take.
+local function floor_of(model, threads)
+  local flops, peak = 0, peak_of(threads)
+  for _, step in ipairs(steps.list(model, threads, 0)) do flops = flops + step.flops end
+  return flops, 1e6 * math.max(flops / peak.flops, model.bytes / peak.bytes)
+end
+
 local function measure(model, threads, options)
+  local flops, floor_us = floor_of(model, threads)
   local calls, runs, theirs, first, their_first, difference = {}, {}, {}, {}, {}, nil
   local peer = options.peer and ort.new(model)
   for _ = 1, peer and options.rounds or 1 do
@@ -55,7 +78,7 @@ local function measure(model, threads, options)
   if peer then peer:stop() end
   local row = {
     model = model.name, threads = threads, bytes = model.bytes, groups = model.groups, call_us = summary.of(calls),
-    run_us = summary.of(runs), first_us = summary.of(first).p50,
+    run_us = summary.of(runs), first_us = summary.of(first).p50, flops = flops, floor_us = floor_us,
   }
   if peer then
     row.peer_us, row.peer_first_us = summary.of(theirs), summary.of(their_first).p50
@@ -72,13 +95,15 @@ local function geometric_mean(rows, key)
 end
 
 local function to_text(result)
-  local heading = { "MODEL", "THREADS", "BYTES", "FIRST CALL", "CALL P50", "RUN P50", "RUN LEAST" }
+  local heading = { "MODEL", "THREADS", "BYTES", "FIRST CALL", "CALL P50", "RUN P50", "RUN LEAST", "FLOOR",
+    "RUN/FLOOR" }
   if result.geometric_mean then append(heading, { "ORT P50", "ORT LEAST", "RATIO", "LEAST/LEAST", "DIFFERENCE" }) end
   local rows = {}
   for index, row in ipairs(result.rows) do
     rows[index] = {
       row.model, row.threads, output.bytes(row.bytes), output.duration(row.first_us), output.duration(row.call_us.p50),
-      output.duration(row.run_us.p50), output.duration(row.run_us.min),
+      output.duration(row.run_us.p50), output.duration(row.run_us.min), output.duration(row.floor_us),
+      ("%.2f"):format(row.run_us.p50 / row.floor_us),
     }
     if row.peer_us then
       append(rows[index], {

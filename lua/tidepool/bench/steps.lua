@@ -9,14 +9,20 @@ local steps = {}
 -- Steps that are shown one by one; all of them are in --json.
 local SHOWN = 25
 
---- A row: the steps, in order, each with the median of its samples, and their sum.
-function steps.measure(model, threads, options)
+--- The model's steps in order, each with the microseconds of `samples` runs; 0 for what they are alone.
+function steps.list(model, threads, samples)
   local inputs = {}
   for index, tensor in ipairs(model.ordered) do
     inputs[index] = { shape = tensor.shape, data = tostring(tensor.data) }
   end
-  local list, message = native.steps(model.path, threads, options.samples, inputs)
+  local list, message = native.steps(model.path, threads, samples, inputs)
   if not list then failure.raise("%s: %s", model.name, message) end
+  return list
+end
+
+--- A row: the steps, in order, each with the median of its samples, and their sum.
+function steps.measure(model, threads, options)
+  local list = steps.list(model, threads, options.samples)
   local row = { model = model.name, threads = threads, steps = list, us = 0, flops = 0 }
   for index, step in ipairs(list) do
     step.index, step.us = index, summary.of(step.us).p50
