@@ -206,6 +206,7 @@ asks_for_help(int argc, char **argv)
 int
 main(int argc, char **argv)
 {
+	worker_keep_zygote(argc, argv);
 	if (argc >= 2 && strcmp(argv[1], "serve") == 0 && !asks_for_help(argc, argv)) {
 		parallel_settle(argv);
 		return serve(argc - 1, argv + 1);

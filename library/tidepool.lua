@@ -79,7 +79,8 @@ function FunctionCall:done() end
 ---@return FunctionCall
 function Context.call(name, value, options) end
 
----Send a part of the answer now. Waits while the client has much to read.
+---Send a part of the answer now. Waits while the client has much to read. Raises FAILED_PRECONDITION when whoever
+---called takes no stream: a client that did not ask for one, or another function.
 ---@param value any
 function Context:send(value) end
 

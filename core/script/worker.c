@@ -33,6 +33,13 @@ worker_zygote_stop(void)
 	zygote_stop();
 }
 
+void
+worker_keep_zygote(int argc, char **argv)
+{
+	if (argc == 2 && strcmp(argv[1], ZYGOTE_KEEPER_ARGUMENT) == 0)
+		zygote_keep(STDIN_FILENO);
+}
+
 const char *
 worker_isolation(void)
 {

@@ -156,6 +156,9 @@ int
 worker_zygote_start(void);
 void
 worker_zygote_stop(void);
+/* The arguments say that this process is to be the zygote's keeper. It does not return then. */
+void
+worker_keep_zygote(int argc, char **argv);
 
 /*
  * What keeps workers apart from the machine, as far as the kernel grants it: "seccomp no_new_privs rlimits uid pid mount

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -25,6 +26,15 @@ static struct {
 
 /* --- forking it ----------------------------------------------------------------------------------------------------- */
 
+/* The pair's first end is ours from now on. */
+static void
+take_keeper(pid_t pid, const int *pair)
+{
+	close(pair[1]);
+	zygote.keeper_pid = pid;
+	zygote.keeper = pair[0];
+}
+
 static int
 start_keeper(void)
 {
@@ -34,15 +44,55 @@ start_keeper(void)
 	pid_t pid = fork();
 	if (pid == 0)
 		zygote_keep(pair[1]);
-	close(pair[1]);
-	if (pid < 0) {
-		error_set_errno("fork of the zygote's keeper");
-		close(pair[0]);
-		return -1;
+	if (pid >= 0) {
+		take_keeper(pid, pair);
+		return 0;
 	}
-	zygote.keeper_pid = pid;
-	zygote.keeper = pair[0];
-	return 0;
+	error_set_errno("fork of the zygote's keeper");
+	close(pair[0]);
+	close(pair[1]);
+	return -1;
+}
+
+static void
+bury_keeper(void)
+{
+	if (zygote.keeper >= 0)
+		close(zygote.keeper);
+	zygote.keeper = -1;
+	if (zygote.keeper_pid > 0) {
+		kill(zygote.keeper_pid, SIGKILL);
+		while (waitpid(zygote.keeper_pid, NULL, 0) < 0 && errno == EINTR)
+			continue;
+	}
+	zygote.keeper_pid = 0;
+}
+
+/*
+ * A keeper in place of one that has died. The node is large and has threads by now, so this one is no fork of it but the program
+ * started anew.
+ */
+static int
+replace_keeper(void)
+{
+	char *arguments[] = { "tidepool", ZYGOTE_KEEPER_ARGUMENT, NULL };
+	posix_spawn_file_actions_t actions;
+	int pair[2];
+	pid_t pid = 0;
+	bury_keeper();
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+		return error_set_errno("the zygote's keeper");
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, pair[1], STDIN_FILENO);
+	int status = posix_spawn(&pid, "/proc/self/exe", &actions, NULL, arguments, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	if (status == 0) {
+		take_keeper(pid, pair);
+		return 0;
+	}
+	close(pair[0]);
+	close(pair[1]);
+	return error_set(ERR_UNAVAILABLE, "starting the zygote's keeper: %s", strerror(status));
 }
 
 /* Have a zygote forked; our end of its socket, or -1 with the error set. */
@@ -103,7 +153,7 @@ int
 zygote_restart(void)
 {
 	int socket = order_zygote();
-	if (socket < 0)
+	if (socket < 0 && (replace_keeper() != 0 || (socket = order_zygote()) < 0))
 		return -1;
 	int status = dup3(socket, zygote.socket, O_CLOEXEC);
 	close(socket);
@@ -118,15 +168,8 @@ zygote_stop(void)
 {
 	if (zygote.socket >= 0)
 		close(zygote.socket);
-	if (zygote.keeper >= 0)
-		close(zygote.keeper);
-	zygote.socket = zygote.keeper = -1;
-	if (zygote.keeper_pid > 0) {
-		kill(zygote.keeper_pid, SIGKILL);
-		while (waitpid(zygote.keeper_pid, NULL, 0) < 0 && errno == EINTR)
-			continue;
-	}
-	zygote.keeper_pid = 0;
+	zygote.socket = -1;
+	bury_keeper();
 	zygote.is_ready = false;
 }
 

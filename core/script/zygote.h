@@ -3,7 +3,8 @@
  * model memory, and obeys the core through a socket. This is the core's side, and what the two say to each other.
  *
  * Between the core and the zygote stands the keeper: forked before the core has threads or models, it does nothing but fork
- * a zygote when it is told to, so that one that has died can be replaced.
+ * a zygote when it is told to, so that one that has died can be replaced. A keeper that has died is replaced by the program
+ * started anew as one.
  *
  * Started once a process, before threads; afterwards used from the main loop's thread. Nothing here blocks but
  * zygote_start.
@@ -18,9 +19,13 @@
 /* Fork keeper and zygote and wait for the zygote's word that it is ready. -1 with the error set, its own when it has one. */
 int
 zygote_start(void);
+/* The program's only argument when it is to be a keeper, on the socket that is its standard input. */
+#define ZYGOTE_KEEPER_ARGUMENT "--keeper"
+
 /*
- * The zygote has gone: have the keeper fork another, which takes orders at once and says later whether it is ready. Its
- * socket has the old one's number (zygote_fd), which must not be polled meanwhile. -1 with UNAVAILABLE: the keeper is gone.
+ * The zygote has gone: have the keeper, or another one when that has gone too, fork one, which takes orders at once and says
+ * later whether it is ready. Its socket has the old one's number (zygote_fd), which must not be polled meanwhile. -1 with
+ * UNAVAILABLE: no keeper can be had.
  */
 int
 zygote_restart(void);

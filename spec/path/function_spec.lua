@@ -147,6 +147,24 @@ describe("a function with a handler", function()
     assert.equal("next", (c:invoke("echo", "next")))
   end)
 
+  it("is served again when the zygote's keeper was killed, and everything below it", function()
+    for round = 1, 2 do
+      os.execute(("pkill -9 -P %d tidepool-keeper"):format(running.pid))
+      local answer, message
+      for _ = 1, 100 do
+        answer, message = c:invoke("echo", round)
+        if answer then break end
+        assert.matches("^UNAVAILABLE", message)
+        os.execute "sleep 0.05"
+      end
+      assert.equal(round, answer, message)
+    end
+    -- In the same namespaces, behind the same filter.
+    if not c:call("node.status").isolation:find "sanitizer" then
+      assert.matches("seccomp", c:call("node.status").isolation)
+    end
+  end)
+
   it("is replaced, and a script that cannot be is refused with its place", function()
     assert.equal(1, assert(deploy("v", "return { handler = function() return 1 end }")).generation)
     assert.equal(1, (c:invoke "v"))

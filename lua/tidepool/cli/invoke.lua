@@ -18,12 +18,38 @@ local function read_request(options)
   return value
 end
 
+-- A part of a stream: text as it is, so that a text that comes in parts reads as one; else a line of its own.
+local function write_part(part, as_json)
+  if as_json then
+    output.json(part)
+  elseif type(part) == "string" and values.is_text(part) then
+    io.stdout:write(part)
+  else
+    output.text(output.value(part))
+  end
+  io.stdout:flush()
+  return part
+end
+
+-- Print parts as they come; the result.
+local function stream(options, request, call_options)
+  local connection = session.connect(options)
+  local parts, last = connection:stream(options.name, request, call_options), nil
+  for part in parts do last = write_part(part, options.json) end
+  local result, message = parts:result()
+  if type(last) == "string" and not options.json and last:sub(-1) ~= "\n" then io.stdout:write "\n" end
+  connection:close()
+  if message then failure.raise("%s", message) end
+  return result
+end
+
 return {
   summary = "Call a function and print what it returns.",
   examples = {
     "tidepool invoke filetype --file README.md",
     "tidepool invoke filetype --data - < README.md",
     "tidepool invoke greet --data '{\"name\": \"Ann\"}'",
+    "tidepool invoke tell --data '\"once\"' --stream",
     "tidepool invoke net --data '{\"datatype\": \"FP32\", \"shape\": [1, 2], \"data\": [0.5, 1]}' --json",
   },
   options = function(parser)
@@ -33,12 +59,15 @@ return {
       parser:option("-f --file", "The request: the bytes of a file."):argname "FILE")
     parser:option("--timeout", "Give up after so many milliseconds."):argname "MS":convert(tonumber)
     parser:option("--priority", "Larger goes first, for policies that heed it."):argname "N":convert(tonumber)
+    parser:flag("-s --stream", "Print the parts that the function sends as they come, then what it returns.")
     session.options(parser)
   end,
   run = function(options)
     local call_options = client.map {}
     if options.timeout then call_options.timeout_us = math.floor(options.timeout * 1000) end
     call_options.priority = options.priority
-    return session.call(options, "invoke", options.name, read_request(options), call_options), output.value
+    local request = read_request(options)
+    if options.stream then return stream(options, request, call_options), output.value end
+    return session.call(options, "invoke", options.name, request, call_options), output.value
   end,
 }
