@@ -17,11 +17,12 @@ function edf:submit(job)
   self.waiting:push(job, place.due(job))
 end
 
+local function choose(self, job)
+  return place.first_fit(self.node, job, self.relay)
+end
+
 function edf:dispatch()
-  local job = self.waiting:peek()
-  if not job then return nil end
-  self.waiting:remove(job)
-  return job, place.first_fit(self.node, job, self.relay)
+  return place.take_first(self.waiting, choose, self)
 end
 
 function edf:evict(device, bytes)

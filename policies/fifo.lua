@@ -19,11 +19,12 @@ function fifo:submit(job)
   self.waiting:push(job, job.id)
 end
 
+local function choose(self, job)
+  return place.first_fit(self.node, job, self.relay)
+end
+
 function fifo:dispatch()
-  local job = self.waiting:peek()
-  if not job then return nil end
-  self.waiting:remove(job)
-  return job, place.first_fit(self.node, job, self.relay)
+  return place.take_first(self.waiting, choose, self)
 end
 
 function fifo:evict(device, bytes)

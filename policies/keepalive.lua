@@ -61,7 +61,12 @@ local function find_home(self, job)
       if not best or room > most then best, most = device, room end
     end
   end
-  if best and place.missing_bytes(self.node, job, best) <= most then return best end
+  local bytes = best and place.model_bytes(job) or 0
+  -- What no device can hold ends with an error, where the most room is.
+  if best and (bytes > best.capacity and place.can_hold(self.node, bytes, best)
+    or place.missing_bytes(self.node, job, best) <= most) then
+    return best
+  end
   return nil
 end
 

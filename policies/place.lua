@@ -23,8 +23,52 @@ function place.has_all(node, job, device)
   return true
 end
 
-function place.may_run(job, device)
-  return device.idle == 1 and (job.bound_device < 0 or job.bound_device == device.id)
+-- Bytes of the job's models.
+function place.model_bytes(job)
+  if job.model_count == 1 then return job.models[0].bytes end
+  local total = 0
+  for i = 0, job.model_count - 1 do total = total + job.models[i].bytes end
+  return total
+end
+
+-- True when the device could hold so many bytes, or none of the node's could: there an error says so.
+function place.can_hold(node, bytes, device)
+  if bytes <= device.capacity then return true end
+  local devices = node.devices
+  for i = 1, #devices do
+    if bytes <= devices[i].capacity then return false end
+  end
+  return true
+end
+
+function place.may_run(node, job, device)
+  if device.idle ~= 1 then return false end
+  if job.bound_device >= 0 then return job.bound_device == device.id end
+  return place.can_hold(node, place.model_bytes(job), device)
+end
+
+-- How many waiting jobs are looked at when the first ones have no place, and those.
+local DEPTH = 32
+local upcoming = {}
+
+local function search(waiting, choose, policy)
+  for i = 1, waiting:first(DEPTH, upcoming) do
+    local device, source, peer = choose(policy, upcoming[i])
+    if device then return upcoming[i], device, source, peer end
+  end
+  return nil
+end
+
+-- The first waiting job for which choose(policy, job) names a device, taken out of the queue, and what it names. Mostly
+-- that is the very first; where devices differ in size it may be too large for those that are idle.
+function place.take_first(waiting, choose, policy)
+  local job = waiting:peek()
+  if not job then return nil end
+  local device, source, peer = choose(policy, job)
+  if not device then job, device, source, peer = search(waiting, choose, policy) end
+  if not job then return nil end
+  waiting:remove(job)
+  return job, device, source, peer
 end
 
 -- When the job should be done: its own deadline or its function's objective, whichever is first; infinite without both.
@@ -126,7 +170,7 @@ function place.first_fit(node, job, worth)
   local devices = node.devices
   for i = 1, #devices do
     local device = devices[i]
-    if place.may_run(job, device) then
+    if place.may_run(node, job, device) then
       if place.has_all(node, job, device) then return device, node.RESIDENT end
       if not best or device.free_bytes > best.free_bytes then best = device end
     end
@@ -140,7 +184,7 @@ function place.any(node, job)
   local chosen, seen = nil, 0
   local devices = node.devices
   for i = 1, #devices do
-    if place.may_run(job, devices[i]) then
+    if place.may_run(node, job, devices[i]) then
       seen = seen + 1
       if math.random(seen) == 1 then chosen = devices[i] end
     end

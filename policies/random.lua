@@ -18,12 +18,14 @@ function random:submit(job)
   self.waiting:push(job, job.id)
 end
 
-function random:dispatch()
-  local job = self.waiting:peek()
-  if not job then return nil end
-  self.waiting:remove(job)
+local function choose(self, job)
   local device = place.any(self.node, job)
-  return job, device, place.has_all(self.node, job, device) and self.node.RESIDENT or self.node.HOST
+  if not device then return nil end
+  return device, place.has_all(self.node, job, device) and self.node.RESIDENT or self.node.HOST
+end
+
+function random:dispatch()
+  return place.take_first(self.waiting, choose, self)
 end
 
 local function by_chance()

@@ -136,6 +136,7 @@ end
 -- but for the run of the last group, and the copy of the first when that is missing.
 local function reckon_cost(self, model, i, slowed)
   local device, run, count = self.node.devices[i], model.run_ns, model.group_count
+  if not place.can_hold(self.node, model.bytes, device) then return math.huge, 0, 0 end
   local have = self.node.groups(model, device)
   if have == count then return run, 0, 0 end
   local host = place.load_ns(model, device) * (slowed and self.contention or 1)

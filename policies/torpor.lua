@@ -160,7 +160,7 @@ local function find_peer(self, job)
   if not model then return nil end
   for i = 1, #devices do
     local device = devices[i]
-    if place.may_run(job, device) and (not best or device.peer_rate > best.peer_rate) then
+    if place.may_run(self.node, job, device) and (not best or device.peer_rate > best.peer_rate) then
       local peer = place.peer_with(self.node, model, device)
       if peer then best, from = device, peer end
     end
@@ -173,7 +173,7 @@ local function find_quiet(self, job)
   local devices = self.node.devices
   for i = 1, #devices do
     local device = devices[i]
-    if place.may_run(job, device) then
+    if place.may_run(self.node, job, device) then
       local noise = interference(self, device)
       if not best or noise < least then best, least = device, noise end
     end
@@ -185,11 +185,12 @@ local function place_job(self, job)
   local node = self.node
   if self.by_chance then
     local device = place.any(self.node, job)
+    if not device then return nil end
     return device, place.has_all(node, job, device) and node.RESIDENT or node.HOST
   end
   local devices = node.devices
   for i = 1, #devices do
-    if place.may_run(job, devices[i]) and place.has_all(node, job, devices[i]) then
+    if place.may_run(node, job, devices[i]) and place.has_all(node, job, devices[i]) then
       return devices[i], node.RESIDENT
     end
   end
@@ -199,10 +200,8 @@ local function place_job(self, job)
 end
 
 function torpor:dispatch()
-  local job = self.waiting:peek()
+  local job, device, source, peer = place.take_first(self.waiting, place_job, self)
   if not job then return nil end
-  self.waiting:remove(job)
-  local device, source, peer = place_job(self, job)
   local model = self.models[job.slot]
   if source == self.node.HOST and model then self.loading[device.id] = model.id end
   return job, device, source, peer

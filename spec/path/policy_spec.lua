@@ -88,6 +88,45 @@ describe("a policy", function()
     sum(10)
   end)
 
+  it("is replaced with jobs waiting and running: none is lost or run twice", function()
+    -- Runs of 3 ms on two devices, each request of one of ten functions.
+    local slow = node.start { devices = {
+      { kind = "host", index = 0, threads = 1, memory = "64M", compute_rate = "87M" },
+      { kind = "host", index = 1, threads = 1, memory = "64M", compute_rate = "87M" },
+    } }
+    local other, pending = slow:connect(), {}
+    for i = 1, 10 do
+      assert(other:call("function.deploy", { name = "f" .. i, source = "return { models = { net = 'm.onnx' } }",
+        models = { net = { data = client.bin(nets.mlp(i, 256, 2)) } } }))
+    end
+    local function jobs()
+      local total = 0
+      for _, device in ipairs(assert(other:call "node.status").devices) do total = total + device.jobs end
+      return total
+    end
+    local expected = {}
+    for i = 1, 10 do
+      expected[i] = tostring(assert(other:invoke("f" .. i, client.tensor("FP32", { 1, 256 }, nets.row(i, 256)))).y.data)
+    end
+    local before = jobs()
+    for _, name in ipairs { "edf", "torpor", "tide", "keepalive", "random", "native", "fifo" } do
+      for _ = 1, 3 do
+        for i = 1, 10 do
+          pending[#pending + 1] = { i, other:send("invoke", "f" .. i,
+            client.tensor("FP32", { 1, 256 }, nets.row(i, 256))) }
+        end
+      end
+      local source = io.open("policies/" .. name .. ".lua"):read "*a"
+      assert(other:call("policy.load", { name = name, source = source, config = "{ admission = false }" }))
+      assert.equal(name, other:call("policy.current").name)
+    end
+    for _, asked in ipairs(pending) do
+      assert.equal(expected[asked[1]], tostring(assert(asked[2]:wait()).y.data))
+    end
+    assert.equal(before + #pending, jobs())
+    assert.equal(0, slow:stop())
+  end)
+
   it("that does not return is replaced, and nothing is lost", function()
     assert(c:call("policy.load", { name = "good", source = fifo "good" }))
     local endless = fifo("endless"):gsub("return policy%s*$", "")

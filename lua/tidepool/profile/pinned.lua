@@ -27,10 +27,8 @@ function pinned:dispatch()
     if job then
       lane:remove(job)
       if place.has_all(self.node, job, device) then return job, device, self.node.RESIDENT end
-      if self.peers then
-        local source, peer = place.source(self.node, job, device)
-        if peer then return job, device, source == self.node.BOTH and self.node.PEER or source, peer end
-      end
+      local peer = self.peers and place.peer_with(self.node, job.models[0], device)
+      if peer then return job, device, self.node.PEER, peer end
       return job, device, self.node.HOST
     end
   end
