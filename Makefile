@@ -29,9 +29,9 @@ bench: build
 	@cmake/bench.sh
 
 paper: build
-	@mkdir -p build/paper docs
-	@build/release/tidepool paper --out build/paper $(if $(TRACE),--trace $(TRACE)) >/dev/null
-	@cp build/paper/paper.md docs/paper.md
+	@mkdir -p build/paper docs/paper
+	@build/release/tidepool paper --out build/paper $(if $(TRACE),--trace $(TRACE)) $(if $(ONLY),--only $(ONLY))
+	@$(if $(ONLY),,cp build/paper/paper.md docs/paper.md && cp build/paper/*.svg docs/paper/)
 
 gpu-check:
 	@JOBS=$(JOBS) cmake/gpu_check.sh $(if $(DRY),--dry-run) $(if $(STANDIN),--standin)
