@@ -46,9 +46,11 @@ local function ablation_row(ask, rates)
   local texts, shares = {}, {}
   for i, line in ipairs(lines.ablations) do
     local result = ask(spec_of(line, { rates = rates.id, functions = 560, arrivals = "smooth" }))
-    if not result or result.failed then return nil end
-    texts[i], shares[i] = ("%s %.3g %%"):format(line.name, 100 * result.share), result.share
+    if result and not result.failed then
+      texts[i], shares[i] = ("%s %.3g %%"):format(line.name, 100 * result.share), result.share
+    end
   end
+  if #shares < #lines.ablations then return nil end
   local in_order = shares[1] > shares[2] and shares[1] > shares[3] and shares[4] <= math.min(shares[2], shares[3])
   return { "torpor without one part, 560 functions, " .. rates.name, "each worse, chance worst",
     table.concat(texts, ", "), in_order and "yes" or "no" }

@@ -30,11 +30,20 @@ function paper.names()
   return names
 end
 
--- The runs that the sections want, by key.
-local function collect(chosen, context)
+-- The runs that those parts of the page want, by key.
+local function collect(parts, context)
   local specs = {}
   local function ask(spec) specs[runs.key(spec)] = spec end
-  for _, section in ipairs(chosen) do section.build(ask, context) end
+  for _, part in ipairs(parts) do part.build(ask, context) end
+  return specs
+end
+
+-- Of the runs that the sections want those that the claims are about.
+local function of_claims(wanted, context)
+  local specs = {}
+  for key, spec in pairs(collect({ claims }, context)) do
+    if wanted[key] then specs[key] = spec end
+  end
   return specs
 end
 
@@ -77,7 +86,7 @@ local function is_chosen(section, only)
   return false
 end
 
---- Run what is not known yet and make the page. context:
+--- Run what is not known yet, first what the claims are about, and make the page. context:
 ---   profile   of tidepool.sim.profiles
 ---   rows      of a trace file, or nil
 ---   rates     list of {id, name}: "generated", and "file" when there are rows
@@ -88,7 +97,9 @@ function paper.make(context, memory)
   for _, section in ipairs(sections) do
     if is_chosen(section, context.only) then chosen[#chosen + 1] = section end
   end
-  memory:fill(collect(chosen, context), context, context.at_once, context.said)
+  local wanted = collect(chosen, context)
+  memory:fill(of_claims(wanted, context), context, context.at_once, context.said)
+  memory:fill(wanted, context, context.at_once, context.said)
   local failed = 0
   for _ in pairs(memory.failed) do failed = failed + 1 end
   return { blocks = blocks_of(context, memory), lead = lead_of(context, memory), failed = failed }

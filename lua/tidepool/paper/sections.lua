@@ -11,7 +11,7 @@ local trace = require "tidepool.sim.trace"
 
 local MIXED_COUNTS = { 320, 400, 480, 560, 640, 720, 900 }
 local ONE_GPU_COUNTS = { 90, 120, 150, 180, 210, 240, 270 }
-local CLUSTER_COUNTS = { 1000, 2000, 2800, 3600 }
+local CLUSTER_COUNTS = { 1000, 2000, 3600 }
 local ABLATION_COUNTS = { 320, 400, 480, 560 }
 local SEEDS = 4
 -- With fewer functions than this on four GPUs all comply where copies take no time.
