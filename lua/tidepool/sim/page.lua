@@ -20,7 +20,8 @@ code{font:.88em ui-monospace,monospace;background:var(--band);padding:.1em .3em;
 .wide{overflow-x:auto;margin:1rem 0}
 table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums;width:100%}
 th{font-weight:600;color:var(--soft);border-bottom:2px solid var(--line)}
-td,th{padding:.4rem .7rem;text-align:right;vertical-align:top} td{white-space:nowrap;border-bottom:1px solid var(--line)}
+td,th{padding:.4rem .7rem;text-align:right;vertical-align:top} td{white-space:nowrap;
+border-bottom:1px solid var(--line)}
 td:first-child,th:first-child{text-align:left;padding-left:0} td:last-child,th:last-child{padding-right:0}
 tr:hover td{background:var(--band)} .yes{color:var(--good)} .no{color:var(--bad)}
 figure{margin:1.6rem 0} figcaption{font-weight:600;margin-bottom:.4rem} svg{width:100%;height:auto}
