@@ -73,6 +73,9 @@ end
 -- Small models of the families that nodes serve.
 function suite.families(folder) return made("families", folder) end
 
+-- The real models that have been fetched.
+function suite.outputs(folder) return made("outputs", folder) end
+
 -- What ONNX Runtime's optimiser and quantizer write.
 function suite.contrib(folder) return made("contrib", folder) end
 
