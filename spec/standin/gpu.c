@@ -111,7 +111,11 @@ gpu_fail(struct gpu *gpu, int error)
 cudaError_t
 gpu_error(const struct gpu *gpu)
 {
-	return (cudaError_t)atomic_load_explicit(&gpu->error, memory_order_relaxed);
+	int error = atomic_load_explicit(&gpu->error, memory_order_relaxed);
+	/* Whoever sees that the context is lost knows that nothing works in it any more; else this orders nothing. */
+	if (error != 0)
+		error = atomic_load(&gpu->error);
+	return (cudaError_t)error;
 }
 
 bool
