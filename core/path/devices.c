@@ -152,9 +152,26 @@ choose_group(struct engine *engine)
 	return largest;
 }
 
+/* Models are packed, and programs compiled, for one kind of device: all are of the first one's. */
+static int
+check_kinds(const struct config *config)
+{
+	for (uint32_t i = 1; i < config->device_count; i++) {
+		if (config->devices[i].kind != config->devices[0].kind)
+			return error_set(ERR_INVALID_ARGUMENT,
+					 "devices[%u]: kind %s beside %s: a node's devices are of "
+					 "one kind; serve another from a node of its own",
+					 i + 1, device_kind_name(config->devices[i].kind),
+					 device_kind_name(config->devices[0].kind));
+	}
+	return 0;
+}
+
 int
 devices_open(struct engine *engine)
 {
+	if (check_kinds(engine->config) != 0)
+		return -1;
 	engine->devices = calloc(engine->config->device_count, sizeof(*engine->devices));
 	if (engine->devices == NULL)
 		return error_set(ERR_RESOURCE_EXHAUSTED, "node: no memory for its devices");

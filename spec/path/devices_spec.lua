@@ -2,6 +2,7 @@
 local client = require "tidepool.client"
 local nets = require "spec.support.nets"
 local node = require "spec.support.node"
+local shell = require "spec.support.shell"
 local socket = require "tidepool.client.socket"
 
 local MIB = 2 ^ 20
@@ -115,5 +116,19 @@ describe("devices", function()
     local rested = look()
     assert.equal(after.busy_us, rested.busy_us)
     assert.is_true(rested.idle_us - after.idle_us >= 40000)
+  end)
+
+  it("are of one kind, and a node of two says so at its start", function()
+    local config = os.tmpname()
+    finally(function() os.remove(config) end)
+    local file = assert(io.open(config, "w"))
+    file:write('return { listen = "' .. config .. '.sock", state = "' .. config .. '.state", devices = {'
+      .. '{ kind = "host", memory = "16M" }, { kind = "cuda", memory = "16M" } } }')
+    file:close()
+    local printed, complaint, status = shell.run("serve --config " .. config)
+    os.execute("rm -rf " .. config .. ".state")
+    assert.equal("", printed)
+    assert.equal(1, status)
+    assert.matches("devices[2]: kind cuda beside host", complaint, 1, true)
   end)
 end)

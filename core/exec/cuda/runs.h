@@ -11,7 +11,7 @@
 #define CUDA_RUNS(X) \
 	X(op_arg_run, cuda_order_arg) \
 	X(op_deconv_unpool, cuda_gather_unpool) \
-	X(op_detect_roi_align, cuda_window_roi_align) \
+	X(op_detect_roi_align, cuda_resample_roi_align) \
 	X(op_einsum_det, cuda_algebra_det) \
 	X(op_einsum_run, cuda_algebra_einsum) \
 	X(op_gather_run, cuda_gather_run) \
@@ -26,13 +26,13 @@
 	X(op_loss_run, cuda_algebra_loss) \
 	X(op_move_concat, cuda_move_concat) \
 	X(op_move_run, cuda_move_run) \
-	X(op_norm_batch, cuda_reduce_batch_norm) \
-	X(op_norm_group, cuda_reduce_group_norm) \
-	X(op_norm_layer, cuda_reduce_layer_norm) \
-	X(op_norm_train, cuda_reduce_train_norm) \
-	X(op_normalize_lp, cuda_reduce_lp) \
-	X(op_normalize_lrn, cuda_reduce_lrn) \
-	X(op_normalize_moments, cuda_reduce_moments) \
+	X(op_norm_batch, cuda_norm_batch) \
+	X(op_norm_group, cuda_norm_group) \
+	X(op_norm_layer, cuda_norm_layer) \
+	X(op_norm_train, cuda_norm_train) \
+	X(op_normalize_lp, cuda_norm_lp) \
+	X(op_normalize_lrn, cuda_norm_lrn) \
+	X(op_normalize_moments, cuda_norm_moments) \
 	X(op_pool_run, cuda_window_pool) \
 	X(op_quantize_dynamic, cuda_quantize_dynamic) \
 	X(op_quantize_run, cuda_quantize_run) \
@@ -40,8 +40,8 @@
 	X(op_reduce_log_sum_exp_FLOAT, cuda_reduce_log_sum_exp_float) \
 	X(op_reduce_run, cuda_reduce_run) \
 	X(op_remap_blocks, cuda_move_blocks) \
-	X(op_resize_run, cuda_window_resize) \
-	X(op_sample_run, cuda_window_sample) \
+	X(op_resize_run, cuda_resample_resize) \
+	X(op_sample_run, cuda_resample_sample) \
 	X(op_scatter_elements, cuda_gather_scatter_elements) \
 	X(op_scatter_gather_elements, cuda_gather_elements) \
 	X(op_scatter_gather_nd, cuda_gather_nd) \
