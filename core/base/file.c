@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -67,6 +68,23 @@ file_read(const char *path, size_t limit, size_t *bytes)
 	}
 	close(fd);
 	return data;
+}
+
+void *
+file_map(const char *path, size_t *bytes)
+{
+	int fd = open_limited(path, SIZE_MAX, bytes);
+	if (fd == -1)
+		return NULL;
+	void *data = MAP_FAILED;
+	if (*bytes == 0)
+		errno = ENODATA;
+	else
+		data = mmap(NULL, *bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (data == MAP_FAILED)
+		error_set(ERR_DATA_LOSS, "%s: cannot be mapped: %s", path, strerror(errno));
+	close(fd);
+	return data == MAP_FAILED ? NULL : data;
 }
 
 ssize_t

@@ -19,6 +19,13 @@ file_read(const char *path, size_t limit, size_t *bytes);
 ssize_t
 file_read_into(const char *path, void *buffer, size_t room);
 
+/*
+ * The whole file, mapped to be read; the caller's to unmap. NULL: NOT_FOUND, INVALID_ARGUMENT for a folder, DATA_LOSS for one
+ * that is empty or cannot be mapped.
+ */
+void *
+file_map(const char *path, size_t *bytes);
+
 /* Write path whole: a temporary file beside it, fsync, rename, fsync of the folder. */
 int
 file_write(const char *path, const void *data, size_t bytes);

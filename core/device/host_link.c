@@ -16,8 +16,8 @@ enum {
 	SLICE_NS = 50000,
 	SLICE_MIN = 64 << 10,
 	SLICE_MAX = 1 << 20,
-	/* How far a copy may run ahead of its link before it sleeps, ns. */
-	AHEAD_NS = 200000,
+	/* How far a copy may run ahead of its link before it sleeps, ns: each sleep and wake disturbs what computes. */
+	AHEAD_NS = 1000000,
 };
 
 struct host_link {

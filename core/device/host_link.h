@@ -35,7 +35,7 @@ host_links_close(struct host_links *links, int switch_id);
 
 /*
  * Copy over the link on the calling thread. ready: since when the copy could have run, ns of host_now(). Returns when the
- * last byte is across; the caller may be up to 0.2 ms early and waits for that time before it tells anybody.
+ * last byte is across; the caller may be up to 1 ms early and waits for that time before it tells anybody.
  */
 uint64_t
 host_link_copy(struct host_link *link, uint64_t ready, void *to, const void *from, size_t bytes);

@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "model/narrow_image.h"
 #include "model/pack.h"
@@ -312,32 +312,11 @@ read_tables(struct pack *pack, const struct image_header *header)
 	return 0;
 }
 
-static void *
-map_file(const char *path, size_t *size)
-{
-	struct stat status;
-	void *memory = NULL;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		error_set_errno("%s", path);
-		return NULL;
-	}
-	if (fstat(fd, &status) == 0 && status.st_size > 0) {
-		*size = (size_t)status.st_size;
-		memory = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, fd, 0);
-	}
-	close(fd);
-	if (memory != NULL && memory != MAP_FAILED)
-		return memory;
-	damaged(path, "cannot be mapped");
-	return NULL;
-}
-
 struct image *
 image_open(struct pack *pack, const struct image_key *key, const char *path)
 {
 	size_t size;
-	const struct image_header *header = map_file(path, &size);
+	const struct image_header *header = file_map(path, &size);
 	if (header == NULL)
 		return NULL;
 	struct mapped_image *mapped = NULL;

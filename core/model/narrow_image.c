@@ -1,14 +1,12 @@
 #include "model/narrow_image.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -341,17 +339,8 @@ static struct narrow_header *
 map(const struct image *wide, enum narrow_form form, const struct image_key *key, const char *path,
     size_t *size)
 {
-	struct stat status;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return NULL;
-	struct narrow_header *file = MAP_FAILED;
-	if (fstat(fd, &status) == 0 && status.st_size > 0) {
-		*size = (size_t)status.st_size;
-		file = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, fd, 0);
-	}
-	close(fd);
-	if (file == MAP_FAILED)
+	struct narrow_header *file = file_map(path, size);
+	if (file == NULL)
 		return NULL;
 	if (is_usable(file, *size, wide, form, key))
 		return file;

@@ -1,7 +1,7 @@
 local ffi = require "ffi"
 local C = require "spec.support.c"("base/file.h", "base/error.h")
 
-ffi.cdef "void free(void *);"
+ffi.cdef "void free(void *); int munmap(void *, size_t);"
 
 local function message() return ffi.string(C.error_last().message) end
 
@@ -46,6 +46,20 @@ describe("file", function()
     local text, why = read(folder .. "/f", 4)
     assert.is_nil(text)
     assert.matches("5 bytes, at most 4", why)
+  end)
+
+  it("maps a file whole, and says why it does not", function()
+    local bytes = ffi.new "size_t[1]"
+    assert.equal(0, C.file_write(folder .. "/five", "12345", 5))
+    local data = C.file_map(folder .. "/five", bytes)
+    assert.equal("12345", ffi.string(data, bytes[0]))
+    assert.equal(0, C.munmap(data, bytes[0]))
+    assert.equal(0, C.file_write(folder .. "/empty", "", 0))
+    for name, code in pairs { none = C.ERR_NOT_FOUND, empty = C.ERR_DATA_LOSS, a = C.ERR_INVALID_ARGUMENT } do
+      assert.is_true(C.file_map(folder .. "/" .. name, bytes) == nil)
+      assert.equal(code, C.error_last().code)
+      assert.matches("/" .. name .. ":", message())
+    end
   end)
 
   it("names the path of what is not there", function()
