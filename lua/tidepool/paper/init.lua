@@ -69,13 +69,18 @@ local function blocks_of(context, memory)
   return blocks
 end
 
--- How the page was made: text, and seconds of processor time.
+-- How the page was made, and of how many of its runs the results are known.
 local function lead_of(context, memory)
-  local count, seconds = 0, 0
-  for _, result in pairs(memory.known) do count, seconds = count + 1, seconds + result.seconds end
+  local known, count, seconds = 0, 0, 0
+  for key in pairs(collect(sections, context)) do
+    local result = memory:get(key)
+    count = count + 1
+    if result and not result.failed then known, seconds = known + 1, seconds + result.seconds end
+  end
   return ("What \"Torpor\" (USENIX ATC 2025) reports, its policy in the simulator (`torpor`), and ours (`tide`). Made "
-    .. "by `%s` on %s, seed %d: %d runs, %.1f minutes of processor time, %d at once."):format(context.command,
-    os.date "%Y-%m-%d", context.seed, count, seconds / 60, context.at_once)
+    .. "by `%s` on %s, seed %d: %s runs, %.1f minutes of processor time, %d at once."):format(context.command,
+    os.date "%Y-%m-%d", context.seed, known < count and ("%d of %d"):format(known, count) or count, seconds / 60,
+    context.at_once)
 end
 
 local function is_chosen(section, only)

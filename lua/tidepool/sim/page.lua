@@ -20,10 +20,11 @@ code{font:.88em ui-monospace,monospace;background:var(--band);padding:.1em .3em;
 .wide{overflow-x:auto;margin:1rem 0}
 table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums;width:100%}
 th{font-weight:600;color:var(--soft);border-bottom:2px solid var(--line)}
-td,th{padding:.4rem .7rem;text-align:right;vertical-align:top} td{white-space:nowrap;
+td,th{padding:.4rem .7rem;text-align:right;vertical-align:top} td{
 border-bottom:1px solid var(--line)}
 td:first-child,th:first-child{text-align:left;padding-left:0} td:last-child,th:last-child{padding-right:0}
 tr:hover td{background:var(--band)} .yes{color:var(--good)} .no{color:var(--bad)}
+.tight{white-space:nowrap}
 figure{margin:1.6rem 0} figcaption{font-weight:600;margin-bottom:.4rem} svg{width:100%;height:auto}
 nav{font-size:.92rem;margin:1.2rem 0 0} nav a{color:inherit;margin-right:1.1rem}
 ]]
@@ -38,8 +39,12 @@ local function anchor(text)
   return (text:lower():gsub("[^%w]+", "-"))
 end
 
+-- What is short stays on one line.
+local TIGHT = 16
+
 local function html_cell(text, tag)
-  local class = text == "yes" and ' class="yes"' or text == "no" and ' class="no"' or ""
+  local class = text == "yes" and ' class="yes"' or text == "no" and ' class="no"'
+    or tag == "td" and #text <= TIGHT and ' class="tight"' or ""
   return ("<%s%s>%s</%s>"):format(tag, class, inline(text), tag)
 end
 
