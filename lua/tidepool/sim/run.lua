@@ -87,7 +87,7 @@ local function add_models(simulation, models, options)
     numbers[i] = simulation:add_model {
       name = model.name,
       bytes = options.native and options.profile.native_bytes or model.bytes,
-      group_bytes = options.group_bytes or 0,
+      group_bytes = options.group_bytes or model.group_bytes or 0,
       run_ns = (options.native and model.native_ms or model.resident_ms) * MS,
       batch_count = most - 1,
       batch_ns = times,
