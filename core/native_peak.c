@@ -40,6 +40,7 @@ typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
 #define FMA_CLONES
 #endif
 
+/* The sums settle at summand / (1 - factor): a number that no processor needs long for. */
 FMA_CLONES static float
 burn(float factor, float summand)
 {
@@ -77,7 +78,7 @@ burn_part(void *context, int64_t begin, int64_t end)
 {
 	struct peak *peak = context;
 	for (int64_t i = begin; i < end; i++)
-		peak->sink = burn(0.999f, 1e-6f * (float)i);
+		peak->sink = burn(0.999f, 1e-3f);
 }
 
 static void
