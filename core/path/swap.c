@@ -1,5 +1,6 @@
 #include "path/swap.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -296,6 +297,48 @@ swap_release(struct job *job)
 	view_device_memory(job->device);
 }
 
+static int
+try_memory(struct job *job)
+{
+	return take_memory(job) == 0 && bring_models(job) == 0 ? 0 : -1;
+}
+
+/* The same the other way round, once the standing extent is gone: models need longer runs than tensors do. */
+static int
+try_models_first(struct job *job)
+{
+	struct engine_device *device = job->device;
+	assert(device->job == NULL);
+	pool_free(device->pool, device->scratch);
+	device->scratch = NULL;
+	return bring_models(job) == 0 && take_memory(job) == 0 ? 0 : -1;
+}
+
+/* Undo, and leave the error of what could not be had. */
+static int
+fail_to_place(struct job *job)
+{
+	struct error why = *error_last();
+	give_back(job);
+	error_restore(&why);
+	return -1;
+}
+
+/*
+ * Memory for the job's tensors, then for its models. The device's standing extent may lie in the middle of the only run
+ * that is long enough for a group; nothing runs there now, so it can move.
+ */
+static int
+take_place(struct job *job)
+{
+	if (try_memory(job) == 0)
+		return 0;
+	fail_to_place(job);
+	if (error_last()->code != ERR_RESOURCE_EXHAUSTED || job->device->scratch == NULL)
+		return -1;
+	return try_models_first(job) == 0 ? 0 : fail_to_place(job);
+}
+
 /* The job will not run: what it was to make is not asked room for by the request's next job. */
 static void
 drop_outputs(struct request *request)
@@ -353,11 +396,8 @@ path_swap(struct request *request)
 	job->started_at = clock_now();
 	job->copies_alone = device->loads == 0;
 	job->relays = false;
-	if (take_memory(job) != 0 || bring_models(job) != 0) {
-		struct error why = *error_last();
-		give_back(job);
-		error_restore(&why);
-		if (why.code == ERR_RESOURCE_EXHAUSTED && schedule_park(job) == 0)
+	if (take_place(job) != 0) {
+		if (error_last()->code == ERR_RESOURCE_EXHAUSTED && schedule_park(job) == 0)
 			return ROUTE_WAIT;
 		drop_outputs(request);
 		schedule_finish(job, VIEW_OUTCOME_ERROR);

@@ -93,6 +93,27 @@ describe("swapping", function()
     assert.equal(0, running:stop())
   end)
 
+  -- Tensors of requests lie in an extent that stays, and grows where there is room: here in the middle of the memory.
+  it("moves the extent of requests' tensors out of a large model's way", function()
+    local SMALL, LARGE, ROWS = 2500, 3700, 400
+    local running = node.start { devices = { { kind = "host", memory = "64M" } } }
+    local c = running:connect()
+    for name, width in pairs { small = SMALL, large = LARGE } do
+      assert(c:call("function.deploy", {
+        name = name, source = "return { models = { net = 'm.onnx' } }",
+        models = { net = { data = client.bin(nets.mlp(1, width, 1)) } },
+      }))
+    end
+    local function invoke(name, rows, width)
+      return c:invoke(name, client.tensor("FP32", { rows, width }, nets.row(1, width):rep(rows)))
+    end
+    local want = tostring(assert(invoke("large", 1, LARGE)).y.data)
+    assert(invoke("small", 1, SMALL))
+    assert(invoke("small", ROWS, SMALL))
+    assert.equal(want, tostring(assert(invoke("large", 1, LARGE)).y.data))
+    assert.equal(0, running:stop())
+  end)
+
   it("says so when a model can never fit", function()
     local running, c = serve "6M"
     local result, message, code = ask(c, 1, 1):wait()
