@@ -1,5 +1,7 @@
+#include <assert.h>
 #include <lauxlib.h>
 #include <lua.h>
+#include <luajit.h>
 #include <lualib.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -94,6 +96,19 @@ push_header(lua_State *L, const char *name)
 		lua_pushlstring(L, file->text, file->length);
 }
 
+/*
+ * The compiler counts how often code runs, in 64 counters that all of it shares; they start anew when it is switched on. Workers
+ * that inherited what the zygote's own work has left of them would compile their first requests.
+ */
+static void
+reset_hot_counters(lua_State *L)
+{
+	int known = luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF) &&
+		    luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_ON);
+	assert(known);
+	(void)known;
+}
+
 /* A lua_CFunction: opens the libraries, loads the runtime, keeps its entry points. */
 static int
 load_runtime(lua_State *L)
@@ -174,6 +189,7 @@ child_lua_rehearse(void)
 {
 	call(ENTRY_REHEARSE, 0);
 	lua_gc(lua.L, LUA_GCCOLLECT, 0);
+	reset_hot_counters(lua.L);
 }
 
 void

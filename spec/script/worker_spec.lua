@@ -579,7 +579,7 @@ describe("worker", function()
         ["return { slo = { ms = 5, percentile = 100 } }"] =
           "slo.percentile: must be a number between 0 and 100, is 100",
         ["return { slo = 5 }"] = "slo: must be a table of percentile and ms, is 5",
-        ["return { slos = {} }"] = "function.lua: slos: no such field; there are description, files",
+        ["return { slos = {} }"] = "function.lua: slos: no such field; there are batch, description, files",
         ["return { models = { ['a b'] = 'x' } }"] = "models: must be a table whose keys are Lua names, is 'a b'",
         ["return { models = { a = 1 } }"] = "models.a: must be the name of a file, is 1",
         ["return { models = { a = 'x' }, handler = 'f' }"] = "handler: must be a function, is 'f'",
