@@ -84,7 +84,7 @@ worker_host_find(struct worker_host *host, uint32_t id)
 static void
 on_zygote(uv_poll_t *poll, int status, int events);
 
-/* Have another zygote, at most one a second: one that dies at once is not to keep the node busy. */
+/* Have another zygote, at most one in REVIVE_MS: one that dies at once is not to keep the node busy. */
 static void
 revive(struct worker_host *host)
 {
@@ -93,8 +93,7 @@ revive(struct worker_host *host)
 		return;
 	host->zygote_lost_at = now;
 	if (zygote_restart() != 0) {
-		host->zygote = ZYGOTE_LOST;
-		log_error("%s; functions with a handler cannot run until the node is restarted",
+		log_error("%s; functions with a handler cannot run until it can be started",
 			  error_last()->message);
 		return;
 	}

@@ -53,8 +53,6 @@ enum zygote_state {
 	ZYGOTE_DIES,
 	/* Another will be asked for: requests wait. */
 	ZYGOTE_GONE,
-	/* There is no keeper to ask. */
-	ZYGOTE_LOST,
 };
 
 struct worker_host {
