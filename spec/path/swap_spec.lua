@@ -95,8 +95,8 @@ describe("swapping", function()
 
   -- Tensors of requests lie in an extent that stays, and grows where there is room: here in the middle of the memory.
   it("moves the extent of requests' tensors out of a large model's way", function()
-    local SMALL, LARGE, ROWS = 2500, 3700, 400
-    local running = node.start { devices = { { kind = "host", memory = "64M" } } }
+    local SMALL, LARGE, ROWS = 1100, 1800, 400
+    local running = node.start { devices = { { kind = "host", memory = "18M" } } }
     local c = running:connect()
     for name, width in pairs { small = SMALL, large = LARGE } do
       assert(c:call("function.deploy", {

@@ -5,6 +5,8 @@ local node = require "spec.support.node"
 local shell = require "spec.support.shell"
 
 local PYTHON = "build/venv/bin/python"
+-- A picture's three models take a sanitizer's build half a minute.
+local PATIENCE_S = 300
 
 local reference = {}
 
@@ -44,9 +46,11 @@ function reference.ask(script, arguments, input)
   return assert(answer, script .. ".py gave no answer")
 end
 
---- A node with models/NAME deployed by the command line.
+--- A node with models/NAME deployed by the command line. Its connect() gives clients that are as patient.
 function reference.serve(name)
-  local running = node.start()
+  local running = node.start { worker = { timeout_ms = PATIENCE_S * 1000, cpu_ms = PATIENCE_S * 1000 } }
+  local connect = running.connect
+  function running:connect() return connect(self, { timeout = PATIENCE_S }) end
   local _, complaint, status = shell.run(("deploy models/%s --address %s"):format(name, running.address))
   assert(complaint == "" and status == 0, complaint)
   return running
