@@ -113,9 +113,9 @@ make_host(void)
 			    .log = on_log },
 		.processes = 4,
 	};
-	/* Never freed; and without a zygote, which none waits for. */
+	/* Never freed. No zygote was started: to start a worker is an error, which none waits for. */
 	host->refs = 1 << 30;
-	host->zygote = ZYGOTE_LOST;
+	host->zygote = ZYGOTE_RUNS;
 	list_create(&host->scripts);
 	list_create(&host->processes);
 	list_create(&host->to_wake);
