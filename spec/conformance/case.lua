@@ -211,4 +211,14 @@ function case.run(test)
   return ok, message
 end
 
+-- Run them all: "NAME: why" of each that fails.
+function case.failures(cases)
+  local wrong = {}
+  for _, test in ipairs(cases) do
+    local ok, why = case.run(test)
+    if not ok then wrong[#wrong + 1] = ("%s: %s"):format(test.name, why) end
+  end
+  return wrong
+end
+
 return case
