@@ -122,10 +122,16 @@ drop_segment(struct host_queue *queue)
 	free(atomic_exchange(&queue->spare, spent));
 }
 
+void
+host_queue_finish(struct host_queue *queue)
+{
+	atomic_store_explicit(&queue->done, queue->taken, memory_order_release);
+}
+
 struct host_command *
 host_queue_take(struct host_queue *queue, uint64_t spin_ns)
 {
-	atomic_store_explicit(&queue->done, queue->taken, memory_order_release);
+	host_queue_finish(queue);
 	if (!is_settled(queue))
 		wait_settled(queue, spin_ns);
 	if (atomic_load(&queue->put) == queue->taken)

@@ -108,6 +108,10 @@ host_queue_is_idle(struct host_queue *queue);
 void
 host_queue_close(struct host_queue *queue);
 
+/* Taker: done with the last command, which stays in place; else the next host_queue_take says so. */
+void
+host_queue_finish(struct host_queue *queue);
+
 /*
  * Taker: done with the last command; the next one, which stays in place until the next call. Looks for it for spin_ns
  * before it sleeps. NULL when the queue is closed and empty.

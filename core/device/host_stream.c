@@ -130,6 +130,8 @@ do_notify(struct host_stream *stream, const struct host_command *command)
 	settle(stream);
 	bool failed = stream->failed;
 	stream->failed = false;
+	/* Who is told may run something here at once, before this thread comes to look for more. */
+	host_queue_finish(&stream->queue);
 	command->as.notify.done(command->as.notify.context, failed ? &stream->error : NULL);
 }
 

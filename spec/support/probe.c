@@ -44,6 +44,15 @@ sleep_us(uint32_t us)
 	nanosleep(&time, NULL);
 }
 
+void
+probe_done_gated(void *context, const struct error *error)
+{
+	struct probe *probe = context;
+	probe_done(probe, error);
+	while (atomic_load(&probe->closed) != 0)
+		sleep_us(50);
+}
+
 int
 probe_run(const struct device_launch *launch, void *native)
 {

@@ -41,6 +41,10 @@ probe_delete(struct probe *probe);
 void
 probe_done(void *probe, const struct error *error);
 
+/* The same, and then the thread stays in the callback while the probe is closed. */
+void
+probe_done_gated(void *probe, const struct error *error);
+
 /* device_launch.run: sleep, note, fail, as the work says. */
 int
 probe_run(const struct device_launch *launch, void *native);
