@@ -1,4 +1,4 @@
-/* Operators of object detection: NonMaxSuppression, RoiAlign. */
+/* Operators of object detection: NonMaxSuppression, and as Suppress for the compiler (model/suppress.h), RoiAlign. */
 #include "exec/op_detect.h"
 
 #include <inttypes.h>
@@ -8,63 +8,25 @@
 
 #include "base/error.h"
 #include "exec/axis.h"
+#include "exec/box.h"
 #include "exec/parallel.h"
 
 /* --- NonMaxSuppression -------------------------------------------------------------------------------------------- */
 
-/* Corners in order, so that y0 <= y1 and x0 <= x1. */
-struct box {
-	float y0, x0, y1, x1;
-};
-
-/* Which boxes stay depends on the data, so all of it is known when the call is inferred. */
-struct suppression {
+/* One run's operands. */
+struct suppression_at {
 	const float *boxes;
 	const float *scores;
-	int64_t batches;
-	int64_t classes;
-	int64_t count;
 	int64_t most;
 	float iou;
 	float least_score;
-	bool has_least_score;
-	/* Boxes are given by centre and size. */
-	bool centred;
 };
 
-/* The result so far; triples may be NULL to count alone. */
-struct selection {
-	int64_t *triples;
-	int64_t count;
+struct suppression_run {
+	const struct suppression *nms;
+	const struct suppression_at *at;
+	struct suppression_scratch scratch;
 };
-
-static struct box
-box_at(const struct suppression *nms, int64_t batch, int64_t index)
-{
-	const float *b = nms->boxes + (batch * nms->count + index) * 4;
-	if (nms->centred)
-		return (struct box){ b[1] - b[3] / 2, b[0] - b[2] / 2, b[1] + b[3] / 2,
-				     b[0] + b[2] / 2 };
-	return (struct box){ fminf(b[0], b[2]), fminf(b[1], b[3]), fmaxf(b[0], b[2]),
-			     fmaxf(b[1], b[3]) };
-}
-
-static float
-area(const struct box *box)
-{
-	return (box->y1 - box->y0) * (box->x1 - box->x0);
-}
-
-static bool
-overlaps(const struct box *a, const struct box *b, float iou)
-{
-	float height = fminf(a->y1, b->y1) - fmaxf(a->y0, b->y0);
-	float width = fminf(a->x1, b->x1) - fmaxf(a->x0, b->x0);
-	if (height <= 0 || width <= 0)
-		return false;
-	float both = height * width;
-	return both > iou * (area(a) + area(b) - both);
-}
 
 static int
 by_score(const void *a, const void *b, void *scores)
@@ -76,49 +38,77 @@ by_score(const void *a, const void *b, void *scores)
 	return (x > y) - (x < y);
 }
 
-/* Boxes of one class, best first, each kept unless it overlaps one that was. order has room for all. */
-static void
-suppress_class(const struct suppression *nms, int64_t batch, int64_t class, int64_t *order,
-	       struct selection *selection)
+/* Boxes of one class, best first, each kept unless one hides it that was; they go to order's front. How many. */
+static int64_t
+keep_boxes(const struct suppression *nms, const struct suppression_at *at, int64_t class,
+	   int64_t *order)
 {
-	const float *scores = nms->scores + (batch * nms->classes + class) * nms->count;
+	const float *scores = at->scores + class * nms->count;
+	const float *boxes = at->boxes + class / nms->classes * nms->count * 4;
 	int64_t candidates = 0, kept = 0;
 	for (int64_t i = 0; i < nms->count; i++) {
-		if (!nms->has_least_score || scores[i] > nms->least_score)
+		if (!nms->has_least_score || scores[i] > at->least_score)
 			order[candidates++] = i;
 	}
 	qsort_r(order, (size_t)candidates, sizeof(*order), by_score, (void *)scores);
-	for (int64_t i = 0; i < candidates && kept < nms->most; i++) {
-		struct box box = box_at(nms, batch, order[i]);
+	for (int64_t i = 0; i < candidates && kept < at->most; i++) {
+		struct box box = box_at(boxes, order[i], nms->centred);
 		bool stays = true;
 		for (int64_t k = 0; k < kept && stays; k++) {
-			struct box other = box_at(nms, batch, order[k]);
-			stays = !overlaps(&box, &other, nms->iou);
+			struct box other = box_at(boxes, order[k], nms->centred);
+			stays = !box_hides(&box, &other, at->iou);
 		}
-		if (!stays)
-			continue;
 		/* Those kept so far take the places in front, which were looked at already. */
-		order[kept++] = order[i];
-		if (selection->triples != NULL) {
-			int64_t *triple = selection->triples + 3 * selection->count;
-			triple[0] = batch;
-			triple[1] = class;
-			triple[2] = order[i];
-		}
-		selection->count++;
+		if (stays)
+			order[kept++] = order[i];
 	}
+	return kept;
 }
 
-static int
-suppress(const struct suppression *nms, struct selection *selection)
+static void
+keep_in_classes(void *context, int64_t begin, int64_t end)
 {
-	struct arena scratch;
-	arena_create(&scratch, 0);
-	int64_t *order = arena_calloc(&scratch, (size_t)nms->count, sizeof(*order));
-	for (int64_t i = 0; i < nms->batches * nms->classes && order != NULL; i++)
-		suppress_class(nms, i / nms->classes, i % nms->classes, order, selection);
-	arena_destroy(&scratch);
-	return order == NULL ? -1 : 0;
+	const struct suppression_run *run = context;
+	for (int64_t i = begin; i < end; i++)
+		run->scratch.kept[i] =
+			keep_boxes(run->nms, run->at, i, run->scratch.order + i * run->nms->count);
+}
+
+/* Rows {batch, class, box} of what is kept, in that order; how many. */
+static int64_t
+list_kept(const struct suppression_run *run, int64_t *rows)
+{
+	int64_t total = 0, classes = run->nms->classes;
+	for (int64_t i = 0; i < run->nms->batches * classes; i++) {
+		for (int64_t k = 0; k < run->scratch.kept[i]; k++, total++) {
+			int64_t *row = rows + 3 * total;
+			row[0] = i / classes;
+			row[1] = i % classes;
+			row[2] = run->scratch.order[i * run->nms->count + k];
+		}
+	}
+	return total;
+}
+
+size_t
+suppression_scratch_bytes(const struct suppression *nms)
+{
+	return (size_t)(nms->batches * nms->classes * (nms->count + 1)) * sizeof(int64_t);
+}
+
+struct suppression_scratch
+suppression_scratch(const struct suppression *nms, void *memory)
+{
+	int64_t *kept = memory;
+	return (struct suppression_scratch){ kept, kept + nms->batches * nms->classes };
+}
+
+static void
+suppress(struct suppression_run *run, void *memory)
+{
+	const struct suppression *nms = run->nms;
+	run->scratch = suppression_scratch(nms, memory);
+	parallel_for(nms->threads, nms->batches * nms->classes, 1, keep_in_classes, run);
 }
 
 static int
@@ -130,46 +120,125 @@ read_suppression(const struct operator_call *call, struct suppression *nms)
 	    scores->dims[0] != boxes->dims[0] || scores->dims[2] != boxes->dims[1])
 		return operator_error(call, "boxes must be FP32[batch,n,4], scores "
 					    "FP32[batch,classes,n]");
-	double most = operator_scalar(call, 2, 0);
 	*nms = (struct suppression){
-		.boxes = call->constants[0]->data,
-		.scores = call->constants[1]->data,
 		.batches = boxes->dims[0],
 		.classes = scores->dims[1],
 		.count = boxes->dims[1],
+		.has_least_score = operator_has_input(call, 4),
+		.centred = node_int(call->node, "center_point_box", 0) != 0,
+		.threads = call->threads != 0 ? call->threads : 1,
+	};
+	return 0;
+}
+
+/* NonMaxSuppression where all is known: what is kept, its memory the call's arena or scratch's. */
+struct suppressed {
+	struct suppression nms;
+	struct suppression_at at;
+	struct suppression_run run;
+};
+
+static int
+suppress_known(const struct operator_call *call, struct suppressed *known, struct arena *arena)
+{
+	if (read_suppression(call, &known->nms) != 0)
+		return -1;
+	double most = operator_scalar(call, 2, 0);
+	known->at = (struct suppression_at){
+		.boxes = call->constants[0]->data,
+		.scores = call->constants[1]->data,
 		.most = most > 0 ? (int64_t)fmin(most, 1e15) : 0,
 		.iou = (float)operator_scalar(call, 3, 0),
 		.least_score = (float)operator_scalar(call, 4, 0),
-		.has_least_score = operator_has_input(call, 4),
-		.centred = node_int(call->node, "center_point_box", 0) != 0,
 	};
+	known->run = (struct suppression_run){ .nms = &known->nms, .at = &known->at };
+	void *memory = arena_alloc(arena, suppression_scratch_bytes(&known->nms));
+	if (memory == NULL)
+		return -1;
+	suppress(&known->run, memory);
 	return 0;
 }
 
 static int
 infer_suppression(struct operator_call *call)
 {
-	struct suppression nms;
-	struct selection selection = { 0 };
-	if (read_suppression(call, &nms) != 0 || suppress(&nms, &selection) != 0)
-		return -1;
-	int64_t dims[] = { selection.count, 3 };
-	return operator_output(call, 0, DATA_TYPE_INT64, 2, dims);
+	struct suppressed known = { 0 };
+	struct arena scratch;
+	arena_create(&scratch, 0);
+	int64_t dims[] = { 0, 3 };
+	int result = suppress_known(call, &known, &scratch);
+	for (int64_t i = 0; result == 0 && i < known.nms.batches * known.nms.classes; i++)
+		dims[0] += known.run.scratch.kept[i];
+	arena_destroy(&scratch);
+	return result == 0 ? operator_output(call, 0, DATA_TYPE_INT64, 2, dims) : -1;
 }
 
 static int
 run_suppression(const void *state, const struct operands *operands)
 {
-	struct selection selection = { .triples = operands->outputs[0] };
-	return suppress(state, &selection);
+	const struct suppressed *known = state;
+	list_kept(&known->run, operands->outputs[0]);
+	return 0;
 }
 
 static int
 prepare_suppression(struct operator_call *call)
 {
-	struct suppression *nms = operator_state(call, sizeof(*nms));
+	struct suppressed *known = operator_state(call, sizeof(*known));
 	call->kernel->run = run_suppression;
-	return nms == NULL ? -1 : read_suppression(call, nms);
+	return known == NULL ? -1 : suppress_known(call, known, call->arena);
+}
+
+/* --- Suppress: the same with a shape that is known -------------------------------------------------------------------- */
+
+int
+op_detect_suppress(const void *state, const struct operands *operands)
+{
+	const struct suppression *nms = state;
+	const float *iou = operands->inputs[3], *least = operands->inputs[4];
+	struct suppression_at at = {
+		.boxes = operands->inputs[0],
+		.scores = operands->inputs[1],
+		.most = *(const int64_t *)operands->inputs[2],
+		.iou = iou != NULL ? *iou : 0,
+		.least_score = least != NULL ? *least : 0,
+	};
+	struct suppression_run run = { .nms = nms, .at = &at };
+	suppress(&run, operands->scratch);
+	int64_t *rows = operands->outputs[0], *total = operands->outputs[1];
+	*total = list_kept(&run, rows);
+	memset(rows + *total * 3, 0, (size_t)((nms->rows - *total) * 3) * sizeof(*rows));
+	return 0;
+}
+
+/* Room for the most that may be kept: of a class all boxes, or as many as a known input 2 allows. */
+static int
+infer_suppress(struct operator_call *call)
+{
+	struct suppression nms = { 0 };
+	if (read_suppression(call, &nms) != 0)
+		return -1;
+	int64_t a_class = nms.count, one = 1;
+	const struct constant *most = call->constants[2];
+	if (most != NULL && most->type.data_type == DATA_TYPE_INT64) {
+		int64_t limit = *(const int64_t *)most->data;
+		a_class = limit < 0 ? 0 : limit < a_class ? limit : a_class;
+	}
+	int64_t dims[] = { nms.batches * nms.classes * a_class, 3 };
+	operator_output(call, 1, DATA_TYPE_INT64, 1, &one);
+	return operator_output(call, 0, DATA_TYPE_INT64, 2, dims);
+}
+
+static int
+prepare_suppress(struct operator_call *call)
+{
+	struct suppression *nms = operator_state(call, sizeof(*nms));
+	if (nms == NULL || read_suppression(call, nms) != 0)
+		return -1;
+	nms->rows = call->outputs[0].dims[0];
+	call->kernel->run = op_detect_suppress;
+	call->kernel->scratch_bytes = suppression_scratch_bytes(nms);
+	return 0;
 }
 
 /* --- RoiAlign ----------------------------------------------------------------------------------------------------- */
@@ -347,6 +416,13 @@ prepare_roi_align(struct operator_call *call)
 }
 
 static const struct op detect_operators[] = {
+	{ .domain = "tidepool",
+	  .type = "Suppress",
+	  .since = 1,
+	  .inputs = { 3, 5 },
+	  .outputs = { 2, 2 },
+	  .infer = infer_suppress,
+	  .prepare = prepare_suppress },
 	{ .type = "NonMaxSuppression",
 	  .since = 10,
 	  .inputs = { 2, 5 },

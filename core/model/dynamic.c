@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "exec/operator.h"
+#include "model/suppress.h"
 
 enum {
 	/* Bytes for an output whose declared type does not bound it, at least; and so many times what the inputs have. */
@@ -165,6 +166,8 @@ int
 dynamic_split(struct graph *graph, struct arena *scratch)
 {
 	uint32_t count = 0;
+	if (suppress_split(graph, scratch) != 0)
+		return -1;
 	for (uint32_t i = 0; i < graph->node_count; i++)
 		count += is_dynamic(graph, &graph->nodes[i]);
 	if (count == 0)

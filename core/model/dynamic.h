@@ -1,6 +1,6 @@
 /*
  * What cannot be compiled: nodes whose shapes depend on data, and all that follow from them. They become one node at the
- * end, which runs them on the interpreter.
+ * end, which runs them on the interpreter; NonMaxSuppression itself is left out of that (model/suppress.h).
  */
 #pragma once
 

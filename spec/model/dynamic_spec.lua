@@ -33,6 +33,31 @@ describe("dynamic", function()
     assert.equal(positive, tonumber(outputs[1].type.dims[0]))
   end)
 
+  it("compiles a NonMaxSuppression, and interprets what follows", function()
+    local boxes = input({ 1, 4, 4 }, { values = { 0, 0, 2, 2, 0, 0, 2, 1.8, 5, 5, 7, 7, 9, 9, 8, 8 } })
+    local scores = input({ 1, 2, 4 }, { values = { 0.9, 0.95, 0.2, 0.6, 0.5, 0.4, 0.8, 0.1 } })
+    local most = input({ 1 }, { datatype = "INT64", values = { 2 } })
+    local function selected(known)
+      local inputs = known and { boxes, scores } or { boxes, scores, most }
+      graphs.write(path, inputs, function(b, x, y, n)
+        n = n or b:constant { 2 }
+        return b:node("NonMaxSuppression", { x, y, n, b:constant({ 0.5 }, "FP32"), b:constant({ 0.3 }, "FP32") })
+      end)
+      local outputs, steps = graphs.run(path, inputs)
+      assert.same({ "Suppress", "Interpret" }, steps)
+      local rows, data = {}, ffi.cast("const int64_t *", outputs[1].data)
+      for i = 0, tonumber(outputs[1].type.dims[0]) * 3 - 1 do rows[i + 1] = tonumber(data[i]) end
+      return rows
+    end
+    local want = { 0, 0, 1, 0, 0, 3, 0, 1, 2, 0, 1, 0 }
+    assert.same(want, selected(true))
+    assert.same(want, selected(false))
+    most.values = { 0 }
+    assert.same({}, selected(false))
+    most.values = { -1 }
+    assert.same({}, selected(false))
+  end)
+
   it("takes shapes as inputs", function()
     local x, shape = input { 2, 6 }, input({ 2 }, { datatype = "INT64", values = { 4, 3 } })
     graphs.write(path, { x, shape }, function(b, value, to) return b:relu(b:node("Reshape", { value, to })) end)

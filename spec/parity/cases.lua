@@ -1,8 +1,11 @@
 -- Operators, with inputs as large as networks have them, in small: {name, inputs, make, options}. An input is its dims,
 -- or {dims=, datatype=, values=}; make(b, x, …) adds to a builder of models/zoo and returns the output.
+-- options.staged: the one operator that may run on the host.
 local cases = {}
 
-local function case(name, inputs, make) cases[#cases + 1] = { name = name, inputs = inputs, make = make } end
+local function case(name, inputs, make, options)
+  cases[#cases + 1] = { name = name, inputs = inputs, make = make, staged = options and options.staged }
+end
 
 local function node(op_type, attributes)
   return function(b, ...) return b:node(op_type, { ... }, attributes) end
@@ -153,12 +156,63 @@ case("BatchNormalization", { { 2, 6, 9, 10 } }, function(b, x) return b:batch_no
 case("LRN", { { 2, 9, 6, 7 } }, node("LRN", { size = 5 }))
 case("LpNormalization", { { 4, 70 } }, node "LpNormalization")
 case("MeanVarianceNormalization", { { 2, 4, 6, 7 } }, node "MeanVarianceNormalization")
-case("CumSum", { { 5, 40 } },
-  function(b, x) return b:node("CumSum", { x, b:constant({ 1 }, "INT64", {}) }, { reverse = 1 }) end)
-case("TopK", { { 3, 300 } }, function(b, x)
-  local values, indices = b:node("TopK", { x, b:constant { 7 } }, { axis = 1 }, { "values", "indices" })
-  return { values, b:node("Cast", { indices }, { to = 1 }) }
-end)
+local function cumsum(b, x, attributes) return b:node("CumSum", { x, b:constant({ 1 }, "INT64", {}) }, attributes) end
+for _, how in ipairs { { 5, 40, 1 }, { 3, 300, 1, exclusive = 1 }, { 2, 5000, 1 }, { 2, 4097, 3, exclusive = 1 } } do
+  for reverse = 0, 1 do
+    local exclusive = how.exclusive or 0
+    case(("CumSum of %d, exclusive %d, reverse %d"):format(how[2], exclusive, reverse), { { unpack(how) } }, function(b, x)
+      return cumsum(b, b:node("Abs", { x }), { reverse = reverse, exclusive = exclusive })
+    end)
+  end
+end
+for _, to in ipairs { 3, 7, 11 } do
+  case("CumSum of type " .. to, { { 2, 3000 } }, function(b, x)
+    return b:node("Cast", { cumsum(b, b:node("Cast", { b:mul(x, b:number(100)) }, { to = to })) }, { to = 1 })
+  end)
+end
+local function topk(b, x, k, attributes)
+  local values, indices = b:node("TopK", { x, b:constant { k } }, attributes, { "values", "indices" })
+  return { b:node("Cast", { values }, { to = 1 }), b:node("Cast", { indices }, { to = 1 }) }
+end
+-- Few of many, many of many, all; rounded, many are equal, and go by index.
+for _, how in ipairs {
+  { 3, 300, 7 }, { 2, 700, 300, to = 7 }, { 2, 500, 500, to = 3, largest = 0 }, { 1, 6000, 2500 },
+  { 2, 20, 20, largest = 0 }, { 1, 5000, 9, to = 2 }, { 1, 900, 40, to = 11, largest = 0 },
+} do
+  local rows, columns, k = unpack(how)
+  local to, largest = how.to or 1, how.largest or 1
+  case(("TopK, %d of %d, type %d, largest %d"):format(k, columns, to, largest), { { rows, columns } }, function(b, x)
+    local scaled = b:node("Abs", { b:mul(x, b:number(100)) })
+    return topk(b, b:node("Cast", { scaled }, { to = to }), k, { axis = 1, largest = largest })
+  end)
+end
+case("TopK along the first axis, with NaNs", { { 90, 3 } },
+  function(b, x) return topk(b, b:node("Sqrt", { x }), 60, { axis = 0 }) end)
+
+-- Boxes by centre and size, spread so that many overlap.
+local function boxes(b, x)
+  local function part(from, to)
+    return b:node("Slice", { x, b:constant { from }, b:constant { to }, b:constant { 2 } })
+  end
+  local size = b:add(b:node("Abs", { part(2, 4) }), b:number(1))
+  return b:node("Concat", { b:mul(part(0, 2), b:number(8)), size }, { axis = 2 })
+end
+local function suppress(b, inputs)
+  return b:node("Cast", { b:node("NonMaxSuppression", inputs, { center_point_box = 1 }) }, { to = 1 })
+end
+for _, how in ipairs {
+  { "few", most = 5, score = 0.3 }, { "all", most = 1000 }, { "none", most = 0 },
+  { "of one tile", most = 200, count = 50 }, { "that none hides", most = 200, iou = 1 },
+} do
+  local count = how.count or 300
+  case("NonMaxSuppression, " .. how[1], { { 2, count, 4 }, { 2, 3, count } }, function(b, x, scores)
+    local least = how.score and b:constant({ how.score }, "FP32") or nil
+    return suppress(b, { boxes(b, x), scores, b:constant { how.most }, b:constant({ how.iou or 0.4 }, "FP32"), least })
+  end, { staged = "Interpret" })
+end
+case("NonMaxSuppression, as many as data says", { { 1, 90, 4 }, { 1, 2, 90 }, integers(20) },
+  function(b, x, scores, most) return suppress(b, { boxes(b, x), scores, most, b:constant({ 0.2 }, "FP32") }) end,
+  { staged = "Interpret" })
 
 -- --- neighbourhoods -----------------------------------------------------------------------------------------------
 

@@ -29,7 +29,8 @@ struct cuda_family {
 	X(element) \
 	X(matmul) \
 	X(pad) \
-	X(recurrent)
+	X(recurrent) \
+	X(scan)
 /* clang-format on */
 
 #define X(name) extern const struct cuda_family cuda_family_##name;

@@ -1,5 +1,6 @@
-/* Kernels that compare and put in order along an axis: ArgMax, TopK, CumSum; and judge elements one by one. */
+/* Kernels that compare and put in order along an axis: ArgMax, TopK; and judge elements one by one. */
 #include "exec/cuda/number.cuh"
+#include "exec/cuda/order.cuh"
 
 extern "C" {
 #include "exec/cuda/runs.h"
@@ -88,62 +89,176 @@ cuda_order_arg(const void *state, const struct operands *operands)
 
 /* --- TopK ------------------------------------------------------------------------------------------------------------------- */
 
-/* Does x at index i come before y at index j? NaN counts as largest, equal ones go by index. */
+enum {
+	/* Digits of keys, and how many values one has. */
+	DIGIT_BITS = 8,
+	DIGITS = 1 << DIGIT_BITS,
+	/* Elements that are sorted in shared memory. */
+	SORT_SHARED = 2048,
+};
+
+/* A number as bits whose order, as unsigned ones, is the numbers' order; NaNs are one number, the largest, and so are zeros. */
 template <typename T>
-static __device__ __forceinline__ bool
-before(bool largest, T x, int64_t i, T y, int64_t j)
+static __device__ __forceinline__ uint64_t
+key_of(T x)
 {
-	bool x_nan = x != x, y_nan = y != y;
-	if (x_nan != y_nan)
-		return x_nan == largest;
-	if (x == y || x_nan)
-		return i < j;
-	return largest ? x > y : x < y;
+	/* Of a signed number the top bit is the other way round. */
+	uint64_t top = T(-1) < T(0) ? UINT64_C(1) << (8 * sizeof(T) - 1) : 0;
+	uint64_t all = ~UINT64_C(0) >> (64 - 8 * sizeof(T));
+	return ((uint64_t)x & all) ^ top;
 }
 
+static __device__ __forceinline__ uint64_t
+key_of(float x)
+{
+	uint32_t bits = x == 0 ? 0 : float_to_bits(x);
+	if (x != x)
+		return UINT32_MAX;
+	return (bits >> 31) != 0 ? ~bits : bits | 0x80000000;
+}
+
+static __device__ __forceinline__ uint64_t
+key_of(double x)
+{
+	uint64_t bits = x == 0 ? 0 : (uint64_t)__double_as_longlong(x);
+	if (x != x)
+		return UINT64_MAX;
+	return (bits >> 63) != 0 ? ~bits : bits | UINT64_C(1) << 63;
+}
+
+/* One row, its elements' keys such that the larger one comes first. */
+template <typename T> struct topk_row {
+	const T *from;
+	int64_t step;
+	int64_t dim;
+	uint64_t flip;
+
+	__device__ __forceinline__ uint64_t
+	key(int64_t i) const
+	{
+		return key_of(from[i * step]) ^ flip;
+	}
+
+	/* Does element a come before element b? Equal ones go by index. */
+	__device__ __forceinline__ bool
+	operator()(int64_t a, int64_t b) const
+	{
+		uint64_t x = key(a), y = key(b);
+		return x != y ? x > y : a < b;
+	}
+};
+
+/* Of the keys that are looked for, which is the k-th in order, and how many with that very key are among the k. */
+struct selected {
+	uint64_t key;
+	int64_t ties;
+};
+
 /*
- * A block a row. The next one in order is the first of those that come after the last: k times through the row, which
- * for the few that are wanted is less than sorting it.
+ * Digit by digit from the top: count the digits of those whose upper ones are as found so far, then go to the one in which
+ * the k-th is. All threads of the block, which all get the result.
  */
 template <typename T>
-static __global__ void
-topk_kernel(struct topk topk, const T *in, T *values, int64_t *indices)
+static __device__ struct selected
+select_key(const struct topk_row<T> &row, int64_t k)
 {
-	__shared__ int64_t first_of[BLOCK];
+	__shared__ unsigned counts[DIGITS];
+	__shared__ struct selected found;
+	if (threadIdx.x == 0)
+		found = selected{ 0, k };
+	for (int shift = 8 * (int)sizeof(T) - DIGIT_BITS; shift >= 0; shift -= DIGIT_BITS) {
+		for (int i = (int)threadIdx.x; i < DIGITS; i += (int)blockDim.x)
+			counts[i] = 0;
+		__syncthreads();
+		/* Twice, since all bits of a number cannot be shifted out at once. */
+		uint64_t upper = found.key >> shift >> DIGIT_BITS;
+		for (int64_t i = threadIdx.x; i < row.dim; i += blockDim.x) {
+			uint64_t key = row.key(i) >> shift;
+			if (key >> DIGIT_BITS == upper)
+				atomicAdd(&counts[key % DIGITS], 1U);
+		}
+		__syncthreads();
+		if (threadIdx.x == 0) {
+			int digit = DIGITS - 1;
+			for (; digit > 0 && counts[digit] < found.ties; digit--)
+				found.ties -= counts[digit];
+			found.key |= (uint64_t)digit << shift;
+		}
+		__syncthreads();
+	}
+	return found;
+}
+
+/* How many threads before this one say so, of how many in all. Threads of the block, all; scratch: WARP + 1 entries. */
+static __device__ __forceinline__ unsigned
+rank_of(bool said, unsigned *scratch, unsigned *all)
+{
+	unsigned votes = __ballot_sync(0xffffffffU, said);
+	unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, before = 0;
+	__syncthreads();
+	if (lane == 0)
+		scratch[warp] = (unsigned)__popc(votes);
+	__syncthreads();
+	*all = 0;
+	for (unsigned i = 0; i < blockDim.x / WARP; i++) {
+		before += i < warp ? scratch[i] : 0;
+		*all += scratch[i];
+	}
+	return before + (unsigned)__popc(votes & ((1U << lane) - 1));
+}
+
+/* Indices of the k first elements, those with the last one's key by index; the others in any order. */
+template <typename T>
+static __device__ void
+gather_first(const struct topk_row<T> &row, int64_t k, int64_t *order)
+{
+	__shared__ unsigned long long above;
+	__shared__ unsigned scratch[WARP];
+	struct selected last = select_key(row, k);
+	if (threadIdx.x == 0)
+		above = 0;
+	int64_t tied = 0, first_tie = k - last.ties;
+	__syncthreads();
+	for (int64_t base = 0; base < row.dim; base += blockDim.x) {
+		int64_t i = base + threadIdx.x;
+		uint64_t key = i < row.dim ? row.key(i) : 0;
+		bool ties = i < row.dim && key == last.key;
+		unsigned all = 0, rank = 0;
+		if (i < row.dim && key > last.key)
+			order[atomicAdd(&above, 1ULL)] = i;
+		if (tied < last.ties)
+			rank = rank_of(ties, scratch, &all);
+		if (ties && tied + rank < last.ties)
+			order[first_tie + tied + rank] = i;
+		tied += all;
+	}
+	__syncthreads();
+}
+
+/* A block a row: find the k first, then put them in order. */
+template <typename T>
+static __global__ void
+topk_kernel(struct topk topk, const T *in, int64_t *scratch, T *values, int64_t *indices)
+{
+	__shared__ int64_t near[SORT_SHARED];
 	const struct axis &axis = topk.axis;
 	for (int64_t row = blockIdx.x; row < axis.outer * axis.inner; row += gridDim.x) {
 		const T *from = in + row / axis.inner * axis.dim * axis.inner + row % axis.inner;
 		int64_t to = row / axis.inner * topk.k * axis.inner + row % axis.inner;
-		int64_t last = -1;
-		for (int64_t n = 0; n < topk.k; n++, to += axis.inner) {
-			int64_t first = -1;
-			for (int64_t i = threadIdx.x; i < axis.dim; i += blockDim.x) {
-				T x = from[i * axis.inner];
-				if (last >= 0 &&
-				    !before(topk.largest, from[last * axis.inner], last, x, i))
-					continue;
-				if (first < 0 ||
-				    before(topk.largest, x, i, from[first * axis.inner], first))
-					first = i;
-			}
-			first_of[threadIdx.x] = first;
-			for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
-				__syncthreads();
-				if (threadIdx.x >= half)
-					continue;
-				int64_t i = first_of[threadIdx.x], j = first_of[threadIdx.x + half];
-				if (j >= 0 && (i < 0 || before(topk.largest, from[j * axis.inner],
-							       j, from[i * axis.inner], i)))
-					first_of[threadIdx.x] = j;
-			}
-			__syncthreads();
-			last = first_of[0];
-			__syncthreads();
-			if (threadIdx.x == 0 && values != NULL)
-				values[to] = from[last * axis.inner];
-			if (threadIdx.x == 0 && indices != NULL)
-				indices[to] = last;
+		struct topk_row<T> keys = {
+			from, axis.inner, axis.dim,
+				topk.largest ? 0 : ~UINT64_C(0) >> (64 - 8 * sizeof(T))
+		};
+		int64_t *order = topk.k <= SORT_SHARED ? near : scratch + row * topk.k;
+		gather_first(keys, topk.k, order);
+		block_sort(order, topk.k, keys);
+		for (int64_t i = threadIdx.x; i < topk.k; i += blockDim.x) {
+			if (values != NULL)
+				values[to + i * axis.inner] = from[order[i] * axis.inner];
+			if (indices != NULL)
+				indices[to + i * axis.inner] = order[i];
 		}
+		__syncthreads();
 	}
 }
 
@@ -155,6 +270,7 @@ put_topk(const struct topk *topk, const struct operands *operands)
 	unsigned grid = (unsigned)(rows > GRID_MOST ? GRID_MOST : rows);
 	KERNEL_LAUNCH(topk_kernel<T>, grid, topk->axis.dim < BLOCK ? (int)WARP : (int)BLOCK, 0,
 		      stream_of(operands), *topk, (const T *)operands->inputs[0],
+		      (int64_t *)operands->scratch,
 		      topk->wants_values ? (T *)operands->outputs[0] : NULL,
 		      topk->wants_indices ? (int64_t *)operands->outputs[1] : NULL);
 }
@@ -176,51 +292,6 @@ cuda_order_topk(const void *state, const struct operands *operands)
 		KERNEL_UNREACHABLE;
 	}
 	return launched(operands, "topk_kernel");
-}
-
-/* --- CumSum ------------------------------------------------------------------------------------------------------------------ */
-
-/* A thread a row, in the order in which the host adds. */
-template <typename T>
-static __global__ void
-cumsum_kernel(struct axis axis, bool exclusive, bool reverse, const T *in, T *out)
-{
-	typedef typename number<T>::type R;
-	typedef typename number<T>::kind K;
-	KERNEL_LOOP(row, axis.outer * axis.inner)
-	{
-		int64_t base = row / axis.inner * axis.dim * axis.inner + row % axis.inner;
-		R sum = 0;
-		for (int64_t k = 0; k < axis.dim; k++) {
-			int64_t at = base + (reverse ? axis.dim - 1 - k : k) * axis.inner;
-			R next = of_two(ROW_ADD, sum, number<T>::load(in[at]), (const K *)0);
-			out[at] = number<T>::store(exclusive ? sum : next);
-			sum = next;
-		}
-	}
-}
-
-extern "C" int
-cuda_order_cumsum(const void *state, const struct operands *operands)
-{
-	const struct cumsum *cumsum = (const struct cumsum *)state;
-	int64_t rows = cumsum->axis.outer * cumsum->axis.inner;
-	switch (cumsum->data_type) {
-#define X(N, type, ...)                                                                            \
-	case DATA_TYPE_##N:                                                                        \
-		KERNEL_LAUNCH_FLAT(cumsum_kernel<type>, grid_for(rows), BLOCK,                     \
-				   stream_of(operands), cumsum->axis, cumsum->exclusive,           \
-				   cumsum->reverse, (const type *)operands->inputs[0],             \
-				   (type *)operands->outputs[0]);                                  \
-		break;
-		INTEGERS(X)
-		X(FLOAT, float)
-		X(DOUBLE, double)
-#undef X
-	default:
-		KERNEL_UNREACHABLE;
-	}
-	return launched(operands, "cumsum_kernel");
 }
 
 /* --- BitShift ------------------------------------------------------------------------------------------------------------------ */

@@ -12,6 +12,7 @@
 	X(op_arg_run, cuda_order_arg) \
 	X(op_deconv_unpool, cuda_gather_unpool) \
 	X(op_detect_roi_align, cuda_resample_roi_align) \
+	X(op_detect_suppress, cuda_suppress_run) \
 	X(op_einsum_det, cuda_algebra_det) \
 	X(op_einsum_run, cuda_algebra_einsum) \
 	X(op_gather_run, cuda_gather_run) \
@@ -50,7 +51,7 @@
 	X(op_select_is_nan, cuda_order_is_nan) \
 	X(op_select_one_hot, cuda_move_one_hot) \
 	X(op_select_shrink, cuda_order_shrink) \
-	X(op_sequence_cumsum, cuda_order_cumsum) \
+	X(op_sequence_cumsum, cuda_scan_run) \
 	X(op_sequence_dropout, cuda_move_dropout) \
 	X(op_sequence_reverse, cuda_move_reverse) \
 	X(op_sequence_shift, cuda_order_shift) \
