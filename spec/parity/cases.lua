@@ -160,7 +160,8 @@ local function cumsum(b, x, attributes) return b:node("CumSum", { x, b:constant(
 for _, how in ipairs { { 5, 40, 1 }, { 3, 300, 1, exclusive = 1 }, { 2, 5000, 1 }, { 2, 4097, 3, exclusive = 1 } } do
   for reverse = 0, 1 do
     local exclusive = how.exclusive or 0
-    case(("CumSum of %d, exclusive %d, reverse %d"):format(how[2], exclusive, reverse), { { unpack(how) } }, function(b, x)
+    local name = ("CumSum of %d, exclusive %d, reverse %d"):format(how[2], exclusive, reverse)
+    case(name, { { unpack(how) } }, function(b, x)
       return cumsum(b, b:node("Abs", { x }), { reverse = reverse, exclusive = exclusive })
     end)
   end
