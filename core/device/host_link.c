@@ -13,7 +13,7 @@
 enum {
 	NS_PER_S = 1000000000,
 	/* What a slice takes on the link, about, within these sizes. */
-	SLICE_NS = 50000,
+	SLICE_NS = 200000,
 	SLICE_MIN = 64 << 10,
 	SLICE_MAX = 1 << 20,
 	/* How far a copy may run ahead of its link before it sleeps, ns: each sleep and wake disturbs what computes. */
