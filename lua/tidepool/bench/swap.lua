@@ -32,7 +32,7 @@ return {
     parser:option("--samples", "Calls of each kind."):argname "N":convert(tonumber):default "15"
     parser:option("--ratio", "prefix, ahead: a link on which copying takes so many times as long as running.")
       :argname "X":convert(tonumber):default "1.5"
-    parser:option("--jobs", "ahead: jobs of a stream."):argname "N":convert(tonumber):default "24"
+    parser:option("--jobs", "ahead: jobs that are timed, about."):argname "N":convert(tonumber):default "40"
     parser:option("--calls", "beside: calls of the model that stays."):argname "N":convert(tonumber):default "200"
     parser:option("--cycles", "cycles: how many."):argname "N":convert(tonumber):default "1000"
     parser:option("--threads", "Compute threads; all cores but one, which copies."):argname "N":convert(tonumber)
