@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "exec/isa.h"
 #include "exec/onednn.h"
 #include "exec/operator.h"
 #include "exec/panels.h"
@@ -22,8 +23,15 @@ widen_now(void *queue, enum narrow_form form, void *to, const void *from, size_t
 	return 0;
 }
 
+/* oneDNN's convolutions that are compiled at run time want them; its others, for other processors, do not. */
+static bool
+has_blocks(void)
+{
+	return isa_level() != ISA_PLAIN;
+}
+
 static const struct backend host_backend = {
-	.blocks = true,
+	.blocks = has_blocks,
 	.fuses = panels_supported,
 	.prepare = operator_prepare_host,
 	.platform = onednn_platform,

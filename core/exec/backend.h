@@ -15,8 +15,8 @@
 struct operator_call;
 
 struct backend {
-	/* Are there kernels for LAYOUT_BLOCKED? */
-	bool blocks;
+	/* Are there kernels for LAYOUT_BLOCKED on this machine? NULL: no. */
+	bool (*blocks)(void);
 	/* Are there kernels for tidepool.Attention and its like on this machine? NULL: no. */
 	bool (*fuses)(void);
 	/* As operator_prepare. The kernel's run puts its work on operands->queue and returns. */

@@ -282,12 +282,13 @@ format_tag(uint32_t rank, enum layout layout)
 {
 	static const dnnl_format_tag_t plain[] = { dnnl_a,    dnnl_a,     dnnl_ab,    dnnl_abc,
 						   dnnl_abcd, dnnl_abcde, dnnl_abcdef };
-	static const dnnl_format_tag_t blocked[] = { dnnl_format_tag_undef, dnnl_format_tag_undef,
-						     dnnl_format_tag_undef, dnnl_aBc16b,
-						     dnnl_aBcd16b,          dnnl_aBcde16b };
+	static const dnnl_format_tag_t blocked[][6] = {
+		{ [3] = dnnl_aBc8b, [4] = dnnl_aBcd8b, [5] = dnnl_aBcde8b },
+		{ [3] = dnnl_aBc16b, [4] = dnnl_aBcd16b, [5] = dnnl_aBcde16b },
+	};
 	if (layout == LAYOUT_PLAIN)
 		return rank < 7 ? plain[rank] : dnnl_format_tag_undef;
-	return rank < 6 ? blocked[rank] : dnnl_format_tag_undef;
+	return rank < 6 ? blocked[layout_block() == LAYOUT_BLOCK_MAX][rank] : dnnl_format_tag_undef;
 }
 
 int

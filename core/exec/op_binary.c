@@ -227,7 +227,7 @@ static bool
 binary_blocks(const struct operator_call *call)
 {
 	enum row_binary row = op_binary_row(call);
-	if (call->outputs[0].dims[1] % 16 == 0)
+	if (call->outputs[0].dims[1] % layout_block() == 0)
 		return true;
 	return (row == ROW_ADD || row == ROW_SUB || row == ROW_MUL) &&
 	       tensor_type_equal(&call->inputs[0], &call->inputs[1]);

@@ -385,7 +385,7 @@ static bool
 concat_blocks(const struct operator_call *call)
 {
 	for (uint32_t i = 0; i < call->input_count; i++)
-		if (call->inputs[i].dims[1] % 16 != 0)
+		if (call->inputs[i].dims[1] % layout_block() != 0)
 			return false;
 	return true;
 }

@@ -11,8 +11,6 @@
 
 enum {
 	GRAIN_ELEMENTS = 4096,
-	/* Channels that lie innermost in LAYOUT_BLOCKED. */
-	LANES = 16,
 };
 
 struct pool_run {
@@ -213,52 +211,63 @@ mean_plane(const struct pool_run *run, int64_t plane)
 		mean_plane_DOUBLE(pool, (const double *)in + from, (double *)out + to);
 }
 
-/* --- blocked: LANES channels at once ------------------------------------------------------------------------------ */
+/* --- blocked: the channels of a block at once --------------------------------------------------------------------- */
 
-TARGET_CLONES static void
-max_blocked(const struct pool *pool, const float *in, float *out)
-{
-	struct view view;
-	view_begin(&view, pool);
-	for (int64_t i = 0; i < pool->out_size; i++, view_next(&view, pool)) {
-		float best[LANES];
-		for (int k = 0; k < LANES; k++)
-			best[k] = -INFINITY;
-		EACH(pool, view, at, {
-			for (int k = 0; k < LANES; k++) {
-				float value = in[at * LANES + k];
-				best[k] = best[k] > value ? best[k] : value;
-			}
-		})
-		memcpy(out + i * LANES, best, sizeof(best));
+#define MAX_BLOCKED(block)                                                                         \
+	TARGET_CLONES static void max_blocked_##block(const struct pool *pool, const float *in,    \
+						      float *out)                                  \
+	{                                                                                          \
+		struct view view;                                                                  \
+		view_begin(&view, pool);                                                           \
+		for (int64_t i = 0; i < pool->out_size; i++, view_next(&view, pool)) {             \
+			float best[block];                                                         \
+			for (int k = 0; k < block; k++)                                            \
+				best[k] = -INFINITY;                                               \
+			EACH(pool, view, at, {                                                     \
+				for (int k = 0; k < block; k++) {                                  \
+					float value = in[at * block + k];                          \
+					best[k] = best[k] > value ? best[k] : value;               \
+				}                                                                  \
+			})                                                                         \
+			memcpy(out + i * block, best, sizeof(best));                               \
+		}                                                                                  \
 	}
-}
+MAX_BLOCKED(8)
+MAX_BLOCKED(16)
 
-TARGET_CLONES static void
-mean_blocked(const struct pool *pool, const float *in, float *out)
-{
-	struct view view;
-	view_begin(&view, pool);
-	for (int64_t i = 0; i < pool->out_size; i++, view_next(&view, pool)) {
-		float sum[LANES] = { 0 };
-		EACH(pool, view, at, {
-			for (int k = 0; k < LANES; k++)
-				sum[k] += in[at * LANES + k];
-		})
-		int64_t divisor = view_divisor(&view, pool);
-		float scale = divisor == 0 ? 0 : 1 / (float)divisor;
-		for (int k = 0; k < LANES; k++)
-			out[i * LANES + k] = sum[k] * scale;
+#define MEAN_BLOCKED(block)                                                                        \
+	TARGET_CLONES static void mean_blocked_##block(const struct pool *pool, const float *in,   \
+						       float *out)                                 \
+	{                                                                                          \
+		struct view view;                                                                  \
+		view_begin(&view, pool);                                                           \
+		for (int64_t i = 0; i < pool->out_size; i++, view_next(&view, pool)) {             \
+			float sum[block] = { 0 };                                                  \
+			EACH(pool, view, at, {                                                     \
+				for (int k = 0; k < block; k++)                                    \
+					sum[k] += in[at * block + k];                              \
+			})                                                                         \
+			int64_t divisor = view_divisor(&view, pool);                               \
+			float scale = divisor == 0 ? 0 : 1 / (float)divisor;                       \
+			for (int k = 0; k < block; k++)                                            \
+				out[i * block + k] = sum[k] * scale;                               \
+		}                                                                                  \
 	}
-}
+MEAN_BLOCKED(8)
+MEAN_BLOCKED(16)
 
 static void
 blocked_plane(const struct pool_run *run, int64_t plane)
 {
 	const struct pool *pool = run->pool;
-	const float *in = (const float *)run->operands->inputs[0] + plane * pool->in_size * LANES;
-	float *out = (float *)run->operands->outputs[0] + plane * pool->out_size * LANES;
-	(pool->kind == POOL_MAX ? max_blocked : mean_blocked)(pool, in, out);
+	bool wide = pool->block == LAYOUT_BLOCK_MAX;
+	const float *in =
+		(const float *)run->operands->inputs[0] + plane * pool->in_size * pool->block;
+	float *out = (float *)run->operands->outputs[0] + plane * pool->out_size * pool->block;
+	if (pool->kind == POOL_MAX)
+		(wide ? max_blocked_16 : max_blocked_8)(pool, in, out);
+	else
+		(wide ? mean_blocked_16 : mean_blocked_8)(pool, in, out);
 }
 
 /* --- the operators ------------------------------------------------------------------------------------------------ */
@@ -282,7 +291,7 @@ op_pool_run(const void *state, const struct operands *operands)
 {
 	const struct pool *pool = state;
 	struct pool_run run = { pool, operands };
-	int64_t plane = (pool->in_size + 1) * (pool->blocked ? LANES : 1);
+	int64_t plane = (pool->in_size + 1) * (pool->blocked ? pool->block : 1);
 	parallel_for(pool->threads, pool->planes, GRAIN_ELEMENTS / plane + 1, pool_part, &run);
 	return 0;
 }
@@ -364,8 +373,8 @@ prepare_pool(struct operator_call *call)
 	pool->kind = kind_of(call);
 	pool->data_type = input->data_type;
 	pool->blocked = call->input_layouts[0] == LAYOUT_BLOCKED;
-	pool->planes = input->dims[0] *
-		       (pool->blocked ? (input->dims[1] + LANES - 1) / LANES : input->dims[1]);
+	pool->block = layout_block();
+	pool->planes = input->dims[0] * layout_view(input, call->input_layouts[0]).dims[1];
 	pool->in_size = axis_from(input, 2).dim;
 	pool->out_size = axis_from(&call->outputs[0], 2).dim;
 	pool->counts_padding = node_int(call->node, "count_include_pad", 0) != 0;
@@ -390,7 +399,7 @@ static bool
 pool_blocks(const struct operator_call *call)
 {
 	return call->inputs[0].data_type == DATA_TYPE_FLOAT && call->inputs[0].rank >= 3 &&
-	       call->inputs[0].dims[1] >= LANES && kind_of(call) != POOL_LP &&
+	       call->inputs[0].dims[1] >= layout_block() && kind_of(call) != POOL_LP &&
 	       !operator_has_output(call, 1);
 }
 

@@ -27,11 +27,12 @@ struct pool {
 	struct window window;
 	/* A span for each output position of a dimension. */
 	struct span *spans[WINDOW_MAX_RANK];
-	/* Channels times batch; in blocks of LANES when blocked. */
+	/* Channels times batch; in blocks of `block` when blocked. */
 	int64_t planes;
 	int64_t in_size;
 	int64_t out_size;
 	bool blocked;
+	int64_t block;
 	bool counts_padding;
 	bool has_indices;
 	/* Indices count column by column. */

@@ -7,7 +7,6 @@
 #include "exec/target.h"
 
 enum {
-	BLOCK_CHANNELS = 16,
 	/* Elements worth a thread of their own. */
 	GRAIN_ELEMENTS = 16384,
 };
@@ -20,6 +19,10 @@ struct scale {
 	int64_t length;
 	int64_t channels;
 	bool blocked;
+	/* When blocked: channels of a block, and what does a row of them. */
+	int64_t block;
+	void (*run_blocked)(float *out, const float *in, int64_t n, const float *factors,
+			    const float *summands);
 	unsigned threads;
 	struct post_rows posts;
 };
@@ -37,22 +40,25 @@ scale_plain(float *out, const float *in, int64_t n, float factor, float summand)
 		out[i] = in[i] * factor + summand;
 }
 
-/* Rows of BLOCK_CHANNELS elements, each with its own factor. */
-TARGET_CLONES static void
-scale_blocked(float *restrict out, const float *in, int64_t n, const float *factors,
-	      const float *summands)
-{
-	for (int64_t i = 0; i < n; i += BLOCK_CHANNELS)
-		for (int64_t c = 0; c < BLOCK_CHANNELS; c++)
-			out[i + c] = in[i + c] * factors[c] + summands[c];
-}
+/* Rows of so many elements, each with its own factor. */
+#define SCALE_BLOCKED(block)                                                                       \
+	TARGET_CLONES static void scale_blocked_##block(float *restrict out, const float *in,      \
+							int64_t n, const float *factors,           \
+							const float *summands)                     \
+	{                                                                                          \
+		for (int64_t i = 0; i < n; i += block)                                             \
+			for (int64_t c = 0; c < block; c++)                                        \
+				out[i + c] = in[i + c] * factors[c] + summands[c];                 \
+	}
+SCALE_BLOCKED(8)
+SCALE_BLOCKED(16)
 
 /* Factors and summands of a block; 0 for channels that are padding. */
 static void
 load_block(const struct scale *scale, const float *from, int64_t block, float *to)
 {
-	for (int64_t c = 0; c < BLOCK_CHANNELS; c++) {
-		int64_t channel = block * BLOCK_CHANNELS + c;
+	for (int64_t c = 0; c < scale->block; c++) {
+		int64_t channel = block * scale->block + c;
 		to[c] = channel < scale->channels ? from[channel] : 0;
 	}
 }
@@ -69,10 +75,10 @@ run_scale_rows(void *context, int64_t begin, int64_t end)
 		float *out = (float *)run->operands->outputs[0] + row * scale->length;
 		int64_t at = row % scale->rows_each;
 		if (scale->blocked) {
-			float block[2][BLOCK_CHANNELS];
+			float block[2][LAYOUT_BLOCK_MAX];
 			load_block(scale, factors, at, block[0]);
 			load_block(scale, summands, at, block[1]);
-			scale_blocked(out, in, scale->length, block[0], block[1]);
+			scale->run_blocked(out, in, scale->length, block[0], block[1]);
 		} else {
 			scale_plain(out, in, scale->length, factors[at], summands[at]);
 		}
@@ -108,9 +114,11 @@ prepare_scale(struct operator_call *call)
 	if (scale == NULL)
 		return -1;
 	scale->blocked = call->input_layouts[0] == LAYOUT_BLOCKED;
+	scale->block = layout_block();
+	scale->run_blocked = scale->block == LAYOUT_BLOCK_MAX ? scale_blocked_16 : scale_blocked_8;
 	scale->channels = in->dims[1];
 	scale->rows_each =
-		scale->blocked ? (in->dims[1] + BLOCK_CHANNELS - 1) / BLOCK_CHANNELS : in->dims[1];
+		scale->blocked ? (in->dims[1] + scale->block - 1) / scale->block : in->dims[1];
 	scale->rows = in->dims[0] * scale->rows_each;
 	scale->length =
 		(int64_t)(layout_bytes(in, call->input_layouts[0]) / sizeof(float)) / scale->rows;
@@ -123,7 +131,7 @@ prepare_scale(struct operator_call *call)
 static bool
 scale_blocks(const struct operator_call *call)
 {
-	return call->inputs[0].dims[1] % BLOCK_CHANNELS == 0;
+	return call->inputs[0].dims[1] % layout_block() == 0;
 }
 
 static const struct op scale_operators[] = {

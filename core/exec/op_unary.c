@@ -152,7 +152,7 @@ prepare_gelu(struct operator_call *call)
 static bool
 unary_blocks(const struct operator_call *call)
 {
-	return call->inputs[0].dims[1] % 16 == 0;
+	return call->inputs[0].dims[1] % layout_block() == 0;
 }
 
 /* --- Clip --------------------------------------------------------------------------------------------------------- */

@@ -9,14 +9,13 @@
 
 #include "base/error.h"
 #include "exec/backend.h"
+#include "exec/isa.h"
 #include "exec/operators.h"
 #include "exec/widen.h"
 
 enum {
 	/* Stands for every input from here on in known_inputs. */
 	KNOWN_ALL_BIT = 31,
-	/* Channels in a block of LAYOUT_BLOCKED. */
-	BLOCK_CHANNELS = 16,
 };
 
 static const struct operator_family *const families[] = {
@@ -203,13 +202,19 @@ operator_prepare(struct operator_call *call)
 				     : operator_try(call, call->backend->prepare);
 }
 
+int64_t
+layout_block(void)
+{
+	return isa_level() == ISA_AVX512 ? LAYOUT_BLOCK_MAX : LAYOUT_BLOCK_MAX / 2;
+}
+
 struct tensor_type
 layout_view(const struct tensor_type *type, enum layout layout)
 {
 	struct tensor_type view = *type;
 	if (layout == LAYOUT_BLOCKED) {
-		view.dims[1] = (view.dims[1] + BLOCK_CHANNELS - 1) / BLOCK_CHANNELS;
-		view.dims[view.rank++] = BLOCK_CHANNELS;
+		view.dims[1] = (view.dims[1] + layout_block() - 1) / layout_block();
+		view.dims[view.rank++] = layout_block();
 	}
 	return view;
 }
@@ -221,7 +226,7 @@ layout_is_moot(const struct tensor_type *type)
 	for (uint32_t i = 2; i < type->rank; i++)
 		if (type->dims[i] != 1)
 			return false;
-	return channels % BLOCK_CHANNELS == 0;
+	return channels % layout_block() == 0;
 }
 
 size_t

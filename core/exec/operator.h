@@ -44,6 +44,8 @@ struct interpreter;
 struct parameters;
 
 enum {
+	/* The most that layout_block() says. */
+	LAYOUT_BLOCK_MAX = 16,
 	/* A node's outputs; inputs are not limited. */
 	OPERATOR_MAX_OUTPUTS = 64,
 	/* For operator counts: no limit. */
@@ -54,7 +56,10 @@ enum {
 enum layout {
 	/* Rows last, without gaps. */
 	LAYOUT_PLAIN,
-	/* Channels (dimension 1) in blocks of 16, the block innermost; channels padded with zeros: oneDNN's nCw16c, nChw16c, … */
+	/*
+	 * Channels (dimension 1) in blocks of layout_block(), the block innermost; channels padded with zeros: oneDNN's nCw16c,
+	 * nChw16c, …, or nCw8c, nChw8c, …
+	 */
 	LAYOUT_BLOCKED,
 };
 
@@ -225,6 +230,10 @@ operator_prepare_host(struct operator_call *call);
 /* True when the value of that input must be known to infer. */
 bool
 operator_needs_value(const struct op *op, uint32_t input);
+
+/* Channels in a block of LAYOUT_BLOCKED, as oneDNN's kernels for this processor want them: 16 with AVX-512, else 8. */
+int64_t
+layout_block(void);
 
 /* The memory of a tensor that lies so, as a plain tensor: blocked, its blocks of channels are a dimension and the last. */
 struct tensor_type

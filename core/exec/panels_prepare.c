@@ -1,7 +1,7 @@
 #include <math.h>
-#include <oneapi/dnnl/dnnl.h>
 #include <string.h>
 
+#include "exec/isa.h"
 #include "exec/panels.h"
 #include "exec/post_rows.h"
 
@@ -16,7 +16,7 @@ static const char KEY[] = "panels";
 bool
 panels_supported(void)
 {
-	return panels_tile(1) != NULL && dnnl_get_effective_cpu_isa() >= dnnl_cpu_isa_avx512_core;
+	return isa_level() == ISA_AVX512;
 }
 
 bool

@@ -5,9 +5,6 @@
 #include "base/error.h"
 #include "exec/call.h"
 
-/* Channels in a block; with fewer, as the input of a first convolution has, blocks are mostly padding. */
-enum { BLOCK_CHANNELS = 16 };
-
 struct chooser {
 	struct graph *graph;
 	/* May any value be blocked? */
@@ -152,8 +149,9 @@ layout_of_input(const struct operator_call *call, uint32_t input, enum layout la
 		return LAYOUT_PLAIN;
 	if (call->op->layouts == OPERATOR_LAYOUTS_ALIKE)
 		return layout;
+	/* With fewer channels than a block has, as the input of a first convolution, it would be mostly padding. */
 	if (input == 0)
-		return type->dims[1] < BLOCK_CHANNELS ? LAYOUT_PLAIN : LAYOUT_BLOCKED;
+		return type->dims[1] < layout_block() ? LAYOUT_PLAIN : LAYOUT_BLOCKED;
 	/* An operand of a post that lies as the output does; weights and biases are plain. */
 	bool is_like_output = tensor_type_equal(type, &call->outputs[0]);
 	return input >= call->op->inputs[1] && is_like_output ? LAYOUT_BLOCKED : LAYOUT_PLAIN;

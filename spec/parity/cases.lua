@@ -280,7 +280,8 @@ case("DynamicQuantizeLinear", { { 4, 50 } }, function(b, x)
   local y, scale, zero = b:node("DynamicQuantizeLinear", { x }, nil, { "y", "scale", "zero" })
   return { b:node("Cast", { y }, { to = 1 }), scale, b:node("Cast", { zero }, { to = 1 }) }
 end)
-for op_type, gates in pairs { RNN = 1, GRU = 3, LSTM = 4 } do
+for _, layer in ipairs { { "RNN", 1 }, { "GRU", 3 }, { "LSTM", 4 } } do
+  local op_type, gates = unpack(layer)
   case(op_type, { { 7, 3, 20 } }, function(b, x)
     return b:node(op_type, { x, b:weight({ 1, gates * 24, 20 }, 0.3), b:weight({ 1, gates * 24, 24 }, 0.3),
       b:weight({ 1, 2 * gates * 24 }, 0.3) }, { hidden_size = 24 })
