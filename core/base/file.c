@@ -15,6 +15,9 @@
 
 enum { COPY_BYTES = 1 << 20 };
 
+/* Of temporary files, by which those are known that an interrupted write has left. */
+static const char unfinished[] = ".unfinished";
+
 static int
 read_all(int fd, char *data, size_t bytes)
 {
@@ -138,11 +141,11 @@ sync_folder_of(const char *path)
 static int
 open_temporary(const char *path, char temporary[PATH_MAX])
 {
-	if (snprintf(temporary, PATH_MAX, "%s.XXXXXX", path) >= PATH_MAX) {
+	if (snprintf(temporary, PATH_MAX, "%s.XXXXXX%s", path, unfinished) >= PATH_MAX) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	return mkostemp(temporary, O_CLOEXEC);
+	return mkostemps(temporary, sizeof(unfinished) - 1, O_CLOEXEC);
 }
 
 /* Make the temporary file the one at path; takes fd. */
@@ -163,13 +166,21 @@ commit(int fd, const char *temporary, const char *path, int status)
 }
 
 int
-file_write(const char *path, const void *data, size_t bytes)
+file_write_parts(const char *path, const struct file_part *parts, size_t count)
 {
 	char temporary[PATH_MAX];
-	int fd = open_temporary(path, temporary);
+	int fd = open_temporary(path, temporary), status = 0;
 	if (fd == -1)
 		return error_set_errno("%s", path);
-	return commit(fd, temporary, path, write_all(fd, data, bytes));
+	for (size_t i = 0; i < count && status == 0; i++)
+		status = write_all(fd, parts[i].data, parts[i].bytes);
+	return commit(fd, temporary, path, status);
+}
+
+int
+file_write(const char *path, const void *data, size_t bytes)
+{
+	return file_write_parts(path, &(struct file_part){ data, bytes }, 1);
 }
 
 static int
@@ -177,6 +188,7 @@ copy_all(int from, int to)
 {
 	char *buffer = malloc(COPY_BYTES);
 	ssize_t count = buffer == NULL ? -1 : 1;
+	off_t at = 0;
 	int status = 0;
 	while (count > 0 && status == 0) {
 		count = read(from, buffer, COPY_BYTES);
@@ -184,6 +196,9 @@ copy_all(int from, int to)
 			count = 1;
 		else if (count > 0)
 			status = write_all(to, buffer, (size_t)count);
+		/* The disk begins at once, so that the fsync at the end has little to wait for. */
+		(void)sync_file_range(to, at, count, SYNC_FILE_RANGE_WRITE);
+		at += count;
 	}
 	free(buffer);
 	return count < 0 ? -1 : status;
@@ -250,4 +265,18 @@ file_each(const char *folder, const char *suffix, file_visit_f *visit, void *con
 	}
 	closedir(entries);
 	return 0;
+}
+
+static void
+remove_unfinished(void *context, const char *name)
+{
+	char path[PATH_MAX];
+	snprintf(path, sizeof(path), "%s/%s", (const char *)context, name);
+	unlink(path);
+}
+
+int
+file_sweep(const char *folder)
+{
+	return file_each(folder, unfinished, remove_unfinished, (void *)(uintptr_t)folder);
 }

@@ -30,6 +30,16 @@ file_map(const char *path, size_t *bytes);
 int
 file_write(const char *path, const void *data, size_t bytes);
 
+/* A piece of a file to be. */
+struct file_part {
+	const void *data;
+	size_t bytes;
+};
+
+/* As file_write, of pieces that follow one another. */
+int
+file_write_parts(const char *path, const struct file_part *parts, size_t count);
+
 /* As file_write, with the content of another file. */
 int
 file_copy(const char *from, const char *path);
@@ -47,3 +57,7 @@ typedef void
 file_visit_f(void *context, const char *name);
 int
 file_each(const char *folder, const char *suffix, file_visit_f *visit, void *context);
+
+/* Remove the temporary files that interrupted writes have left in the folder; nobody may be writing there. 0 or -1. */
+int
+file_sweep(const char *folder);

@@ -1,8 +1,8 @@
 #include "model/image.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,6 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/log.h"
 #include "model/narrow_image.h"
 #include "model/pack.h"
 
@@ -156,23 +155,6 @@ fail:
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 
-static int
-write_all(int fd, const void *data, size_t bytes, uint64_t offset)
-{
-	const char *from = data;
-	while (bytes != 0) {
-		ssize_t written = pwrite(fd, from, bytes, (off_t)offset);
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written <= 0)
-			return -1;
-		from += written;
-		bytes -= (size_t)written;
-		offset += (uint64_t)written;
-	}
-	return 0;
-}
-
 static struct image_header
 header_of(const struct pack *pack, const struct image_key *key)
 {
@@ -192,43 +174,41 @@ header_of(const struct pack *pack, const struct image_key *key)
 }
 
 static int
-write_content(int fd, const struct pack *pack, const struct image_key *key)
+write_file(const struct image *image, const struct pack *pack, const struct image_key *key,
+	   const char *path, uint64_t *data_offset)
 {
+	static const char zeros[DATA_ALIGNMENT];
 	struct image_header header = header_of(pack, key);
 	size_t groups = pack->group_count * sizeof(pack->groups[0]);
-	if (ftruncate(fd, (off_t)(header.data_offset + header.data_bytes)) != 0 ||
-	    write_all(fd, &header, sizeof(header), 0) != 0 ||
-	    write_all(fd, pack->groups, groups, sizeof(header)) != 0 ||
-	    write_all(fd, pack->entries, pack->count * sizeof(pack->entries[0]),
-		      sizeof(header) + groups) != 0 ||
-	    write_all(fd, pack->memory, header.data_bytes, header.data_offset) != 0)
-		return -1;
-	return fsync(fd);
+	size_t entries = pack->count * sizeof(pack->entries[0]);
+	const struct file_part parts[] = {
+		{ &header, sizeof(header) },
+		{ pack->groups, groups },
+		{ pack->entries, entries },
+		{ zeros, header.data_offset - sizeof(header) - groups - entries },
+		{ image->data, image->bytes },
+	};
+	*data_offset = header.data_offset;
+	return file_write_parts(path, parts, sizeof(parts) / sizeof(parts[0]));
 }
 
-static int
-write_file(const struct pack *pack, const struct image_key *key, const char *path)
+int
+image_keep(struct image *image, const struct pack *pack, const struct image_key *key,
+	   const char *path)
 {
-	char temporary[PATH_MAX];
-	if (snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >= (int)sizeof(temporary))
-		return error_set(ERR_INVALID_ARGUMENT, "%s: path too long", path);
-	int fd = mkostemp(temporary, O_CLOEXEC);
-	if (fd < 0)
-		return error_set_errno("%s", temporary);
-	int result = write_content(fd, pack, key);
-	if (result == 0)
-		result = rename(temporary, path);
-	if (result != 0) {
-		error_set_errno("%s", path);
-		unlink(temporary);
-	}
-	close(fd);
-	return result;
+	struct mapped_image *mapped = (struct mapped_image *)image;
+	uint64_t data_offset;
+	assert(image->path == NULL && pack->closed);
+	if (write_file(image, pack, key, path, &data_offset) != 0)
+		return -1;
+	mapped->path = strdup(path);
+	if (mapped->path == NULL)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "image: no memory");
+	return image_move_to(image, mapped->path, data_offset);
 }
 
-/* In anonymous memory: where it was packed. */
-static struct image *
-build_in_memory(struct pack *pack)
+struct image *
+image_build(struct pack *pack)
 {
 	struct mapped_image *mapped = new_image(NULL, pack->groups, pack->group_count);
 	if (mapped == NULL)
@@ -339,28 +319,6 @@ fail:
 	image_delete(mapped != NULL ? &mapped->image : NULL);
 	munmap((void *)header, size);
 	return NULL;
-}
-
-struct image *
-image_build(struct pack *pack, const struct image_key *key, const char *path)
-{
-	if (path == NULL)
-		return build_in_memory(pack);
-	if (write_file(pack, key, path) != 0) {
-		log_write(LOG_WARN, "packed image not kept: %s", error_last()->message);
-		return build_in_memory(pack);
-	}
-	struct pack copy;
-	pack_create(&copy, pack->graph, pack->group_bytes, NULL);
-	struct image *image = image_open(&copy, key, path);
-	pack_destroy(&copy);
-	if (image == NULL)
-		return NULL;
-	size_t mapping_bytes;
-	void *packed = pack_close(pack, &mapping_bytes);
-	if (packed != NULL)
-		munmap(packed, mapping_bytes);
-	return image;
 }
 
 /* Cut bytes into groups of group_bytes. */

@@ -1,6 +1,7 @@
 /*
  * The host image: a model's parameters packed for one kind of device, in order of first use, cut into groups; swapping is
- * a plain copy of groups. Made once by model_open, then a file in the state directory that is mapped. Immutable.
+ * a plain copy of groups. Made once by model_open, then a file in the state directory that is mapped. Immutable but for where
+ * it lies.
  */
 #pragma once
 
@@ -20,7 +21,7 @@ struct image {
 	uint64_t bytes;
 	uint32_t group_count;
 	const struct image_group *groups;
-	/* The file behind it, and where in it the parameters begin, a multiple of the page. NULL: none. */
+	/* The file behind it, and where in it the parameters begin, a multiple of the page. NULL: none, or none yet. */
 	const char *path;
 	uint64_t file_offset;
 	/* What lies in host memory instead, in fewer bits; NULL: this itself. */
@@ -41,12 +42,18 @@ struct image_key {
 	uint64_t group_bytes;
 };
 
-/*
- * Make the image of what was packed and close pack. path: written there (temporary file, fsync, rename)
- * and mapped; NULL, or when it cannot be written (logged): in anonymous memory. NULL with RESOURCE_EXHAUSTED.
- */
+/* The image of what was packed, in the memory that it was packed in; closes pack. NULL with RESOURCE_EXHAUSTED. */
 struct image *
-image_build(struct pack *pack, const struct image_key *key, const char *path);
+image_build(struct pack *pack);
+
+/*
+ * Write an image that was built to path (temporary file, fsync, rename), and put the file's pages in the place of its memory: who
+ * reads meanwhile sees the same bytes. pack: that it was built of. -1: what cannot be written, and it stays where it is. Any thread,
+ * while nobody page-locks the image; blocks.
+ */
+int
+image_keep(struct image *image, const struct pack *pack, const struct image_key *key,
+	   const char *path);
 
 /*
  * Map the image at path; fills in and closes pack, which must be empty. NULL: NOT_FOUND, or DATA_LOSS when the file is for
@@ -78,6 +85,10 @@ int
 image_copy_out(const struct image *image);
 int
 image_put_back(const struct image *image);
+
+/* The image lies in that file now, from the offset on: map it there in the place of its memory. path is kept. 0 or -1. */
+int
+image_move_to(struct image *image, const char *path, uint64_t offset);
 
 /* What lies in host memory and crosses the link: the narrow image where there is one. Its groups are the image's. */
 const struct image *

@@ -47,3 +47,14 @@ image_put_back(const struct image *image)
 	close(fd);
 	return result;
 }
+
+int
+image_move_to(struct image *image, const char *path, uint64_t offset)
+{
+	image->path = path;
+	image->file_offset = offset;
+	if (image->bytes == 0 || image_put_back(image) == 0)
+		return 0;
+	image->path = NULL;
+	return -1;
+}

@@ -14,39 +14,10 @@
 #include "exec/parallel.h"
 #include "exec/program.h"
 #include "model/compile.h"
-#include "model/narrow_image.h"
-#include "model/onnx.h"
-#include "model/pack.h"
+#include "model/model_parts.h"
 #include "model/pass.h"
 #include "model/program_cache.h"
 #include "model/synthetic.h"
-
-struct model {
-	_Atomic uint32_t references;
-	struct model_info info;
-	struct compile_options options;
-	/* Empty until it is known; changed under compiling. */
-	char hash[ONNX_HASH_BYTES];
-	struct model_times times;
-	/* Imported and rewritten as far as that needs no input types; read only. */
-	struct arena arena;
-	struct onnx_files files;
-	struct graph *graph;
-	/* Inputs whose rank the model leaves open. */
-	bool *any_rank;
-	struct pack pack;
-	struct image *image;
-	struct narrow_image *narrow;
-	struct program_cache programs;
-	/* One compilation at a time, of the programs and of their times. */
-	pthread_mutex_t compiling;
-};
-
-/*
- * What open dimensions are taken for when the image is made, after the first one, which is a batch of 1. Models may refuse
- * some: too small for their windows, not a multiple of what they split.
- */
-static const int64_t default_dims[] = { 128, 1, 224, 16, 256, 512, 640, 32, 64 };
 
 /* --- import ------------------------------------------------------------------------------------------------------- */
 
@@ -81,185 +52,19 @@ take_ports(struct model *model)
 	return 0;
 }
 
-/* Add what has passed since *from, which becomes now. */
-static void
-note_time(uint64_t *time, uint64_t *from)
-{
-	uint64_t now = clock_now();
-	*time += now - *from;
-	*from = now;
-}
-
 static int
 import(struct model *model, const char *path)
 {
 	uint64_t from = clock_now();
 	model->graph = onnx_import(path, &model->files, &model->arena);
-	note_time(&model->times.read, &from);
+	model_note_time(&model->times.read, &from);
 	if (model->graph == NULL)
 		return -1;
 	model->info.node_count = model->graph->node_count;
 	model->info.opset = model->graph->opset;
 	if (take_ports(model) != 0 || passes_run_untyped(model->graph) != 0)
 		return -1;
-	note_time(&model->times.rewrite, &from);
-	return 0;
-}
-
-/* Images are kept by the hash of what they are made from, which is found as cheaply as may be. */
-static void
-identify(struct model *model, const struct model_options *options)
-{
-	uint64_t from = clock_now();
-	if (options->hash != NULL) {
-		snprintf(model->hash, sizeof(model->hash), "%s", options->hash);
-	} else if (options->cache_folder != NULL &&
-		   !onnx_hash_find(&model->files, options->cache_folder, model->hash)) {
-		onnx_hash(&model->files, model->hash);
-		onnx_hash_note(&model->files, options->cache_folder, model->hash);
-	}
-	note_time(&model->times.hash, &from);
-}
-
-/* --- image -------------------------------------------------------------------------------------------------------- */
-
-/* The inputs with open dimensions filled in: first ones with `first`, others with dim. False when none is open. */
-static bool
-fill_dims(const struct model *model, int64_t first, int64_t dim, struct tensor_type *types)
-{
-	bool open = false;
-	for (uint32_t i = 0; i < model->info.input_count; i++) {
-		types[i] = model->info.inputs[i].type;
-		for (uint32_t k = 0; k < types[i].rank; k++) {
-			if (types[i].dims[k] != TENSOR_DYNAMIC)
-				continue;
-			types[i].dims[k] = k == 0 ? first : dim;
-			open |= k != 0 || first != 1;
-		}
-	}
-	return open;
-}
-
-/* Does the error say that the sizes tried do not suit the model, rather than that nothing would? */
-static bool
-is_of_sizes(const struct error *error)
-{
-	return error->code == ERR_INVALID_ARGUMENT || error->code == ERR_OUT_OF_RANGE;
-}
-
-/*
- * Compile for the first default that the model takes, packing parameters on the way: first dimensions are a batch of 1, and
- * where nothing suits that, lists as long as the rest.
- */
-static struct program *
-compile_default(struct model *model)
-{
-	enum { DEFAULTS = sizeof(default_dims) / sizeof(default_dims[0]) };
-	struct tensor_type *types =
-		arena_calloc(&model->arena, model->info.input_count, sizeof(types[0]));
-	size_t group_bytes = model->pack.group_bytes;
-	for (size_t i = 0; i < 2 * DEFAULTS && types != NULL; i++) {
-		int64_t dim = default_dims[i % DEFAULTS];
-		bool open = fill_dims(model, i < DEFAULTS ? 1 : dim, dim, types);
-		struct program *program = compile(model->graph, &model->pack, types,
-						  model->info.input_count, &model->options);
-		if (program != NULL || !is_of_sizes(error_last()))
-			return program;
-		if (!open && i >= DEFAULTS)
-			return NULL;
-		if (!open)
-			i = DEFAULTS - 1;
-		pack_destroy(&model->pack);
-		pack_create(&model->pack, model->graph, group_bytes, &model->files);
-	}
-	return NULL;
-}
-
-/* Pack by compiling, and make the image of it; the program is worth keeping. */
-static int
-build_image(struct model *model, const struct image_key *key, const char *path)
-{
-	uint64_t from = clock_now();
-	struct program *program = compile_default(model);
-	note_time(&model->times.compile, &from);
-	if (program == NULL)
-		return -1;
-	model->image = image_build(&model->pack, key, path);
-	note_time(&model->times.image, &from);
-	if (model->image != NULL)
-		program_cache_add(&model->programs, program);
-	program_unref(program);
-	return model->image != NULL ? 0 : -1;
-}
-
-/* FOLDER/HASH-KIND.SUFFIX in path (PATH_MAX bytes); with no cache folder, *kept is NULL, else it is path. */
-static int
-cache_path(const struct model *model, const struct model_options *options, const char *suffix,
-	   char *path, const char **kept)
-{
-	*kept = options->cache_folder == NULL ? NULL : path;
-	if (options->cache_folder == NULL ||
-	    snprintf(path, PATH_MAX, "%s/%s-%s.%s", options->cache_folder, model->hash,
-		     device_kind_name(options->kind), suffix) < PATH_MAX)
-		return 0;
-	return error_set(ERR_INVALID_ARGUMENT, "%s: path too long", options->cache_folder);
-}
-
-static int
-make_key(const struct model *model, const struct model_options *options, struct image_key *key)
-{
-	const struct backend *backend = backend_of(options->kind);
-	if (backend == NULL)
-		return -1;
-	memset(key, 0, sizeof(*key));
-	snprintf(key->hash, sizeof(key->hash), "%s", model->hash);
-	key->kind = options->kind;
-	key->platform = backend->platform();
-	key->group_bytes =
-		options->group_bytes != 0 ? options->group_bytes : MODEL_GROUP_BYTES_DEFAULT;
-	return 0;
-}
-
-static int
-find_image(struct model *model, const struct model_options *options, const struct image_key *key)
-{
-	char path[PATH_MAX];
-	const char *kept;
-	pack_create(&model->pack, model->graph, key->group_bytes, &model->files);
-	if (cache_path(model, options, "image", path, &kept) != 0)
-		return -1;
-	uint64_t from = clock_now();
-	model->image = kept == NULL ? NULL : image_open(&model->pack, key, kept);
-	note_time(&model->times.image, &from);
-	if (model->image != NULL)
-		return 0;
-	if (kept != NULL && error_last()->code != ERR_NOT_FOUND)
-		log_write(LOG_WARN, "packing again: %s", error_last()->message);
-	error_clear();
-	return build_image(model, key, kept);
-}
-
-/* What lies in host memory, when that is to be narrower than the image. */
-static int
-find_narrow(struct model *model, const struct model_options *options, const struct image_key *key)
-{
-	char path[PATH_MAX];
-	const char *kept;
-	if (options->parameters == NARROW_FP32)
-		return 0;
-	if (cache_path(model, options, narrow_name(options->parameters), path, &kept) != 0)
-		return -1;
-	model->narrow =
-		narrow_image_open(model->image, &model->pack, options->parameters, key, kept);
-	if (model->narrow == NULL)
-		return -1;
-	model->image->narrow = model->narrow;
-	log_info("%s: parameters as %s: %.1f of %.1f MiB; moved by %.2e, those of one by %.2e "
-		 "(root mean square, relative)",
-		 model_hash(model), narrow_name(options->parameters),
-		 (double)model->narrow->image.bytes / (1 << 20),
-		 (double)model->image->bytes / (1 << 20), model->narrow->error,
-		 model->narrow->worst_error);
+	model_note_time(&model->times.rewrite, &from);
 	return 0;
 }
 
@@ -267,14 +72,9 @@ find_narrow(struct model *model, const struct model_options *options, const stru
 static int
 open_model(struct model *model, const char *path, const struct model_options *options)
 {
-	struct image_key key;
 	if (import(model, path) != 0)
 		return -1;
-	identify(model, options);
-	onnx_drop(&model->files, model->files.data, model->files.size);
-	if (make_key(model, options, &key) != 0)
-		return -1;
-	return find_image(model, options, &key) != 0 ? -1 : find_narrow(model, options, &key);
+	return model_find_images(model, options);
 }
 
 /* --- the model ---------------------------------------------------------------------------------------------------- */
@@ -283,6 +83,7 @@ static void
 model_delete(struct model *model)
 {
 	program_cache_destroy(&model->programs);
+	model_leave_backlog(model);
 	image_delete(model->image);
 	narrow_image_delete(model->narrow);
 	pack_destroy(&model->pack);
@@ -396,6 +197,14 @@ model_hash(struct model *model)
 	return model->hash;
 }
 
+void
+model_note_time(uint64_t *time, uint64_t *from)
+{
+	uint64_t now = clock_now();
+	*time += now - *from;
+	*from = now;
+}
+
 struct model_times
 model_times(const struct model *model)
 {
@@ -461,7 +270,7 @@ model_compile(struct model *model, const struct tensor_type *inputs, uint32_t in
 	if (program == NULL) {
 		uint64_t from = clock_now();
 		program = compile(model->graph, &model->pack, inputs, input_count, &model->options);
-		note_time(&model->times.compile, &from);
+		model_note_time(&model->times.compile, &from);
 		if (program != NULL)
 			program_cache_add(&model->programs, program);
 	}

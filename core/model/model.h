@@ -9,6 +9,7 @@
 #include "exec/tensor.h"
 #include "model/image.h"
 
+struct backlog;
 struct model;
 struct program;
 
@@ -28,6 +29,8 @@ struct model_options {
 	enum narrow_form parameters;
 	/* Directory for packed images, by content hash; NULL: pack into anonymous memory. */
 	const char *cache_folder;
+	/* Where an image that is made may wait in memory for model_keep; NULL: it is written before model_open ends. */
+	struct backlog *backlog;
 	/* The file's content hash where the caller knows it, as when it is named by it; NULL: found when it is needed. */
 	const char *hash;
 };
@@ -40,7 +43,7 @@ struct model_times {
 	uint64_t hash;
 	/* What can be rewritten before shapes are known. */
 	uint64_t rewrite;
-	/* Opening the packed image, or writing it. */
+	/* Opening the packed image, or writing it before model_open ended. */
 	uint64_t image;
 	/* Programs: shapes, passes, kernels, and the packing of parameters when there was no image. */
 	uint64_t compile;
@@ -108,6 +111,17 @@ model_times(const struct model *model);
 
 const struct image *
 model_image(const struct model *model);
+
+/*
+ * Write what waits in memory for it to the cache folder, and go on from there. -1: it cannot be written, and stays in memory. Once, while
+ * nobody page-locks the image; blocks.
+ */
+int
+model_keep(struct model *model);
+
+/* Bytes of images that were made and wait for model_keep. */
+uint64_t
+model_waiting(const struct model *model);
 
 /* How its parameters lie in host memory; NULL: as on the device. */
 const struct narrow_image *

@@ -389,15 +389,19 @@ narrow_image_open(const struct image *wide, const struct pack *pack, enum narrow
 	if (file != NULL)
 		return adopt(file, size, path);
 	file = build(wide, pack, form, key, &size);
-	if (file == NULL || path == NULL)
-		return file == NULL ? NULL : adopt(file, size, NULL);
-	int status = file_write(path, file, size);
-	munmap(file, size);
-	if (status != 0)
-		return NULL;
-	file = map(wide, form, key, path, &size);
-	if (file != NULL)
-		return adopt(file, size, path);
-	error_set(ERR_DATA_LOSS, "%s: is not what was written", path);
-	return NULL;
+	return file == NULL ? NULL : adopt(file, size, NULL);
+}
+
+int
+narrow_image_keep(struct narrow_image *narrow, const char *path)
+{
+	struct mapped_narrow *mapped = (struct mapped_narrow *)narrow;
+	const struct narrow_header *file = mapped->mapping;
+	assert(mapped->path == NULL);
+	if (file_write(path, file, mapped->mapping_bytes) != 0)
+		return -1;
+	mapped->path = strdup(path);
+	if (mapped->path == NULL)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "narrow image: no memory");
+	return image_move_to(&narrow->image, mapped->path, file->data_offset);
 }

@@ -37,12 +37,16 @@ struct narrow_image {
 };
 
 /*
- * The narrow image of wide, whose closed pack says what lies where: mapped from path when that is for this very image, else
- * made and kept there. path NULL: in anonymous memory. NULL with RESOURCE_EXHAUSTED, or what cannot be read or written.
+ * The narrow image of wide, whose closed pack says what lies where: mapped from path when that is for this very image, else made in
+ * anonymous memory. path NULL: always made. NULL with RESOURCE_EXHAUSTED.
  */
 struct narrow_image *
 narrow_image_open(const struct image *wide, const struct pack *pack, enum narrow_form form,
 		  const struct image_key *key, const char *path);
+
+/* As image_keep, for a narrow image that was made. */
+int
+narrow_image_keep(struct narrow_image *narrow, const char *path);
 
 /* NULL: nothing. */
 void

@@ -66,10 +66,7 @@ onnx_release(const struct onnx_files *files, const struct constant *constant);
 void
 onnx_hash(const struct onnx_files *files, char hash[ONNX_HASH_BYTES]);
 
-/*
- * The hash that folder has a note of (onnx_hash_note) for files of these inodes, sizes and times, which spares reading them.
- * Of files changed within the last two seconds there are no notes, since their times might not tell of another change.
- */
+/* The hash that folder has a note of (known.h); and make one. */
 bool
 onnx_hash_find(const struct onnx_files *files, const char *folder, char hash[ONNX_HASH_BYTES]);
 void

@@ -77,6 +77,23 @@ store_add(struct store *store, struct store_entry *entry, const struct image *im
 }
 
 void
+store_hold(struct store *store, struct store_entry *entry, uint64_t bytes)
+{
+	assert(!entry->is_in_memory);
+	entry->besides = bytes > entry->image->bytes ? bytes - entry->image->bytes : 0;
+	store->used += entry->besides;
+	store_pin(store, entry);
+}
+
+void
+store_let_go(struct store *store, struct store_entry *entry)
+{
+	store->used -= entry->besides;
+	entry->besides = 0;
+	store_unpin(store, entry);
+}
+
+void
 store_remove(struct store *store, struct store_entry *entry)
 {
 	assert(entry->pins == 0);

@@ -1,7 +1,7 @@
 /*
  * The host store: which packed images are in host memory, within a byte budget. An image is a mapped file, so bringing it in
  * is the kernel's read-ahead while the first groups are copied on, and dropping it writes nothing. Least recently used goes
- * first; pinned images stay. Main loop's thread only.
+ * first; pinned images stay, and those that are not on disk yet. Main loop's thread only.
  */
 #pragma once
 
@@ -40,6 +40,8 @@ struct store_entry {
 	const struct image *image;
 	bool is_in_memory;
 	uint32_t pins;
+	/* Memory that is held for it until it is on disk, beside the image's own. */
+	uint64_t besides;
 };
 
 /*
@@ -56,6 +58,16 @@ store_drop_pages(const struct image *image);
 /* The image is on disk as far as the store is concerned. */
 void
 store_add(struct store *store, struct store_entry *entry, const struct image *image);
+
+/*
+ * The image was just made and lies in memory alone, where it takes so many bytes with what it was made from: it counts for them and is
+ * kept until store_let_go, which says that it is on disk.
+ */
+void
+store_hold(struct store *store, struct store_entry *entry, uint64_t bytes);
+void
+store_let_go(struct store *store, struct store_entry *entry);
+
 void
 store_remove(struct store *store, struct store_entry *entry);
 

@@ -200,6 +200,7 @@ open_loop(struct engine *engine)
 	uv_timer_init(&engine->loop, &engine->tick);
 	uv_timer_init(&engine->loop, &engine->held_timer);
 	uv_timer_init(&engine->loop, &engine->trace.timer);
+	keeping_open(engine);
 	uv_check_init(&engine->loop, &engine->check);
 	uv_signal_init(&engine->loop, &engine->sigint);
 	uv_signal_init(&engine->loop, &engine->sigterm);
@@ -267,6 +268,8 @@ engine_create(struct engine *engine, const struct config *config)
 	list_create(&engine->held);
 	list_create(&engine->deadlines);
 	store_create(&engine->store, config->store_bytes, models_drop_image, engine);
+	/* The other half is for images that are brought meanwhile. */
+	backlog_create(&engine->backlog, config->store_bytes / 2);
 	list_create(&engine->models);
 	list_create(&engine->functions);
 	list_create(&engine->deploys);
@@ -355,6 +358,7 @@ engine_close(struct engine *engine)
 	drain_deploys(engine);
 	drain_devices(engine);
 	joint_program_drain(engine);
+	keeping_drain(engine);
 	locking_drain(engine);
 	if (engine->workers != NULL)
 		functions_destroy(engine);

@@ -14,11 +14,13 @@
 #include "config.h"
 #include "device/device.h"
 #include "device/pool.h"
+#include "model/backlog.h"
 #include "model/model.h"
 #include "model/residency.h"
 #include "model/store.h"
 #include "net/server.h"
 #include "path/borrow.h"
+#include "path/keeping.h"
 #include "path/locking.h"
 #include "path/prefetch.h"
 #include "path/recovery.h"
@@ -131,6 +133,9 @@ struct engine_model {
 	struct store_entry store;
 	/* Whether that is page-locked. */
 	struct image_lock lock;
+	/* Whether it is on disk; and the model's place among those whose image is to be written. */
+	enum keeping_state keeping;
+	struct list of_keeping;
 	/* By device id; NULL where it never was. */
 	struct residency **residency;
 	/* By device id: where it stands, as far as was looked at. */
@@ -232,6 +237,18 @@ struct engine {
 	uv_async_t completions_async;
 
 	struct store store;
+	/* Images that were made and wait to be written, and what one of them takes to be. */
+	struct backlog backlog;
+	struct {
+		struct list waiting;
+		/* The one that is being written; current is NULL when the node has dropped it meanwhile. */
+		struct model *writing;
+		struct engine_model *current;
+		uv_timer_t timer;
+		uv_work_t work;
+		int status;
+		struct error error;
+	} keeping;
 	/* Images that are being locked or dropped. */
 	uint32_t lockings;
 	struct list models;

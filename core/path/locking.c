@@ -118,7 +118,7 @@ locking_begin(struct engine_model *model)
 	struct engine *engine = model->engine;
 	struct device *device = locker_of(engine);
 	if (device == NULL || model->lock.state != LOCKING_NONE || !model->store.is_in_memory ||
-	    engine->stopping)
+	    model->keeping == KEEPING_WRITING || engine->stopping)
 		return;
 	struct locking *locking = calloc(1, sizeof(*locking));
 	if (locking == NULL)

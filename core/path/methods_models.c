@@ -169,7 +169,7 @@ static void
 write_model(struct writer *writer, const struct engine_model *model)
 {
 	const struct model_info *info = model_info(model->model);
-	writer_map(writer, 18);
+	writer_map(writer, 19);
 	writer_string(writer, "name");
 	writer_string(writer, model->name);
 	writer_string(writer, "hash");
@@ -181,6 +181,8 @@ write_model(struct writer *writer, const struct engine_model *model)
 	writer_string(writer, "groups");
 	writer_uint(writer, model->view.group_count);
 	write_parameters(writer, model->model);
+	writer_string(writer, "image");
+	writer_string(writer, keeping_name(model->keeping));
 	writer_string(writer, "pages");
 	writer_string(writer, locking_name(model->lock.state));
 	writer_string(writer, "prefix_groups");

@@ -153,6 +153,7 @@ models_add(struct engine *engine, const struct model_opened *opened, const char 
 	}
 	list_push_back(&engine->models, &entry->of_engine);
 	engine_event(engine, "model_loaded", entry->name, NULL);
+	keeping_begin(entry);
 	return entry;
 }
 
@@ -172,6 +173,7 @@ forget(struct engine_model *model)
 	}
 	locking_wait(model);
 	locking_end(model);
+	keeping_forget(model);
 	store_remove(&engine->store, &model->store);
 	tier_forget(model);
 	model_unref(model->model);

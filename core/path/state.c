@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #include "base/file.h"
+#include "model/known.h"
 #include "path/engine.h"
 #include "path/models.h"
 
@@ -21,7 +23,7 @@ state_open(const struct engine *engine)
 	char path[STATE_PATH_BYTES];
 	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
 		snprintf(path, sizeof(path), "%s/%s", engine->config->state, folders[i]);
-		if (file_make_folder(path) != 0)
+		if (file_make_folder(path) != 0 || file_sweep(path) != 0)
 			return error_wrap("state");
 	}
 	return 0;
@@ -42,15 +44,9 @@ state_model_path(const struct engine *engine, const char *hash, char *path)
 	return 0;
 }
 
-static void
-hash_text(XXH128_hash_t hash, char text[MODEL_HASH_BYTES])
-{
-	snprintf(text, MODEL_HASH_BYTES, "%016llx%016llx", (unsigned long long)hash.high64,
-		 (unsigned long long)hash.low64);
-}
-
+/* Read whole, unless the cache folder has a note of it. */
 static int
-hash_file(const char *path, char hash[MODEL_HASH_BYTES])
+hash_content(const char *path, char hash[MODEL_HASH_BYTES])
 {
 	static const size_t chunk = 1 << 20;
 	FILE *file = fopen(path, "rb");
@@ -65,7 +61,7 @@ hash_file(const char *path, char hash[MODEL_HASH_BYTES])
 		XXH3_128bits_reset(state);
 		for (size_t count; (count = fread(buffer, 1, chunk, file)) > 0;)
 			XXH3_128bits_update(state, buffer, count);
-		hash_text(XXH3_128bits_digest(state), hash);
+		known_format(XXH3_128bits_digest(state), hash);
 		if (ferror(file))
 			status = error_set_errno("%s", path);
 	}
@@ -75,11 +71,29 @@ hash_file(const char *path, char hash[MODEL_HASH_BYTES])
 	return status;
 }
 
+static int
+hash_file(const struct engine *engine, const char *path, char hash[MODEL_HASH_BYTES])
+{
+	char folder[STATE_PATH_BYTES];
+	struct stat info;
+	struct known known = { 0 };
+	snprintf(folder, sizeof(folder), "%s/cache", engine->config->state);
+	if (stat(path, &info) == 0) {
+		known_add(&known, &info);
+		if (known_find(&known, folder, hash))
+			return 0;
+	}
+	if (hash_content(path, hash) != 0)
+		return -1;
+	known_note(&known, folder, path, hash);
+	return 0;
+}
+
 int
 state_store_model_file(const struct engine *engine, const char *from, char *hash)
 {
 	char path[STATE_PATH_BYTES];
-	if (hash_file(from, hash) != 0)
+	if (hash_file(engine, from, hash) != 0)
 		return -1;
 	model_path(engine, hash, path);
 	return access(path, R_OK) == 0 ? 0 : file_copy(from, path);
@@ -89,7 +103,7 @@ int
 state_store_model(const struct engine *engine, struct slice data, char *hash)
 {
 	char path[STATE_PATH_BYTES];
-	hash_text(XXH3_128bits(data.data, data.bytes), hash);
+	known_format(XXH3_128bits(data.data, data.bytes), hash);
 	model_path(engine, hash, path);
 	return access(path, R_OK) == 0 ? 0 : file_write(path, data.data, data.bytes);
 }

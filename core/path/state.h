@@ -7,7 +7,8 @@
  *     models/HASH.onnx    models by content
  *     names/NAME.mp       what model.load named: the hash
  *     policy.mp           {name, source, config} of the policy in force
- *     cache/              packed images (model_open's)
+ *     cache/              packed images (model_open's), written behind a deploy's answer (keeping.h), and notes of what
+ *                         files hash to (known.h)
  */
 #pragma once
 
@@ -22,7 +23,7 @@ enum {
 	STATE_RECORD_BYTES = 256 << 20,
 };
 
-/* Make the folders; 0 or -1. */
+/* Make the folders, and remove what a killed node had not written to its end; 0 or -1. */
 int
 state_open(const struct engine *engine);
 

@@ -33,6 +33,16 @@ describe("a model", function()
     end
   end
 
+  local function wait_until_kept()
+    for _ = 1, 600 do
+      local writing = false
+      for _, model in ipairs(assert(c:call "model.list")) do writing = writing or model.image == "writing" end
+      if not writing then return end
+      os.execute "sleep 0.05"
+    end
+    error "the images are not on disk"
+  end
+
   local function state(name) return describe_model(name).state end
 
   -- Details of the residency events that a connection gets, by model.
@@ -47,8 +57,20 @@ describe("a model", function()
     return watching, seen
   end
 
-  it("starts on disk, goes to the device by way of host memory, and is told about", function()
+  it("starts in memory when it was just packed, and on disk after that", function()
     serve { devices = { { kind = "host", memory = "64M" } } }
+    assert.equal("host", state "m1")
+    assert.equal(0, running:stop())
+    running:restart()
+    c = running:connect()
+    assert.equal("disk", state "m1")
+  end)
+
+  it("goes from disk to the device by way of host memory, and is told about", function()
+    serve { devices = { { kind = "host", memory = "64M" } } }
+    assert.equal(0, running:stop())
+    running:restart()
+    c = running:connect()
     local watching, seen = watch()
     assert.equal("disk", state "m1")
     assert(ask(1))
@@ -68,6 +90,7 @@ describe("a model", function()
 
   it("leaves host memory when the store is full, and comes back from disk with the same answers", function()
     serve { store = 2 * IMAGE + 4096, devices = { { kind = "host", memory = "16M" } } }
+    wait_until_kept()
     local want = {}
     for i = 1, MODELS do want[i] = tostring(assert(ask(i)).y.data) end
     assert.equal("disk", state "m1")

@@ -1,8 +1,10 @@
 --- From a model's file to its first answer, in a process of its own each time: without a packed image, then with the
 --- one that a run before has left; with --peer ort beside ONNX Runtime, which reads the same file. Parameters are used
---- where they lie in the mapped image; a node's device has memory of its own, which --copies stands for.
+--- where they lie in the mapped image; a node's device has memory of its own, which --copies stands for. With --node
+--- the same on a node, from the deploy to the first answer.
 local failure = require "tidepool.cli.failure"
 local files = require "tidepool.cli.files"
+local first_node = require "tidepool.bench.first_node"
 local json = require "tidepool.json"
 local native = require "tidepool.native"
 local ort = require "tidepool.bench.ort"
@@ -121,14 +123,15 @@ return {
     parser:option("--threads", "Threads to run with."):argname "N":convert(tonumber):default "2"
     parser:flag("--phases", "Also show where the time goes.")
     parser:flag("--copies", "Copy the parameters before the run, as into a device's memory.")
+    parser:flag("--node", "Deploy it on a node of its own instead, and call it at once.")
     parser:option("--peer", "What to measure beside it, in turns."):choices { "ort" }
     parser:option("--cache", "With --once: folder for packed images."):argname "DIR"
     parser:option("--once", "Do one run on the inputs that the file lists, in this process."):argname "FILE"
   end,
   run = function(options)
     if options.once then return once(options), function(result) return output.duration(result.all_us) end end
-    local rows = {}
-    for index, file in ipairs(options.files) do rows[index] = measure(file, options) end
-    return { rows = rows, phases = options.phases }, to_text
+    local rows, take = {}, options.node and first_node.measure or measure
+    for index, file in ipairs(options.files) do rows[index] = take(file, options) end
+    return { rows = rows, phases = options.phases }, options.node and first_node.to_text or to_text
   end,
 }
