@@ -11,6 +11,7 @@
 ---@field bytes number Of the packed image.
 ---@field run_ns number Measured, averaged; 0 until measured.
 ---@field load_ns number Of a load of the whole model from the host; 0 until measured.
+---@field shared_load_ns number The same beside others of its switch that load; 0 until measured.
 ---@field row_ns number What each row after the first adds to a run; 0 until measured.
 ---@field prefix_groups integer Groups that must stay for the others' copy to hide behind the run.
 ---@field prefix_bytes number
@@ -68,6 +69,7 @@
 ---@class ResidencyView
 ---@field groups integer On the device or on their way: a prefix of the model.
 ---@field pinned integer Of these, how many cannot be trimmed now.
+---@field arrived integer Of these, how many have arrived and can be copied on.
 ---@field bytes number
 
 ---What a policy's file returns.

@@ -115,14 +115,14 @@ function place.missing_bytes(node, job, device)
   return total
 end
 
--- Another device that has the model in whole and could give it to this one; nil when there is none.
+-- Another device where all of the model has arrived and that could give it to this one; nil when there is none.
 function place.peer_with(node, model, device)
   if device.peer_rate == 0 then return nil end
   local best
   local devices = node.devices
   for i = 1, #devices do
     local peer = devices[i]
-    if peer.id ~= device.id and place.has(node, model, peer)
+    if peer.id ~= device.id and node.arrived(model, peer) == model.group_count
       and (not best or peer.peer_rate > best.peer_rate) then
       best = peer
     end

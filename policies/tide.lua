@@ -6,6 +6,8 @@
 -- much of any.
 -- Cost: a job takes the longer of its run and its copies. What another device holds comes from there, and the rest
 -- from the host at the same time: a job can leave the device of its model for about the price of its run.
+-- Room: a device that has to take from models what their runs do not hide is dearer by what copying it back will cost,
+-- so that memory fills evenly; of devices that cost the same the one with room is taken.
 -- Order: jobs wait by the latest time at which they could still start. Among the first `look_ahead` of them the
 -- cheapest runs next, a copy's time counted as others want the link too, so far as all that it overtakes can still be
 -- in time.
@@ -17,10 +19,12 @@
 -- Nothing is prefetched: a copy for the next job would hold up those of the job that runs, and where a job runs next
 -- is not known before a device is free.
 --
--- config: look_ahead (20), admission (true), margin (1.15): predictions are multiplied by it, contention (2): factor
--- of a copy beside another behind one switch, link_share (0.5): what a copy's time counts besides the job's, levels
--- ({0.7, 1, 1.3, 1.6, 2, 2.5}): steps of eviction, in runs that hide what is gone, favour_ms (25): by how much a miss
--- too many brings jobs forward, give_up (3): misses too many after which it does not
+-- config: look_ahead (20), admission (true), margin (1.15): predictions are multiplied by it, contention (1.6):
+-- factor of a copy beside another behind one switch until that was measured, link_share (0.5): what a copy's time
+-- counts besides the job's, levels ({0.7, 1, 1.3, 1.6, 2, 2.5}): steps of eviction, in runs that hide what is gone, crowding
+-- (1): what room costs, in the time that its bytes take over the link, for each run that the last eviction went above
+-- calm (0.5), favour_ms (25): by how much a miss too many brings jobs forward, give_up (3): misses too many after
+-- which it does not
 local ladder = require "ladder"
 local lru = require "lru"
 local place = require "place"
@@ -48,9 +52,11 @@ function tide.new(node, config)
     look_ahead = config.look_ahead or 20,
     admission = config.admission ~= false,
     margin = config.margin or 1.15,
-    contention = config.contention or 2,
+    contention = config.contention or 1.6,
     link_share = config.link_share or 0.5,
     levels = config.levels or { 0.7, 1, 1.3, 1.6, 2, 2.5 },
+    crowding = config.crowding or 1,
+    calm = config.calm or 0.5,
     favour_ns = (config.favour_ms or 25) * 1e6,
     give_up = config.give_up or 3,
     candidates = {},
@@ -61,7 +67,9 @@ function tide.new(node, config)
     loads = {}, loading = {}, idle = {}, idle_count = 0, device_count = 0,
     -- What was reckoned last, and for which version of the model; by model, device, and whether that is slowed down,
     -- and by model.
-    versions = {}, costs = {}, copies = {}, givers = {}, least_versions = {}, leasts = {},
+    versions = {}, costs = {}, copies = {}, givers = {}, lacks = {}, least_versions = {}, leasts = {},
+    -- By number of device: ns that a byte of room costs there, as the last eviction told.
+    prices = {},
   }, tide)
   function self.keep(model, device) return keep_groups(self, model, device) end
   function self.keep_unless_replica(model, device) return is_replica(self, model, device) and 0 or math.huge end
@@ -121,7 +129,7 @@ local function copy_of(self, model, i, have, host)
   local least, giver = (count - have) / count * host, 0
   if devices[i].peer_rate == 0 then return least, 0 end
   for k = 1, #devices do
-    local held = k ~= i and node.groups(model, devices[k]) or 0
+    local held = k ~= i and node.arrived(model, devices[k]) or 0
     local rate = held > have and node.peer_rate(devices[i], devices[k]) or 0
     if rate > 0 then
       local by_peer = (held - have) / count * model.bytes / rate * 1e9
@@ -132,6 +140,13 @@ local function copy_of(self, model, i, have, host)
   return least, giver
 end
 
+-- ns of a copy of the whole model from the host, beside others of the switch when it is slowed.
+local function host_ns(self, model, device, slowed)
+  local alone = place.load_ns(model, device)
+  if not slowed then return alone end
+  return model.shared_load_ns > alone and model.shared_load_ns or self.contention * alone
+end
+
 -- ns that a model keeps device number i busy, ns of its copies, and the peer to copy from or 0. Copies and run overlap,
 -- but for the run of the last group, and the copy of the first when that is missing.
 local function reckon_cost(self, model, i, slowed)
@@ -139,7 +154,7 @@ local function reckon_cost(self, model, i, slowed)
   if not place.can_hold(self.node, model.bytes, device) then return math.huge, 0, 0 end
   local have = self.node.groups(model, device)
   if have == count then return run, 0, 0 end
-  local host = place.load_ns(model, device) * (slowed and self.contention or 1)
+  local host = host_ns(self, model, device, slowed)
   local copy, giver = copy_of(self, model, i, have, host)
   local cost = math.max(run, copy + run / count)
   if have == 0 then cost = cost + math.min(copy / count, run) end
@@ -152,20 +167,26 @@ local function cost_of(self, model, i, slowed)
   if self.versions[at] ~= model.version then
     self.versions[at] = model.version
     self.costs[at], self.copies[at], self.givers[at] = reckon_cost(self, model, i, slowed)
+    self.lacks[at] = place.missing(self.node, model, self.node.devices[i]) * model.bytes
   end
-  return self.costs[at], self.copies[at], self.givers[at]
+  return self.costs[at], self.copies[at], self.givers[at], self.lacks[at]
+end
+
+-- ns that it will cost others to make room for so many bytes on device number i.
+local function room_cost(self, i, bytes)
+  return math.max(0, bytes - self.node.devices[i].free_bytes) * (self.prices[i] or 0)
 end
 
 -- ns that the job takes on device number i, infinite where it may not run, the peer to copy from or 0, and its cost
--- with the link's share. Only the first model of several is looked at for its copies. Numbers alone, here and in who
--- asks: what is now an object and now none costs LuaJIT a piece of code for each case.
+-- with those of the link's share and of room. Only the first model of several is looked at for its copies. Numbers
+-- alone, here and in who asks: what is now an object and now none costs LuaJIT a piece of code for each case.
 local function time_on(self, job, slot, i)
   local device = self.node.devices[i]
   local model, others = self.models[slot], self.others[slot]
   if job.bound_device >= 0 and job.bound_device ~= device.id then return math.huge, 0, math.huge end
   if not model then return self.margin * others, 0, others end
-  local cost, copy, giver = cost_of(self, model, i, is_slowed(self, device))
-  return self.margin * (cost + others), giver, cost + self.link_share * copy + others
+  local cost, copy, giver, lacks = cost_of(self, model, i, is_slowed(self, device))
+  return self.margin * (cost + others), giver, cost + self.link_share * copy + others + room_cost(self, i, lacks)
 end
 
 -- Of the idle devices, the one where the job is cheapest: its ns there, the device's number, the peer and the cost.
@@ -296,16 +317,25 @@ function is_replica(self, model, device)
   return false
 end
 
+-- What was taken up to that level costs a copy that no run hides when it is wanted again, the more often the higher the
+-- level.
+local function note_price(self, device, level)
+  local per_byte = device.link_rate > 0 and 1e9 / device.link_rate or 0
+  self.prices[device.id + 1] = self.crowding * math.max(0, level - self.calm) * per_byte
+end
+
 function tide:evict(device, bytes)
   local list, levels = self.lru, self.levels
   list:start()
   bytes = list:pass(device, bytes, used_at, self.keep_unless_replica)
+  self.level = 0
   for i = 1, #levels do
     if bytes <= 0 then break end
     self.level = levels[i]
     bytes = list:pass(device, bytes, used_at, self.keep)
   end
   if bytes > 0 then list:pass(device, bytes, used_at) end
+  note_price(self, device, self.level)
   return list.list, list.listed
 end
 

@@ -376,6 +376,21 @@ program_part(const struct program *program, uint32_t part)
 				      segment->duration_ns != 0 ? segment->duration_ns : measured };
 }
 
+uint64_t
+program_resident_ns(const struct program *program, uint64_t rate)
+{
+	uint64_t total = 0;
+	for (uint32_t i = 0; i < program->segment_count; i++) {
+		uint64_t ns = program_part(program, i).ns, held = 0;
+		if (ns == 0)
+			return 0;
+		if (rate > 0)
+			held = (uint64_t)((double)program->segments[i].flops * 1e9 / (double)rate);
+		total += held > ns ? held : ns;
+	}
+	return total;
+}
+
 struct program_step
 program_step(const struct program *program, uint32_t step)
 {

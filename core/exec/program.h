@@ -80,6 +80,12 @@ uint32_t
 program_part_count(const struct program *program);
 struct program_part
 program_part(const struct program *program, uint32_t part);
+/*
+ * ns of a whole run that waits for no group, by what is known of its parts; 0 while nothing is known of one of them. rate:
+ * operations/s that the device is held to (compute_rate); 0: it runs as fast as it can.
+ */
+uint64_t
+program_resident_ns(const struct program *program, uint64_t rate);
 
 /* Run at once on the calling thread, taking the time of every step: ns has step_count entries. For measuring. */
 int

@@ -142,6 +142,8 @@ struct engine_model {
 	struct tier_state *tiers;
 	/* Runs so far that ended well, each alone in its job. */
 	uint64_t runs;
+	/* One of them had nothing to wait for: until then view.run_ns is an upper bound. */
+	bool is_run_known;
 	/* A program for joints is being compiled; and for more rows than this none could be (0: not known of any). */
 	bool is_widening;
 	uint32_t rows_max;

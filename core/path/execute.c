@@ -216,6 +216,9 @@ execute_on_submit_thread(struct job *job)
 		submit_compute_done(job, error_last());
 }
 
+/* From this part of a load on it counts as one beside others; below the rest of it, as one alone. */
+static const double mostly = 0.8;
+
 /* Average with a weight of 1/8 for the new value. */
 static double
 average(double old, double new)
@@ -223,28 +226,57 @@ average(double old, double new)
 	return old == 0 ? new : old + (new - old) / 8;
 }
 
-/* A load from the host of a good part of a model says how long all of it would take. */
+/*
+ * A load from the host of a good part of a model says how long all of it would take: alone behind the switch, or beside others.
+ * One that was some of both is an upper bound of the first until one is seen that was alone.
+ */
 static void
 measure_load(const struct job *job, uint32_t m)
 {
 	struct view_model *view = &job->models[m]->view;
 	uint32_t brought = job->brought[m];
 	if (job->peer != NULL || !job->copies_alone || job->from_disk[m] ||
-	    brought * 4 < view->group_count)
+	    brought * 4 < view->group_count || job->loaded_at <= job->started_at)
 		return;
 	double taken = (double)(job->loaded_at - job->started_at);
-	view->load_ns = average(view->load_ns, taken * view->group_count / brought);
+	double whole = taken * view->group_count / brought, beside = job->neighbours_copied / taken;
+	if (beside > mostly)
+		view->shared_load_ns = average(view->shared_load_ns, whole);
+	if (beside < 1 - mostly)
+		view->load_ns = average(view->load_ns, whole);
+	else if (view->load_ns == 0 || whole < view->load_ns)
+		view->load_ns = whole;
 }
 
-/* A run that waited for a load took longer than the run alone does: an upper bound until one is seen that did not. */
+/*
+ * A run that had to wait for a load took longer than it would alone. What is known of its parts says how much, and is an
+ * upper bound as the run itself is; the first run that had nothing to wait for takes the place of both.
+ */
+static void
+bound_run(const struct job *job, uint32_t m, double taken)
+{
+	const struct engine_device *device = job->device;
+	struct view_model *view = &job->models[m]->view;
+	uint64_t rate = device->engine->config->devices[device->view.id].options.compute_rate;
+	double parts =
+		job->step_count == 1 ? (double)program_resident_ns(job->steps[0].program, rate) : 0;
+	double bound = parts > 0 && parts < taken ? parts : taken;
+	if (!job->models[m]->is_run_known && (view->run_ns == 0 || bound < view->run_ns))
+		view->run_ns = bound;
+	else if (taken < view->run_ns)
+		view->run_ns = taken;
+}
+
 static void
 measure_run(const struct job *job, uint32_t m, double taken)
 {
-	struct view_model *view = &job->models[m]->view;
-	if (!job->waits[m])
-		view->run_ns = average(view->run_ns, taken);
-	else if (view->run_ns == 0 || taken < view->run_ns)
-		view->run_ns = taken;
+	struct engine_model *model = job->models[m];
+	if (job->waits[m]) {
+		bound_run(job, m, taken);
+		return;
+	}
+	model->view.run_ns = model->is_run_known ? average(model->view.run_ns, taken) : taken;
+	model->is_run_known = true;
 }
 
 /* A run of several rows, with nothing to wait for, says what each after the first adds. */
@@ -320,6 +352,8 @@ execute_loaded(struct job *job)
 	uint64_t bytes = 0;
 	bool from_disk = false;
 	job->loaded_at = clock_now();
+	job->neighbours_copied =
+		view_neighbours_copied(job->device, job->loaded_at) - job->neighbours_copied;
 	for (uint32_t m = 0; m < job->model_count; m++) {
 		if (job->loads[m] == NULL)
 			continue;

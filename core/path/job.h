@@ -139,6 +139,9 @@ struct job {
 	/* It has something to bring; and no other copies were under way when it began. */
 	bool brings;
 	bool copies_alone;
+	/* ns in which other devices behind the device's switch copied (view_neighbours_copied): before it began, and then
+	 * during its copies. */
+	double neighbours_copied;
 	/* Of what it brings: read from disk on the way; and some comes from the peer on a stream of its own. */
 	bool from_disk[JOB_MODELS_MAX];
 	bool takes_from_peer;

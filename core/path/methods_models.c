@@ -169,7 +169,7 @@ static void
 write_model(struct writer *writer, const struct engine_model *model)
 {
 	const struct model_info *info = model_info(model->model);
-	writer_map(writer, 19);
+	writer_map(writer, 20);
 	writer_string(writer, "name");
 	writer_string(writer, model->name);
 	writer_string(writer, "hash");
@@ -195,6 +195,8 @@ write_model(struct writer *writer, const struct engine_model *model)
 	writer_double(writer, model->view.run_ns / 1e3);
 	writer_string(writer, "load_us");
 	writer_double(writer, model->view.load_ns / 1e3);
+	writer_string(writer, "shared_load_us");
+	writer_double(writer, model->view.shared_load_ns / 1e3);
 	writer_string(writer, "prefix_us");
 	writer_double(writer, prefix_ns(&model->view) / 1e3);
 	writer_string(writer, "runs");

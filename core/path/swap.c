@@ -395,6 +395,7 @@ path_swap(struct request *request)
 	struct engine_device *device = job->device;
 	job->started_at = clock_now();
 	job->copies_alone = device->loads == 0;
+	job->neighbours_copied = view_neighbours_copied(device, job->started_at);
 	job->relays = false;
 	if (take_place(job) != 0) {
 		if (error_last()->code == ERR_RESOURCE_EXHAUSTED && schedule_park(job) == 0)

@@ -196,6 +196,9 @@ view_residency_changed(struct engine_model *model, struct engine_device *device)
 	}
 	view->groups = residency_groups(residency);
 	view->pinned = residency_pinned(residency);
+	view->arrived = residency_state(residency) == RESIDENCY_LOADING
+				? residency_arrived(residency)
+				: view->groups;
 	view->bytes = (double)residency_bytes(residency);
 	view_device_memory(device);
 }
@@ -253,6 +256,21 @@ view_load_measured(struct engine_device *device, uint64_t bytes, uint64_t ns)
 	double rate = (double)bytes * 1e9 / (double)ns, old = device->load_rate;
 	device->load_rate = old == 0 ? rate : old + (rate - old) / 8;
 	device->view.load_rate = device->load_rate;
+}
+
+double
+view_neighbours_copied(const struct engine_device *device, uint64_t now)
+{
+	struct engine *engine = device->engine;
+	double total = 0;
+	for (uint32_t i = 0; i < engine->device_count && device->view.switch_id >= 0; i++) {
+		struct engine_device *other = &engine->devices[i];
+		if (other == device || other->view.switch_id != device->view.switch_id)
+			continue;
+		view_device_reckon(other, now);
+		total += other->view.copying_ns;
+	}
+	return total;
 }
 
 void

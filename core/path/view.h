@@ -55,6 +55,10 @@ view_device_loading(struct engine_device *device);
 void
 view_load_measured(struct engine_device *device, uint64_t bytes, uint64_t ns);
 
+/* ns so far in which other devices behind the device's switch had copies from the host or a peer under way, each counted. */
+double
+view_neighbours_copied(const struct engine_device *device, uint64_t now);
+
 /* The device runs job from now (ns) on, or nothing (NULL). */
 void
 view_device_busy(struct engine_device *device, const struct job *job, uint64_t now);

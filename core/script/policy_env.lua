@@ -33,7 +33,8 @@ local generation
 -- The residency table as whole words: reading a number makes no object, even where Lua is interpreted.
 local residency_words
 local WORDS = ffi.sizeof "struct view_residency" / 4
-assert(ffi.offsetof("struct view_residency", "groups") == 0 and ffi.offsetof("struct view_residency", "pinned") == 4)
+assert(ffi.offsetof("struct view_residency", "groups") == 0 and ffi.offsetof("struct view_residency", "pinned") == 4
+  and ffi.offsetof("struct view_residency", "arrived") == 8)
 local jobs = {}
 -- Views of jobs, and their addresses: each where its address, hashed, says. A prime, so that no distance between jobs
 -- puts many in one place.
@@ -72,6 +73,11 @@ end
 -- The same of .pinned.
 function node.pinned(model, device)
   return residency_words[(model.id * raw.device_stride + device.id) * WORDS + 1]
+end
+
+-- And of .arrived.
+function node.arrived(model, device)
+  return residency_words[(model.id * raw.device_stride + device.id) * WORDS + 2]
 end
 
 -- Bytes/s of a copy to the device from that peer; 0 when they are not connected, or it is not known.

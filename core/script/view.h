@@ -39,6 +39,8 @@ struct view_model {
 	/* Measured, exponentially averaged; 0 until measured. A load is of the whole model from the host. */
 	double run_ns;
 	double load_ns;
+	/* The same of a load beside other devices of its switch that load too; 0 until measured. */
+	double shared_load_ns;
 	/* What each row after the first adds to a run, where requests are batched; 0 until measured. */
 	double row_ns;
 	/*
@@ -133,6 +135,8 @@ struct view_residency {
 	uint32_t groups;
 	/* Of these, how many cannot be trimmed now: a prefix too. */
 	uint32_t pinned;
+	/* Of these, how many have arrived, and so can be copied on to another device. */
+	uint32_t arrived;
 	double bytes;
 };
 

@@ -61,6 +61,46 @@ describe("simulation", function()
     assert.equal(2, simulation:counts(0).in_time)
   end)
 
+  describe("tells policies", function()
+    -- Runs that give an error where `check` does not hold when a job is done (number, its model, node).
+    local function told(check, fields)
+      local options = { policy_name = "asks", policy_source = read("policies/fifo.lua"):gsub("return { name.*$", "") .. [[
+        local number = 0
+        function fifo:done(job)
+          self.waiting:remove(job)
+          number = number + 1
+          local model, node = job.models[0], self.node
+          ]] .. check .. [[
+        end
+        return { name = "asks", new = fifo.new }
+      ]] }
+      for key, value in pairs(fields or {}) do options[key] = value end
+      simulation = new(options)
+    end
+
+    it("what a run takes that never had all of its model there", function()
+      told [[assert(math.abs(model.run_ns - 10e6) < 1e3, model.run_ns)]]
+      add(simulation, simulation:add_model { name = "m", bytes = 200e6, group_bytes = 2e6, run_ns = 10 * MS })
+      run(simulation, { { 5, 0 } }, 1000)
+      assert.same({ 0 }, { simulation:faults() })
+      assert.equal(1, simulation:counts(0).in_time)
+    end)
+
+    it("what a load takes alone, and beside one of its switch", function()
+      told([[
+        assert(number ~= 5 or math.abs(model.load_ns - 20e6) < 1e6, model.load_ns)
+        assert(number < 6 or math.abs(model.shared_load_ns - 40e6) < 2e6, model.shared_load_ns)
+      ]], { devices = 2, devices_per_switch = 2, memory_bytes = 250e6 })
+      for name in ("abcd"):gmatch "." do
+        add(simulation, simulation:add_model { name = name, bytes = 200e6, group_bytes = 2e6, run_ns = 10 * MS })
+      end
+      -- A device holds one of them. The first load of each is not measured: from disk, for all that is known.
+      run(simulation, { { 0, 0 }, { 0, 1 }, { 100, 2 }, { 100, 3 }, { 200, 0 }, { 300, 1 }, { 300, 2 } }, 1000)
+      assert.same({ 0 }, { simulation:faults() })
+      assert.equal(2, simulation:counts(2).requests)
+    end)
+  end)
+
   it("queues requests, counts the late ones, and says how busy devices were", function()
     simulation = new()
     local model = simulation:add_model { name = "m", bytes = 2e6, run_ns = 30 * MS }

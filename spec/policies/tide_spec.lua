@@ -93,6 +93,28 @@ describe("policy tide", function()
       assert.same({ 2, 0, HOST, 0 }, { host:dispatch() })
     end)
 
+    it("from no peer that still waits for it itself", function()
+      set_up { devices = { { peer_rate = 50e9 }, { peer_rate = 50e9, idle = 0 } },
+        models = { { run_ns = 1e6, load_ns = 50e6 } } }
+      link_peers(50e9)
+      node:put(0, 1)
+      node.residency[1].arrived = 0
+      host:submit { models = { 0 } }
+      assert.same({ 1, 0, HOST, 0 }, { host:dispatch() })
+    end)
+
+    it("where there is room", function()
+      set_up { devices = { { free_bytes = 0 }, {} }, models = { { run_ns = 10e6, load_ns = 50e6 },
+        { run_ns = 10e6, load_ns = 50e6 } } }
+      node:put(1, 0)
+      node.devices[0].free_bytes = 0
+      -- What eviction takes here no run hides.
+      host:evict(0, 20 * MIB)
+      host:submit { models = { 0 } }
+      local _, device = host:dispatch()
+      assert.equal(1, device)
+    end)
+
     it("away from a switch that is loading", function()
       set_up { devices = { { switch_id = 0 }, { switch_id = 0, idle = 0, loading = 1 }, { switch_id = 1 } },
         models = { { run_ns = 10e6, load_ns = 50e6 } } }

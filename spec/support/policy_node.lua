@@ -75,7 +75,7 @@ function node_type:put(model, device, groups, pinned)
   groups = groups or row.group_count
   local bytes = row.bytes * groups / row.group_count
   self.devices[device].free_bytes = self.devices[device].free_bytes + there.bytes - bytes
-  there.groups, there.pinned, there.bytes = groups, pinned or 0, bytes
+  there.groups, there.pinned, there.arrived, there.bytes = groups, pinned or 0, groups, bytes
   self.versions = (self.versions or 0) + 1
   row.version = self.versions
 end

@@ -170,7 +170,7 @@ local function set_groups(self, model, device, groups)
   local there = self.residency[model.id * self.options.devices + device.id]
   local bytes = model.bytes * groups / model.group_count
   device.free_bytes = device.free_bytes + there.bytes - bytes
-  there.groups, there.bytes = groups, bytes
+  there.groups, there.arrived, there.bytes = groups, groups, bytes
   self.versions = self.versions + 1
   model.version = self.versions
 end
