@@ -19,9 +19,9 @@
 -- Nothing is prefetched: a copy for the next job would hold up those of the job that runs, and where a job runs next
 -- is not known before a device is free.
 --
--- config: look_ahead (20), admission (true), margin (1.15): predictions are multiplied by it, contention (1.6):
--- factor of a copy beside another behind one switch until that was measured, link_share (0.5): what a copy's time
--- counts besides the job's, levels ({0.7, 1, 1.3, 1.6, 2, 2.5}): steps of eviction, in runs that hide what is gone, crowding
+-- config: look_ahead (20), admission (true), margin (1.15): predictions are multiplied by it, contention (1.6): factor
+-- of a copy beside another behind one switch until that was measured, link_share (0.5): what a copy's time counts
+-- besides the job's, levels ({0.7, 1, 1.3, 1.6, 2, 2.5}): steps of eviction, in runs that hide what is gone, crowding
 -- (1): what room costs, in the time that its bytes take over the link, for each run that the last eviction went above
 -- calm (0.5), favour_ms (25): by how much a miss too many brings jobs forward, give_up (3): misses too many after
 -- which it does not

@@ -64,7 +64,8 @@ describe("simulation", function()
   describe("tells policies", function()
     -- Runs that give an error where `check` does not hold when a job is done (number, its model, node).
     local function told(check, fields)
-      local options = { policy_name = "asks", policy_source = read("policies/fifo.lua"):gsub("return { name.*$", "") .. [[
+      local fifo = read("policies/fifo.lua"):gsub("return { name.*$", "")
+      local options = { policy_name = "asks", policy_source = fifo .. [[
         local number = 0
         function fifo:done(job)
           self.waiting:remove(job)
