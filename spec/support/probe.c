@@ -125,3 +125,19 @@ probe_part(void *context, int64_t begin, int64_t end)
 	(void)begin;
 	(void)end;
 }
+
+static _Atomic uint32_t scraps[2];
+
+void
+probe_scrap(void *memory, size_t bytes)
+{
+	(void)bytes;
+	free(memory);
+	atomic_fetch_add(&scraps[gettid() == getpid()], 1);
+}
+
+uint32_t
+probe_scraps(bool on_main)
+{
+	return atomic_load(&scraps[on_main]);
+}

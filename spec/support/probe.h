@@ -76,3 +76,9 @@ probe_thread(void);
 /* A parallel_part_f that does nothing. */
 void
 probe_part(void *context, int64_t begin, int64_t end);
+
+/* A scrap_f that counts, by whether the main thread calls it or another one. */
+void
+probe_scrap(void *memory, size_t bytes);
+uint32_t
+probe_scraps(bool on_main);
