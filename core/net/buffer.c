@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/scrap.h"
 
 /* Under ASan every buffer is a block of its own, so that a use after the last unref is seen. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -18,13 +19,14 @@
 #endif
 
 struct buffer_pool *
-buffer_pool_new(void)
+buffer_pool_new(struct uv_loop_s *loop)
 {
 	struct buffer_pool *pool = calloc(1, sizeof(*pool));
 	if (pool == NULL) {
 		error_set(ERR_RESOURCE_EXHAUSTED, "no memory for a buffer pool");
 		return NULL;
 	}
+	pool->loop = loop;
 	pool->refs = 1;
 	return pool;
 }
@@ -84,6 +86,6 @@ buffer_unref(struct buffer *buffer)
 	if (KEEPS_BUFFERS && buffer->room == BUFFER_BYTES && pool->free_count < BUFFER_POOL_KEPT)
 		pool->free[pool->free_count++] = buffer;
 	else
-		free(buffer);
+		scrap(pool->loop, scrap_malloced, buffer, sizeof(*buffer) + buffer->room);
 	pool_unref(pool);
 }

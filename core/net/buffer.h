@@ -14,8 +14,12 @@ enum {
 	BUFFER_POOL_KEPT = 64,
 };
 
+struct uv_loop_s;
+
 /* A free list of buffers of the standard size; it lives until its owner and the last buffer have let go. */
 struct buffer_pool {
+	/* Whose threads free large buffers. */
+	struct uv_loop_s *loop;
 	uint32_t refs;
 	uint32_t free_count;
 	struct buffer *free[BUFFER_POOL_KEPT];
@@ -31,7 +35,7 @@ struct buffer {
 
 /* NULL with RESOURCE_EXHAUSTED. */
 struct buffer_pool *
-buffer_pool_new(void);
+buffer_pool_new(struct uv_loop_s *loop);
 /* The owner lets go. */
 void
 buffer_pool_delete(struct buffer_pool *pool);

@@ -26,8 +26,7 @@ connection_unref(struct connection *connection)
 	assert(connection->refs > 0);
 	if (--connection->refs > 0)
 		return;
-	writer_destroy(&connection->output);
-	writer_destroy(&connection->sending);
+	connection_drop_output(connection);
 	server_unref(connection->server);
 	free(connection);
 }
@@ -110,8 +109,8 @@ connection_new(struct server *server, int family)
 	list_create(&connection->flush_link);
 	list_create(&connection->resume_link);
 	framer_create(&connection->framer, server->limits.frame_bytes, server->limits.depth);
+	list_create(&connection->parcels);
 	writer_create(&connection->output);
-	writer_create(&connection->sending);
 	connection->active_ms = uv_now(server->loop);
 	if (init_handle(connection, family) != 0) {
 		connection_unref(connection);

@@ -52,13 +52,22 @@ struct connection {
 	struct buffer *input;
 	size_t begin;
 	size_t end;
+	/* The turn of the server's in which it has last read, and what it has read in it. */
+	uint64_t read_turn;
+	size_t read_bytes;
 	struct framer framer;
 	/* Requests taken in and not answered. */
 	uint32_t in_flight;
-	/* Replies written and not handed to the kernel: those before the write under way, and those after. */
+	/*
+	 * Replies that the kernel has not taken: what waits to be sent slice by slice, the oldest first (connection_output.c), its
+	 * bytes, and what was written after that.
+	 */
+	struct list parcels;
+	size_t parcel_bytes;
 	struct writer output;
-	struct writer sending;
+	/* A slice of the first parcel, of so many bytes, is on its way. */
 	uv_write_t write;
+	size_t slice_bytes;
 	bool write_pending;
 	uv_shutdown_t shutdown;
 	/* Loop time, ms, of the last sign of life, or of the last change of state. */
@@ -79,6 +88,8 @@ struct server {
 	struct list to_flush;
 	struct list to_resume;
 	uint32_t connection_count;
+	/* Turns of the loop so far. */
+	uint64_t turn;
 	/* Before and after the loop waits: flush and resume. */
 	uv_prepare_t prepare;
 	uv_check_t check;
@@ -119,9 +130,12 @@ connection_update_reading(struct connection *connection);
 void
 connection_drop_input(struct connection *connection);
 
-/* Send what is in the output, as far as the kernel takes it at once; the rest follows by itself. */
+/* Send a slice of what is in the output, as far as the kernel takes it at once; the rest follows by itself. */
 void
 connection_send(struct connection *connection);
+/* Let go of what is unsent. */
+void
+connection_drop_output(struct connection *connection);
 /* Bytes of replies that the kernel has not taken. */
 size_t
 connection_unsent(const struct connection *connection);

@@ -9,6 +9,8 @@
 enum {
 	/* The least room that a read is given. */
 	READ_BYTES_MIN = 8 * 1024,
+	/* The most that a connection reads, and has looked through, before others have their turn. */
+	READ_TURN_BYTES = 32 * 1024,
 };
 
 void
@@ -61,11 +63,26 @@ make_room(struct connection *connection)
 	return 0;
 }
 
+/* Bytes that it may read in this turn of the loop. */
+static size_t
+turn_left(struct connection *connection)
+{
+	if (connection->read_turn != connection->server->turn) {
+		connection->read_turn = connection->server->turn;
+		connection->read_bytes = 0;
+	}
+	return READ_TURN_BYTES - connection->read_bytes;
+}
+
+/* Without space libuv reads no more in this turn of the loop, and asks again in the next. */
 static void
 on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *space)
 {
 	struct connection *connection = handle->data;
+	size_t left = turn_left(connection);
 	*space = uv_buf_init(NULL, 0);
+	if (left == 0)
+		return;
 	if (connection->state != CONNECTION_OPEN) {
 		/* What comes is thrown away. */
 		connection_drop_input(connection);
@@ -76,6 +93,8 @@ on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *space)
 	struct buffer *input = connection->input;
 	space->base = (char *)input->data + connection->end;
 	space->len = input->room - connection->end;
+	if (space->len > left)
+		space->len = left;
 }
 
 /* Keep the input buffer only while something in it is needed. */
@@ -172,12 +191,15 @@ static void
 on_read(uv_stream_t *stream, ssize_t bytes, const uv_buf_t *space)
 {
 	struct connection *connection = stream->data;
+	if (bytes == UV_ENOBUFS && turn_left(connection) == 0)
+		return;
 	if (bytes < 0) {
 		if (bytes == UV_ENOBUFS)
 			log_error("connection %s: %s", connection->peer, error_last()->message);
 		connection_abort(connection);
 		return;
 	}
+	connection->read_bytes += (size_t)bytes;
 	if (connection->state != CONNECTION_OPEN)
 		return;
 	connection->end += (size_t)bytes;

@@ -1,10 +1,15 @@
+#include <stdlib.h>
+
 #include "base/error.h"
 #include "base/log.h"
+#include "base/scrap.h"
 #include "net/connection.h"
 
 enum {
 	/* The most memory that a connection without unsent replies keeps for the next. */
 	OUTPUT_KEPT_BYTES = 64 * 1024,
+	/* What is sent at a time; the kernel copies it in 10 to 20 µs. */
+	SLICE_BYTES = 64 * 1024,
 };
 
 static void
@@ -17,7 +22,7 @@ set_state(struct connection *connection, enum connection_state state)
 size_t
 connection_unsent(const struct connection *connection)
 {
-	return connection->output.bytes + connection->sending.bytes;
+	return connection->output.bytes + connection->parcel_bytes;
 }
 
 struct writer *
@@ -52,34 +57,119 @@ linger(struct connection *connection)
 		connection_update_reading(connection);
 }
 
+/* --- parcels -------------------------------------------------------------------------------------------------------- */
+
+/* Output that waits to be sent slice by slice: a large reply is a short turn of the loop's at a time in the way of others. */
+struct parcel {
+	struct list link;
+	struct writer content;
+	size_t sent;
+};
+
+/* Into the line, with what of it was sent; the writer is empty then. -1 with the error set. */
+static int
+pack(struct connection *connection, struct writer *content, size_t sent)
+{
+	struct parcel *parcel = malloc(sizeof(*parcel));
+	if (parcel == NULL)
+		return error_set(ERR_RESOURCE_EXHAUSTED, "no memory for a reply");
+	*parcel = (struct parcel){ .content = *content, .sent = sent };
+	list_create(&parcel->link);
+	list_push_back(&connection->parcels, &parcel->link);
+	connection->parcel_bytes += content->bytes - sent;
+	writer_create(content);
+	return 0;
+}
+
+static struct parcel *
+first_parcel(struct connection *connection)
+{
+	return list_entry(connection->parcels.next, struct parcel, link);
+}
+
+static void
+drop(struct connection *connection, struct parcel *parcel)
+{
+	size_t bytes = parcel->content.room;
+	list_remove(&parcel->link);
+	scrap(connection->server->loop, scrap_malloced, writer_take(&parcel->content), bytes);
+	free(parcel);
+}
+
+void
+connection_drop_output(struct connection *connection)
+{
+	while (!list_is_empty(&connection->parcels))
+		drop(connection, first_parcel(connection));
+	writer_destroy(&connection->output);
+}
+
+void
+connection_append(struct connection *connection, struct writer *from)
+{
+	struct writer *output = &connection->output;
+	if (from->bytes <= OUTPUT_KEPT_BYTES || writer_finish(output) != 0) {
+		writer_raw(output, from->data, from->bytes);
+		writer_reset(from, OUTPUT_KEPT_BYTES);
+		return;
+	}
+	if ((output->bytes > 0 && pack(connection, output, 0) != 0) ||
+	    pack(connection, from, 0) != 0)
+		output->failed = true;
+}
+
+/* --- sending -------------------------------------------------------------------------------------------------------- */
+
 static void
 on_written(uv_write_t *request, int status)
 {
 	struct connection *connection = request->handle->data;
+	struct parcel *parcel = first_parcel(connection);
 	connection->write_pending = false;
-	writer_reset(&connection->sending, 0);
 	if (status != 0) {
 		connection_abort(connection);
 		return;
 	}
+	parcel->sent += connection->slice_bytes;
+	connection->parcel_bytes -= connection->slice_bytes;
+	if (parcel->sent == parcel->content.bytes)
+		drop(connection, parcel);
 	connection->active_ms = uv_now(connection->server->loop);
 	connection_send(connection);
 }
 
-/* The kernel took only `sent` bytes of the output: give it the rest when it has room. */
-static void
-send_rest(struct connection *connection, size_t sent)
+/* The next slice of the first parcel; what the kernel does not take at once, when it has room. */
+static int
+send_slice(struct connection *connection)
 {
-	struct writer *sending = &connection->sending;
-	*sending = connection->output;
-	writer_create(&connection->output);
-	uv_buf_t rest = { .base = (char *)sending->data + sent, .len = sending->bytes - sent };
+	struct parcel *parcel = first_parcel(connection);
+	size_t left = parcel->content.bytes - parcel->sent;
+	size_t some = left < SLICE_BYTES ? left : SLICE_BYTES;
+	uv_buf_t slice = { .base = (char *)parcel->content.data + parcel->sent, .len = some };
+	connection->slice_bytes = some;
 	connection->write_pending = true;
-	if (uv_write(&connection->write, &connection->uv.stream, &rest, 1, on_written) != 0)
-		connection_abort(connection);
+	return uv_write(&connection->write, &connection->uv.stream, &slice, 1, on_written);
 }
 
-/* Write the output as far as the kernel takes it at once; 0 or -1. */
+/* What fits into a slice is written without a parcel; 0 or -1. */
+static int
+send_at_once(struct connection *connection)
+{
+	struct writer *output = &connection->output;
+	uv_buf_t all = { .base = (char *)output->data, .len = output->bytes };
+	int sent = uv_try_write(&connection->uv.stream, &all, 1);
+	if (sent < 0 && sent != UV_EAGAIN)
+		return -1;
+	if (sent >= 0 && (size_t)sent == output->bytes) {
+		writer_reset(output, OUTPUT_KEPT_BYTES);
+		return 0;
+	}
+	if (pack(connection, output, sent < 0 ? 0 : (size_t)sent) != 0)
+		return -1;
+	return send_slice(connection);
+}
+
+/* 0 or -1. */
 static int
 send_output(struct connection *connection)
 {
@@ -88,17 +178,11 @@ send_output(struct connection *connection)
 		log_error("connection %s: %s", connection->peer, error_last()->message);
 		return -1;
 	}
-	/* uv_try_write says how much in an int. */
-	size_t first = output->bytes < INT32_MAX ? output->bytes : INT32_MAX;
-	uv_buf_t some = { .base = (char *)output->data, .len = first };
-	int sent = uv_try_write(&connection->uv.stream, &some, 1);
-	if (sent < 0 && sent != UV_EAGAIN)
+	if (list_is_empty(&connection->parcels) && output->bytes <= SLICE_BYTES)
+		return send_at_once(connection);
+	if (output->bytes > 0 && pack(connection, output, 0) != 0)
 		return -1;
-	if (sent >= 0 && (size_t)sent == output->bytes)
-		writer_reset(output, OUTPUT_KEPT_BYTES);
-	else
-		send_rest(connection, sent < 0 ? 0 : (size_t)sent);
-	return 0;
+	return send_slice(connection);
 }
 
 bool
@@ -127,7 +211,7 @@ connection_send(struct connection *connection)
 	list_remove(&connection->flush_link);
 	if (connection->state > CONNECTION_DRAINING || connection->write_pending)
 		return;
-	if (connection->output.bytes > 0 || connection->output.failed) {
+	if (connection_unsent(connection) > 0 || connection->output.failed) {
 		if (send_output(connection) != 0) {
 			connection_abort(connection);
 			return;

@@ -45,7 +45,9 @@ run_turn(struct server *server)
 static void
 on_prepare(uv_prepare_t *prepare)
 {
-	run_turn(prepare->data);
+	struct server *server = prepare->data;
+	server->turn++;
+	run_turn(server);
 }
 
 static void
@@ -106,7 +108,7 @@ server_new(const struct server_options *options)
 		error_set(ERR_RESOURCE_EXHAUSTED, "no memory for a server");
 		return NULL;
 	}
-	server->pool = buffer_pool_new();
+	server->pool = buffer_pool_new(options->loop);
 	if (server->pool == NULL) {
 		free(server);
 		return NULL;

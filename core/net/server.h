@@ -119,6 +119,9 @@ connection_request_ended(struct connection *connection);
  */
 struct writer *
 connection_output(struct connection *connection);
+/* Append what the writer holds, of which nothing is left in it: a copy, or the memory itself when that is much. */
+void
+connection_append(struct connection *connection, struct writer *from);
 void
 connection_flush(struct connection *connection);
 /* More than limits.unsent_bytes wait to be sent; once that is over, the drained event says so. */

@@ -43,7 +43,7 @@ send_reply(struct request *request)
 	if (request->error == NULL && request->result != NULL &&
 	    writer_finish(request->result) == 0) {
 		writer_reply(output, request->message.id);
-		writer_raw(output, request->result->data, request->result->bytes);
+		connection_append(connection, request->result);
 	} else {
 		write_error(request, output);
 	}

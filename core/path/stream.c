@@ -3,6 +3,22 @@
 #include "path/engine.h"
 #include "path/request.h"
 
+/* A large part goes out in the memory that it came in. */
+static void
+append_value(struct request *request, struct writer *output, const void *value, size_t bytes)
+{
+	void *taken = worker_take_payload(request->worker);
+	if (taken == NULL) {
+		writer_raw(output, value, bytes);
+		return;
+	}
+	struct writer part;
+	writer_create(&part);
+	writer_adopt(&part, taken, bytes);
+	connection_append(request->client->connection, &part);
+	writer_destroy(&part);
+}
+
 /* False: the peer has gone. */
 static bool
 write_part(struct request *request, const void *value, size_t bytes)
@@ -15,7 +31,7 @@ write_part(struct request *request, const void *value, size_t bytes)
 	writer_string(output, "stream");
 	writer_array(output, 2);
 	writer_uint(output, request->message.id);
-	writer_raw(output, value, bytes);
+	append_value(request, output, value, bytes);
 	connection_flush(request->client->connection);
 	return true;
 }

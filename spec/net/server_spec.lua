@@ -267,6 +267,29 @@ describe("server", function()
     assert.equal("DEADLINE_EXCEEDED", name)
   end)
 
+  it("sends replies of all sizes whole and in order", function()
+    local raw = connect(start())
+    local sizes = {}
+    for id = 1, 60 do sizes[id] = ({ 10, 3000000, 60000, 70000, 0, 65536, 200 })[id % 7 + 1] end
+    for id, size in ipairs(sizes) do raw:request(id, "bytes", size) end
+    for id, size in ipairs(sizes) do
+      local answer = raw:next()
+      assert.equal(id, answer[2])
+      assert.equal(size, #answer[4])
+    end
+  end)
+
+  it("takes a request of megabytes in turns, whole", function()
+    local raw = connect(start())
+    local text = ("0123456789abcdef"):rep(2 ^ 18)
+    for id = 1, 3 do raw:request(id, "hi", text) end
+    for id = 1, 3 do
+      local answer = raw:next()
+      assert.equal(id, answer[2])
+      assert.is_true(answer[4][1] == text)
+    end
+  end)
+
   it("sends what is unsent before it closes", function()
     local raw = connect(start())
     raw:request(1, "bytes", 8000000)

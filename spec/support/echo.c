@@ -144,9 +144,13 @@ answer_bytes(struct connection *connection, const struct message *message)
 	if (message->param_count != 1 || reader_uint(&reader, "params[0]", &bytes) != 0)
 		return;
 	writer_reply(output, message->id);
-	void *space = writer_bytes_space(output, bytes);
+	struct writer value;
+	writer_create(&value);
+	void *space = writer_bytes_space(&value, bytes);
 	if (space != NULL)
 		memset(space, 'x', bytes);
+	connection_append(connection, &value);
+	writer_destroy(&value);
 	connection_flush(connection);
 }
 
