@@ -232,22 +232,30 @@ type_to_call(struct call_tensor *to, const struct tensor_type *type)
 }
 
 static void
+release_job(void *job)
+{
+	job_delete(job);
+}
+
+/* The results lie in the job's memory, which is the worker host's to release from now on. */
+static void
 answer_results(const struct call_batch *batch, struct request *request, struct job *job)
 {
-	struct call_result *results =
-		arena_calloc(&job->arena, job->fetch_count + 1, sizeof(*results));
-	if (results == NULL) {
-		worker_batch_done(batch, NULL, 0, error_last());
+	struct call_result *list = arena_calloc(&job->arena, job->fetch_count + 1, sizeof(*list));
+	if (list == NULL) {
+		worker_batch_done(batch, NULL, error_last());
+		job_delete(job);
 		return;
 	}
 	for (uint32_t i = 0; i < job->fetch_count; i++) {
 		const struct tensor_slot *slot = &request->slots[job->fetches[i].slot];
-		results[i].handle = slot->handle;
-		results[i].data = job->fetches[i].host;
-		results[i].bytes = tensor_bytes(&slot->type);
-		type_to_call(&results[i].type, &slot->type);
+		list[i].handle = slot->handle;
+		list[i].data = job->fetches[i].host;
+		list[i].bytes = tensor_bytes(&slot->type);
+		type_to_call(&list[i].type, &slot->type);
 	}
-	worker_batch_done(batch, results, job->fetch_count, NULL);
+	const struct worker_results results = { list, job->fetch_count, release_job, job };
+	worker_batch_done(batch, &results, NULL);
 }
 
 void
@@ -259,12 +267,11 @@ batch_answer(struct request *request)
 	request->batch = NULL;
 	request->job = NULL;
 	request->error = NULL;
-	if (error != NULL)
-		worker_batch_done(batch, NULL, 0, error);
-	else if (job != NULL)
+	if (error == NULL && job != NULL) {
 		answer_results(batch, request, job);
-	else
-		worker_batch_done(batch, NULL, 0, NULL);
+		return;
+	}
+	worker_batch_done(batch, NULL, error);
 	free(error);
 	if (job != NULL)
 		job_delete(job);

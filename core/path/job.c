@@ -5,11 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/scrap.h"
 #include "path/engine.h"
 #include "path/request.h"
 
 enum {
 	JOB_ARENA_BYTES = 64 << 20,
+	/* What is larger is not reset, but given up. */
+	JOB_ARENA_KEPT_BYTES = 256 << 10,
 	/* Ended jobs that are kept, each with an arena chunk. */
 	IDLE_JOBS_MAX = 256,
 };
@@ -42,6 +45,7 @@ job_new(struct request *request, uint32_t steps, uint32_t fetches)
 	list_create(&job->of_engine);
 	list_create(&job->of_parked);
 	list_create(&job->of_joint);
+	job->engine = request->engine;
 	job->request = request;
 	job->errand.owner = job->load_errand.owner = job;
 	job->steps = arena_calloc(&job->arena, steps + 1, sizeof(*job->steps));
@@ -62,10 +66,32 @@ free_job(struct job *job)
 	free(job);
 }
 
+static void
+destroy_arena(void *arena, size_t bytes)
+{
+	(void)bytes;
+	arena_destroy(arena);
+	free(arena);
+}
+
+/* Leave the arena as new; what large results it held is freed elsewhere. */
+static void
+reset_arena(struct engine *engine, struct arena *arena)
+{
+	struct arena *old = arena->used > JOB_ARENA_KEPT_BYTES ? malloc(sizeof(*old)) : NULL;
+	if (old == NULL) {
+		arena_reset(arena);
+		return;
+	}
+	*old = *arena;
+	arena_create(arena, JOB_ARENA_BYTES);
+	scrap(&engine->loop, destroy_arena, old, old->used);
+}
+
 void
 job_delete(struct job *job)
 {
-	struct engine *engine = job->request->engine;
+	struct engine *engine = job->engine;
 	assert(job->state != JOB_COMPILING && job->state != JOB_ON_DEVICE);
 	assert(job->state != JOB_JOINED);
 	for (uint32_t k = 0; k < job->step_count; k++)
@@ -77,7 +103,7 @@ job_delete(struct job *job)
 		free_job(job);
 		return;
 	}
-	arena_reset(&job->arena);
+	reset_arena(engine, &job->arena);
 	list_push_front(&engine->idle_jobs, &job->of_engine);
 	engine->idle_job_count++;
 }

@@ -88,6 +88,8 @@ struct job {
 	/* Posted to the submit thread, and back by the compute stream's completion; and by that of the copy streams. */
 	struct errand errand;
 	struct errand load_errand;
+	struct engine *engine;
+	/* It may be gone once the job's results are with the worker host. */
 	struct request *request;
 	struct view_job view;
 	const struct view_model *view_models[JOB_MODELS_MAX];

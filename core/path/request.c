@@ -105,7 +105,7 @@ request_delete(struct request *request)
 	list_remove(&request->of_stalled);
 	if (request->batch != NULL) {
 		error_set(ERR_CANCELLED, "the request is over");
-		worker_batch_done(request->batch, NULL, 0, error_last());
+		worker_batch_done(request->batch, NULL, error_last());
 	}
 	tensors_release(request);
 	if (request->pending != NULL)

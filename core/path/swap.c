@@ -16,6 +16,8 @@
 
 enum {
 	TENSOR_ALIGNMENT = 64,
+	/* Jobs that make and bring in no more bytes of tensors, and fetch no more, may run inline. */
+	INLINE_BYTES = 256 << 10,
 	/* Jobs with no more floating-point operations than this run inline. */
 	INLINE_FLOPS = 200 * 1000,
 	/* Jobs that take no more than this much scratch share one standing extent. */
@@ -350,10 +352,20 @@ drop_outputs(struct request *request)
 	}
 }
 
+/* What it copies on the main loop. */
+static bool
+copies_little(const struct job *job)
+{
+	size_t bytes = job->tensor_bytes - job->extent_from;
+	for (uint32_t i = 0; i < job->fetch_count && bytes <= INLINE_BYTES; i++)
+		bytes += job->request->slots[job->fetches[i].slot].bytes;
+	return bytes <= INLINE_BYTES;
+}
+
 static bool
 may_run_inline(const struct job *job)
 {
-	if (!device_properties(job->device->device)->runs_inline)
+	if (!device_properties(job->device->device)->runs_inline || !copies_little(job))
 		return false;
 	uint64_t flops = 0;
 	for (uint32_t m = 0; m < job->model_count; m++)

@@ -1,8 +1,6 @@
-#include <stddef.h>
-#include <stdint.h>
+#include "script/value.h"
 
 #include "base/error.h"
-#include "script/worker_host.h"
 
 /* What a tag announces: bytes of the tag with its length field, bytes of content, values that follow. */
 struct announced {

@@ -9,6 +9,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "script/worker_host.h"
+#include "script/worker_process.h"
+#include "script/worker_request.h"
 #include "script/zygote.h"
 
 enum {

@@ -247,12 +247,21 @@ worker_credit(struct worker_request *request, size_t bytes);
 void
 worker_cancel(struct worker_request *request);
 
+/* Results for the CALL_GETs of a batch, in order. */
+struct worker_results {
+	const struct call_result *list;
+	uint32_t count;
+	/* Called once, now or later: the list and its data are needed no more. */
+	void (*release)(void *context);
+	void *context;
+};
+
 /*
- * The batch ran: results for its CALL_GETs in order, copied into the worker's heap; or error, which the handler gets where
- * it waits. The batch is gone after it. For a request that is gone, only that: results and error are not looked at.
+ * The batch ran: its results, which are copied into the worker's heap, much of it turn by turn; or error, which the handler gets
+ * where it waits, and no results (NULL). The batch is gone after it. For a request that is gone, only that.
  */
 void
-worker_batch_done(const struct call_batch *batch, const struct call_result *results, uint32_t count,
+worker_batch_done(const struct call_batch *batch, const struct worker_results *results,
 		  const struct error *error);
 
 struct worker_stats {

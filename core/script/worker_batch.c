@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "script/worker_host.h"
+#include "script/worker_process.h"
+#include "script/worker_request.h"
 
 /* --- handles -------------------------------------------------------------------------------------------------------- */
 
@@ -60,7 +62,7 @@ define(struct worker_request *request, uint32_t handle)
 bool
 worker_batch_is_awaited(const struct worker_request *request)
 {
-	if (request->batch_out && !request->batch_early)
+	if ((request->batch_out && !request->batch_early) || request->delivery != NULL)
 		return true;
 	return !request->has_early && !list_is_empty(&request->queued);
 }
@@ -309,114 +311,185 @@ result_here(const struct call_result *result)
 	return result->bytes <= RECORD_TENSOR_MAX ? round_unit(result->bytes) : 0;
 }
 
-/* Put the large results into the core's heap, their offsets into `offsets`. Nothing stays there on failure. */
+/* Where the results of a batch go, and its record. */
+struct placing {
+	struct worker_process *process;
+	const struct worker_results *results;
+	/* What lies in the core's heap: the list, when it does not fit into the record, and large results. */
+	struct carry_part *parts;
+	uint32_t part_count;
+	size_t part_bytes;
+	/* The list: its bytes and its offset, or RECORD_HERE. */
+	size_t list_bytes;
+	size_t list_offset;
+};
+
 static int
-place_results(struct worker_process *process, const struct call_result *results, uint32_t count,
-	      size_t *offsets)
+place(struct placing *placing, const void *from, size_t bytes, size_t *offset)
 {
-	for (uint32_t i = 0; i < count; i++) {
-		offsets[i] = RECORD_HERE;
-		if (results[i].bytes <= RECORD_TENSOR_MAX)
-			continue;
-		if (pages_alloc(&process->heap, results[i].bytes, &offsets[i]) != 0) {
-			while (i-- > 0)
-				if (offsets[i] != RECORD_HERE)
-					pages_free(&process->heap, offsets[i]);
-			return -1;
-		}
-		memcpy(process->shared + process->layout.core_heap + offsets[i], results[i].data,
-		       results[i].bytes);
-	}
+	if (pages_alloc(&placing->process->heap, bytes, offset) != 0)
+		return -1;
+	placing->parts[placing->part_count++] =
+		(struct carry_part){ *offset, from == NULL ? 0 : bytes, from };
+	placing->part_bytes += from == NULL ? 0 : bytes;
 	return 0;
 }
 
 static void
-write_results(unsigned char *at, const struct call_result *results, uint32_t count,
-	      const size_t *offsets)
+take_back(const struct placing *placing)
 {
-	for (uint32_t i = 0; i < count; i++) {
-		struct record_tensor tensor = { .handle = results[i].handle,
-						.type = results[i].type,
-						.data = { offsets[i], results[i].bytes } };
+	for (uint32_t i = 0; i < placing->part_count; i++)
+		pages_free(&placing->process->heap, placing->parts[i].offset);
+}
+
+/* Give the list and the large results a place in the core's heap; nothing stays there on failure. */
+static int
+place_results(struct placing *placing, size_t *offsets)
+{
+	const struct worker_results *results = placing->results;
+	placing->list_offset = RECORD_HERE;
+	int status = 0;
+	if (placing->list_bytes > WORKER_INLINE_MAX)
+		status = place(placing, NULL, placing->list_bytes, &placing->list_offset);
+	for (uint32_t i = 0; i < results->count && status == 0; i++) {
+		const struct call_result *result = &results->list[i];
+		offsets[i] = RECORD_HERE;
+		if (result->bytes > RECORD_TENSOR_MAX)
+			status = place(placing, result->data, result->bytes, &offsets[i]);
+	}
+	if (status != 0)
+		take_back(placing);
+	return status;
+}
+
+static void
+write_list(unsigned char *at, const struct worker_results *results, const size_t *offsets)
+{
+	for (uint32_t i = 0; i < results->count; i++) {
+		const struct call_result *result = &results->list[i];
+		struct record_tensor tensor = { .handle = result->handle,
+						.type = result->type,
+						.data = { offsets[i], result->bytes } };
 		memcpy(at, &tensor, sizeof(tensor));
 		at += sizeof(tensor);
-		if (offsets[i] == RECORD_HERE && results[i].bytes > 0)
-			memcpy(at, results[i].data, results[i].bytes);
-		at += result_here(&results[i]);
+		if (offsets[i] == RECORD_HERE && result->bytes > 0)
+			memcpy(at, result->data, result->bytes);
+		at += result_here(result);
 	}
 }
 
-/* Where `bytes` of payload go: behind the record (offset RECORD_HERE), or into the heap. */
-static int
-place_list(struct worker_process *process, size_t bytes, size_t *offset)
+static void
+release(const struct worker_results *results)
 {
-	*offset = RECORD_HERE;
-	return bytes <= WORKER_INLINE_MAX ? 0 : pages_alloc(&process->heap, bytes, offset);
+	if (results->release != NULL)
+		results->release(results->context);
 }
 
+/* The record, and what it needs in the heap: at once when that is little. -1: nothing was sent or released. */
 static int
-send_results(struct worker_request *request, const struct call_result *results, uint32_t count)
+send_placed(struct worker_request *request, const struct placing *placing,
+	    const struct record_result *record, size_t record_bytes)
 {
-	struct worker_process *process = request->process;
-	size_t *offsets = arena_alloc(&request->arena, (count + 1) * sizeof(*offsets));
-	size_t bytes = 0, place;
-	for (uint32_t i = 0; i < count; i++)
-		bytes += sizeof(struct record_tensor) + result_here(&results[i]);
-	if (offsets == NULL || place_list(process, bytes, &place) != 0)
-		return -1;
-	if (place_results(process, results, count, offsets) != 0) {
-		if (place != RECORD_HERE)
-			pages_free(&process->heap, place);
-		return -1;
+	struct worker_process *process = placing->process;
+	const struct worker_results *results = placing->results;
+	if (placing->part_bytes > WORKER_CARRY_MIN) {
+		const struct worker_cargo cargo = { .record = record,
+						    .record_bytes = record_bytes,
+						    .parts = placing->parts,
+						    .part_count = placing->part_count,
+						    .request = request,
+						    .release = results->release,
+						    .context = results->context };
+		return worker_carry_in(process, &cargo) == NULL ? -1 : 0;
 	}
-	struct record_result *record =
-		worker_process_reserve(process, RECORD_RESULT, request->number,
-				       sizeof(*record) + (place == RECORD_HERE ? bytes : 0));
-	if (record == NULL)
-		return 0;
-	record->code = ERR_OK;
-	record->count = count;
-	record->payload = (struct record_payload){ place, bytes };
-	write_results(place == RECORD_HERE ? (unsigned char *)(record + 1)
-					   : process->shared + process->layout.core_heap + place,
-		      results, count, offsets);
-	worker_process_send(process);
+	for (uint32_t i = 0; i < placing->part_count; i++)
+		if (placing->parts[i].bytes > 0)
+			memcpy(process->shared + process->layout.core_heap +
+				       placing->parts[i].offset,
+			       placing->parts[i].from, placing->parts[i].bytes);
+	worker_outbox_send(process, &record->record, record_bytes);
+	release(results);
 	return 0;
 }
 
-/* Tell the handler what became of the batch, if it waits for that. */
-static void
-answer(struct worker_request *request, const struct call_result *results, uint32_t count,
+/* The list goes behind the record or into the heap. */
+static int
+send_list(struct worker_request *request, const struct placing *placing, const size_t *offsets)
+{
+	struct worker_process *process = placing->process;
+	union {
+		struct record_result result;
+		unsigned char bytes[sizeof(struct record_result) + WORKER_INLINE_MAX];
+	} record = { .result = { .record = { .kind = RECORD_RESULT, .request = request->number },
+				 .code = ERR_OK,
+				 .count = placing->results->count,
+				 .payload = { placing->list_offset, placing->list_bytes } } };
+	bool is_here = placing->list_offset == RECORD_HERE;
+	write_list(is_here ? record.bytes + sizeof(record.result)
+			   : process->shared + process->layout.core_heap + placing->list_offset,
+		   placing->results, offsets);
+	size_t bytes = sizeof(record.result) + (is_here ? placing->list_bytes : 0);
+	if (send_placed(request, placing, &record.result, bytes) == 0)
+		return 0;
+	take_back(placing);
+	return -1;
+}
+
+/* -1 with the error set: nothing was sent or released. */
+static int
+send_results(struct worker_request *request, const struct worker_results *results)
+{
+	struct placing placing = { .process = request->process, .results = results };
+	size_t *offsets = arena_alloc(&request->arena, (results->count + 1) * sizeof(*offsets));
+	placing.parts = arena_alloc(&request->arena, (results->count + 1) * sizeof(*placing.parts));
+	for (uint32_t i = 0; i < results->count; i++)
+		placing.list_bytes += sizeof(struct record_tensor) + result_here(&results->list[i]);
+	if (offsets == NULL || placing.parts == NULL || place_results(&placing, offsets) != 0)
+		return -1;
+	return send_list(request, &placing, offsets);
+}
+
+/* Tell the handler what became of the batch, if it waits for that. True: the results are released, or will be. */
+static bool
+answer(struct worker_request *request, const struct worker_results *results,
        const struct error *error)
 {
+	static const struct worker_results none = { .release = NULL };
+	bool is_taken = false;
 	if (request->batch_early) {
 		if (error != NULL && request->early_error.code == ERR_OK)
 			request->early_error = *error;
-		return;
+		return false;
 	}
 	if (error != NULL)
 		send_error(request, error);
-	else if (send_results(request, results, count) != 0)
+	else if (send_results(request, results != NULL ? results : &none) == 0)
+		is_taken = results != NULL;
+	else
 		send_error(request, error_last());
 	/* Nothing is collected or queued while the handler waits. */
 	if (request->arena.used > 0)
 		arena_reset(&request->arena);
+	return is_taken;
 }
 
 void
-worker_batch_done(const struct call_batch *batch, const struct call_result *results, uint32_t count,
+worker_batch_done(const struct call_batch *batch, const struct worker_results *results,
 		  const struct error *error)
 {
 	struct worker_request *request = batch->request;
 	struct worker_process *process = request->process;
+	bool is_taken = false;
 	assert(request->batch_out);
 	request->batch_out = false;
 	process->batches_out--;
 	if (request->state == REQUEST_ENDED) {
 		worker_request_free(request);
 	} else if (request->state == REQUEST_RUNNING && process->state < PROCESS_KILLED) {
-		answer(request, results, count, error);
+		is_taken = answer(request, results, error);
 		send_queued(request);
 	}
+	if (results != NULL && !is_taken)
+		release(results);
 	worker_process_settle(process);
 }

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "script/worker_host.h"
+#include "script/worker_process.h"
+#include "script/worker_request.h"
 
 enum {
 	/* Credit is given back when it is at least this much. */
@@ -57,6 +59,21 @@ answer_error(struct worker_request *request, uint32_t number, const struct error
 	send_answer(request->process, &answer, error->message, bytes);
 }
 
+/* A large value is carried in, and freed then. */
+static int
+carry_value(struct worker_process *process, const struct record_answer *answer, void *value,
+	    size_t bytes)
+{
+	const struct carry_part part = { answer->payload.offset, bytes, value };
+	const struct worker_cargo cargo = { .record = answer,
+					    .record_bytes = sizeof(*answer),
+					    .parts = &part,
+					    .part_count = 1,
+					    .release = free,
+					    .context = value };
+	return worker_carry_in(process, &cargo) == NULL ? -1 : 0;
+}
+
 /* *value is NULL after it when it was taken. */
 static int
 answer_value(struct worker_request *request, uint32_t number, void **value, size_t bytes)
@@ -71,8 +88,7 @@ answer_value(struct worker_request *request, uint32_t number, void **value, size
 		if (pages_alloc(&process->heap, bytes, &offset) != 0)
 			return -1;
 		answer.payload.offset = offset;
-		if (bytes > WORKER_CARRY_MIN &&
-		    worker_carry_answer(process, &answer, *value) == 0) {
+		if (bytes > WORKER_CARRY_MIN && carry_value(process, &answer, *value, bytes) == 0) {
 			*value = NULL;
 			return 0;
 		}

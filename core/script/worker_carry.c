@@ -3,12 +3,13 @@
  * (worker_turn.c), so that nobody waits for more than a turn while a reply of megabytes passes. What comes from a worker is
  * carried into memory of its own, which whoever gets it may keep.
  */
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "script/worker_host.h"
+#include "script/value.h"
+#include "script/worker_process.h"
+#include "script/worker_request.h"
 
 enum {
 	/* Bytes that are copied between looks at the clock, and values that are looked through. */
@@ -78,64 +79,54 @@ worker_take_payload(struct worker_request *request)
 
 /* --- to the worker -------------------------------------------------------------------------------------------------- */
 
-/* A value on its way into the core's heap, and the record that is sent when it is there. */
+/* Cargo on its way into the core's heap. */
 struct delivery {
 	struct list link;
-	union {
-		struct ring_record header;
-		struct record_answer answer;
-		struct record_invoke invoke;
-	} record;
-	size_t record_bytes;
-	struct record_payload payload;
-	const unsigned char *from;
-	size_t copied;
-	/* To be freed with it; NULL: `from` is the request's, which it begins. */
-	void *owned;
+	/* NULL: nobody can call it back. */
 	struct worker_request *request;
+	void (*release)(void *context);
+	void *context;
+	/* The part that is being copied, and how much of it was. */
+	uint32_t part;
+	size_t copied;
+	uint32_t part_count;
+	struct carry_part *parts;
+	size_t record_bytes;
+	_Alignas(16) unsigned char record[];
 };
 
-/* In the process's line; NULL with the error set. */
-static struct delivery *
-add(struct worker_process *process, const struct record_payload *payload, const void *from)
+static size_t
+round_unit(size_t bytes)
 {
-	struct delivery *delivery = calloc(1, sizeof(*delivery));
+	return (bytes + RING_UNIT - 1) & ~(size_t)(RING_UNIT - 1);
+}
+
+struct ring_record *
+worker_carry_in(struct worker_process *process, const struct worker_cargo *cargo)
+{
+	size_t behind = round_unit(cargo->record_bytes);
+	size_t parts = cargo->part_count * sizeof(struct carry_part);
+	struct delivery *delivery = malloc(sizeof(*delivery) + behind + parts);
 	if (delivery == NULL) {
 		error_set(ERR_RESOURCE_EXHAUSTED, "no memory for what a worker is to be told");
 		return NULL;
 	}
-	delivery->payload = *payload;
-	delivery->from = from;
+	*delivery = (struct delivery){
+		.request = cargo->request,
+		.release = cargo->release,
+		.context = cargo->context,
+		.part_count = cargo->part_count,
+		.parts = (struct carry_part *)(delivery->record + behind),
+		.record_bytes = cargo->record_bytes,
+	};
+	memcpy(delivery->record, cargo->record, cargo->record_bytes);
+	memcpy(delivery->parts, cargo->parts, parts);
 	list_create(&delivery->link);
 	list_push_back(&process->deliveries, &delivery->link);
+	if (delivery->request != NULL)
+		delivery->request->delivery = delivery;
 	worker_turn_want(process);
-	return delivery;
-}
-
-int
-worker_carry_answer(struct worker_process *process, const struct record_answer *answer, void *data)
-{
-	struct delivery *delivery = add(process, &answer->payload, data);
-	if (delivery == NULL)
-		return -1;
-	delivery->record.answer = *answer;
-	delivery->record_bytes = sizeof(*answer);
-	delivery->owned = data;
-	return 0;
-}
-
-struct record_invoke *
-worker_carry_invoke(struct worker_request *request, struct worker_process *process,
-		    const struct record_payload *payload)
-{
-	struct delivery *delivery = add(process, payload, request->payload);
-	if (delivery == NULL)
-		return NULL;
-	delivery->record.header.kind = RECORD_INVOKE;
-	delivery->record_bytes = sizeof(struct record_invoke);
-	delivery->request = request;
-	request->delivery = delivery;
-	return &delivery->record.invoke;
+	return (struct ring_record *)delivery->record;
 }
 
 static void
@@ -144,18 +135,21 @@ drop(struct delivery *delivery)
 	if (delivery->request != NULL)
 		delivery->request->delivery = NULL;
 	list_remove(&delivery->link);
-	free(delivery->owned);
+	if (delivery->release != NULL)
+		delivery->release(delivery->context);
 	free(delivery);
 }
 
 bool
 worker_carry_abandon(struct worker_request *request)
 {
-	if (request->delivery == NULL)
+	struct delivery *delivery = request->delivery;
+	if (delivery == NULL)
 		return false;
-	if (pages_free(&request->process->heap, request->delivery->payload.offset) != 0)
-		assert(!"what is being carried in lies in the heap");
-	drop(request->delivery);
+	/* A hostile worker may have given a place back before it was told of it; that is its own loss. */
+	for (uint32_t i = 0; i < delivery->part_count; i++)
+		(void)pages_free(&request->process->heap, delivery->parts[i].offset);
+	drop(delivery);
 	return true;
 }
 
@@ -163,22 +157,28 @@ worker_carry_abandon(struct worker_request *request)
 static bool
 deliver_some(struct worker_process *process, struct delivery *delivery)
 {
-	size_t left = delivery->payload.bytes - delivery->copied;
+	const struct carry_part *part = &delivery->parts[delivery->part];
+	size_t left = part->bytes - delivery->copied;
 	size_t some = left < CARRY_BYTES ? left : CARRY_BYTES;
-	memcpy(process->shared + process->layout.core_heap + delivery->payload.offset +
-		       delivery->copied,
-	       delivery->from + delivery->copied, some);
+	if (some > 0)
+		memcpy(process->shared + process->layout.core_heap + part->offset +
+			       delivery->copied,
+		       (const unsigned char *)part->from + delivery->copied, some);
 	delivery->copied += some;
-	return some == left;
+	if (some < left)
+		return false;
+	delivery->copied = 0;
+	return ++delivery->part == delivery->part_count;
 }
 
 /* The worker is told of it. */
 static void
 send_delivered(struct worker_process *process, struct delivery *delivery)
 {
-	if (delivery->request != NULL)
+	const struct ring_record *record = (const struct ring_record *)delivery->record;
+	if (record->kind == RECORD_INVOKE)
 		worker_request_offer(delivery->request);
-	worker_outbox_send(process, &delivery->record.header, delivery->record_bytes);
+	worker_outbox_send(process, record, delivery->record_bytes);
 	drop(delivery);
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "script/worker_host.h"
+#include "script/worker_request.h"
 
 /* Requests of one calling script that may wait on rings: enough for its callee's worker to find the next one there. */
 enum { LANE_UNBEGUN_MAX = 4 };

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "script/value.h"
 #include "script/worker_host.h"
 
 /* Most models, and most files, of one function. */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "script/worker_host.h"
+#include "script/worker_process.h"
 
 /* A record that waits. */
 struct letter {

@@ -10,8 +10,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/scrap.h"
 #include "script/child.h"
 #include "script/worker_host.h"
+#include "script/worker_process.h"
+#include "script/worker_request.h"
 #include "script/zygote.h"
 
 /* Workers started by this process, which names them for the zygote. */
@@ -102,6 +105,12 @@ set_up(struct worker_process *process)
 }
 
 static void
+unmap(void *memory, size_t bytes)
+{
+	munmap(memory, bytes);
+}
+
+static void
 tear_down(struct worker_process *process)
 {
 	worker_outbox_drop(process);
@@ -110,7 +119,7 @@ tear_down(struct worker_process *process)
 	free(process->slots);
 	pages_destroy(&process->heap);
 	if (process->shared != NULL)
-		munmap(process->shared, process->layout.total);
+		scrap(process->host->options.loop, unmap, process->shared, process->layout.total);
 	if (process->wake_worker >= 0)
 		close(process->wake_worker);
 	if (process->wake_core >= 0)

@@ -4,6 +4,8 @@
 
 #include "base/clock.h"
 #include "script/worker_host.h"
+#include "script/worker_process.h"
+#include "script/worker_request.h"
 
 enum { NS_PER_MS = 1000000 };
 
@@ -99,13 +101,20 @@ give_large(struct worker_request *request, struct worker_process *process, uint3
 	if (pages_alloc(&process->heap, place.bytes, &offset) != 0)
 		return -1;
 	place.offset = offset;
-	struct record_invoke *invoke = worker_carry_invoke(request, process, &place);
+	const struct record_invoke blank = { .record.kind = RECORD_INVOKE };
+	const struct carry_part part = { offset, request->payload_bytes, request->payload };
+	const struct worker_cargo cargo = { .record = &blank,
+					    .record_bytes = sizeof(blank),
+					    .parts = &part,
+					    .part_count = 1,
+					    .request = request };
+	struct ring_record *invoke = worker_carry_in(process, &cargo);
 	if (invoke == NULL) {
 		pages_free(&process->heap, offset);
 		return -1;
 	}
 	settle_in(request, process, slot);
-	write_invoke(request, invoke, &place);
+	write_invoke(request, (struct record_invoke *)invoke, &place);
 	return 0;
 }
 

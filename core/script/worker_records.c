@@ -3,7 +3,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "script/value.h"
 #include "script/worker_host.h"
+#include "script/worker_process.h"
+#include "script/worker_request.h"
 
 enum {
 	/* Scratch memory larger than this is not kept. */
@@ -187,7 +190,8 @@ on_reply(struct worker_process *process, const union copied *record)
 	if (request == NULL || payload_of(process, &record->text, &data, &bytes) != 0 ||
 	    check_value(process, data, bytes) != 0)
 		return -1;
-	if (request->batch_out && request->state != REQUEST_DROPPED)
+	bool is_early = request->batch_out || request->delivery != NULL;
+	if (is_early && request->state != REQUEST_DROPPED)
 		return error_set(ERR_INVALID_ARGUMENT, "a reply while a batch is out");
 	if (request->state != REQUEST_DROPPED && bytes > request->script->limits.reply_bytes)
 		refuse_reply(request, bytes);
@@ -252,6 +256,7 @@ on_failed(struct worker_process *process, const union copied *record)
 	}
 	if (request->state != REQUEST_DROPPED) {
 		const struct worker_options *options = &process->host->options;
+		worker_carry_abandon(request);
 		request->state = REQUEST_DROPPED;
 		options->events.failed(options->context, request->owner, &error);
 	}

@@ -4,6 +4,8 @@
 
 #include "base/clock.h"
 #include "script/worker_host.h"
+#include "script/worker_process.h"
+#include "script/worker_request.h"
 
 enum {
 	/* Requests kept for reuse, and the most calls that one of them keeps room for. */
@@ -130,6 +132,7 @@ worker_cancel(struct worker_request *request)
 		worker_request_end(request);
 		worker_queue_run(script);
 	} else {
+		worker_carry_abandon(request);
 		request->state = REQUEST_DROPPED;
 		shorten(request);
 		send_cancel(request);
@@ -148,6 +151,7 @@ worker_request_fail(struct worker_request *request, const struct error *error)
 		return;
 	if (queued)
 		worker_queue_leave(request);
+	worker_carry_abandon(request);
 	request->state = REQUEST_DROPPED;
 	if (!queued && request->process->state < PROCESS_KILLED)
 		send_cancel(request);

@@ -7,6 +7,8 @@
 
 #include "base/clock.h"
 #include "script/worker_host.h"
+#include "script/worker_process.h"
+#include "script/worker_request.h"
 
 enum {
 	NS_PER_MS = 1000000,

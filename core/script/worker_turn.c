@@ -5,6 +5,8 @@
  */
 #include "base/clock.h"
 #include "script/worker_host.h"
+#include "script/worker_process.h"
+#include "script/worker_request.h"
 
 static void
 wait_in_line(struct worker_process *process)

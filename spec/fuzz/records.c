@@ -15,6 +15,8 @@
 
 #include "base/log.h"
 #include "script/worker_host.h"
+#include "script/worker_process.h"
+#include "script/worker_request.h"
 
 enum { REQUESTS = 3, HEAP_BYTES = 1 << 20, MODELS = 2 };
 
@@ -221,7 +223,7 @@ end_process(void)
 		const struct call_batch *batch;
 		while ((batch = world.batches[i]) != NULL) {
 			world.batches[i] = NULL;
-			worker_batch_done(batch, NULL, 0, NULL);
+			worker_batch_done(batch, NULL, NULL);
 		}
 	}
 	while (!list_is_empty(&process->requests)) {

@@ -9,6 +9,8 @@
 
 #include "base/clock.h"
 #include "script/worker_host.h"
+#include "script/worker_process.h"
+#include "script/worker_request.h"
 #include "script/zygote.h"
 
 enum { HANDLES_MAX = 4096, TEXT_BYTES = 1 << 20 };
@@ -115,9 +117,15 @@ set_value(struct value *value, const struct call_tensor *type, const void *data,
 }
 
 static void
+release_results(void *results)
+{
+	free(results);
+}
+
+static void
 run_calls(struct entry *entry, const struct call_batch *batch)
 {
-	struct call_result *results = calloc(batch->count, sizeof(*results));
+	struct call_result *list = calloc(batch->count, sizeof(*list));
 	struct error refused = { .code = ERR_INVALID_ARGUMENT, .message = "batch refused" };
 	uint32_t count = 0;
 	if (entry->values == NULL)
@@ -137,13 +145,12 @@ run_calls(struct entry *entry, const struct call_batch *batch)
 		}
 		if (call->kind == CALL_GET) {
 			const struct value *value = &entry->values[call->handle % HANDLES_MAX];
-			results[count++] = (struct call_result){ call->handle, value->type,
-								 value->data, value->bytes };
+			list[count++] = (struct call_result){ call->handle, value->type,
+							      value->data, value->bytes };
 		}
 	}
-	worker_batch_done(batch, results, count,
-			  entry->rig->options.fail_batches ? &refused : NULL);
-	free(results);
+	const struct worker_results results = { list, count, release_results, list };
+	worker_batch_done(batch, &results, entry->rig->options.fail_batches ? &refused : NULL);
 }
 
 static void
@@ -283,7 +290,7 @@ rig_delete(struct rig *rig)
 {
 	for (uint32_t i = 0; i < rig->count; i++)
 		if (rig->entries[i]->held != NULL)
-			worker_batch_done(rig->entries[i]->held, NULL, 0, NULL);
+			worker_batch_done(rig->entries[i]->held, NULL, NULL);
 	worker_host_delete(rig->host);
 	uv_close((uv_handle_t *)&rig->timer, NULL);
 	uv_run(&rig->loop, UV_RUN_DEFAULT);

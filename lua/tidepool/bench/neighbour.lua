@@ -69,6 +69,12 @@ local function median(samples, key)
   return summary.of(values).p50
 end
 
+local function p99s(samples)
+  local values = {}
+  for i, sample in ipairs(samples) do values[i] = sample.p99 end
+  return values
+end
+
 -- The attacks of these names; all when there is none.
 local function choose(names)
   local chosen = {}
@@ -98,6 +104,7 @@ function neighbour.measure(started, rounds, seconds, names)
       attack = attack.name,
       p50_us = median(alone, "p50"), p99_us = median(alone, "p99"),
       attacked_p50_us = median(beside, "p50"), attacked_p99_us = median(beside, "p99"),
+      windows = { p99_us = p99s(alone), attacked_p99_us = p99s(beside) },
     }
     results[index].ratio = results[index].attacked_p99_us / results[index].p99_us
   end
