@@ -109,23 +109,27 @@ static int
 open_policy(struct engine *engine)
 {
 	char folder[ENGINE_PATH_BYTES];
+	const struct config *config = engine->config;
 	struct policy_options options = { .node = &engine->view,
-					  .folder = policy_folder(engine->config, folder),
+					  .builtin_config = config->policy == NULL
+								    ? config->policy_config
+								    : NULL,
+					  .folder = policy_folder(config, folder),
 					  .replaced = policy_replaced,
 					  .context = engine };
 	engine->policy = policy_host_new(&options);
 	if (engine->policy == NULL)
 		return -1;
-	if (engine->config->policy == NULL) {
+	if (config->policy == NULL) {
 		policy_restore(engine);
 		return 0;
 	}
-	if (policy_load_file(engine, engine->config->policy) != 0)
+	if (policy_load_file(engine, config->policy) != 0)
 		return -1;
-	if (!engine->config->watch)
+	if (!config->watch)
 		return 0;
 	engine->policy_watch =
-		watch_new(&engine->loop, engine->config->policy, policy_file_changed, engine);
+		watch_new(&engine->loop, config->policy, policy_file_changed, engine);
 	return engine->policy_watch == NULL ? -1 : 0;
 }
 

@@ -153,7 +153,8 @@ policy_host_new(const struct policy_options *options)
 	host->node = options->node;
 	policy_jobs_create(&host->jobs);
 	host->guard = guard_new((uint64_t)POLICY_TIMEOUT_MS * 1000000u);
-	host->builtin = policy_script_new(builtin_file, builtin->text, builtin->length, NULL);
+	host->builtin = policy_script_new(builtin_file, builtin->text, builtin->length,
+					  options->builtin_config);
 	if (options->folder != NULL)
 		host->folder = strdup(options->folder);
 	if (host->guard == NULL || host->builtin == NULL ||

@@ -42,6 +42,8 @@ struct policy_eviction {
 struct policy_options {
 	/* The node that the policy sees; outlives the host. Its rows may change between calls, and `generation` with them. */
 	const struct view_node *node;
+	/* For the built-in policy: text of a Lua table for new(node, config), copied; NULL: {}. */
+	const char *builtin_config;
 	/* Folder that `require` looks in before the built-in policies; NULL: only those. Copied. */
 	const char *folder;
 	/*

@@ -1,5 +1,6 @@
 -- Devices that are lost are opened again while the node runs: jobs are there again, with the right answers.
 local ffi = require "ffi"
+local builder = require "models.zoo.builder"
 local client = require "tidepool.client"
 local kind = require "spec.support.kind"
 local nets = require "spec.support.nets"
@@ -12,17 +13,42 @@ local WIDTH = 256
 local REOPEN_MS = 60
 local PATIENCE = 30
 
+-- A layer of a transformer and some more, as one operator each where the backend has them: about 0.7 MiB.
+local function attention_net(tokens, heads, size)
+  local width = heads * size
+  local net = builder.new("net", 7)
+  local input = net:input("x", "FP32", { 1, tokens, width })
+  local function split(x, perm)
+    return net:transpose(net:reshape(net:dense(x, width, width), { 0, tokens, heads, size }), perm)
+  end
+  local q, k, v = split(input, { 0, 2, 1, 3 }), split(input, { 0, 2, 3, 1 }), split(input, { 0, 2, 1, 3 })
+  local weights = net:softmax(net:div(net:matmul(q, k), net:number(math.sqrt(size))))
+  local mixed = net:reshape(net:transpose(net:matmul(weights, v), { 0, 2, 1, 3 }), { 0, tokens, width })
+  local x = net:layer_norm(net:add(net:dense(mixed, width, width), input), width)
+  x = net:add(net:dense(net:gelu(net:dense(x, width, 4 * width)), 4 * width, width), x)
+  net:output(x, "y", { 1, tokens, width })
+  local path = os.tmpname()
+  net:write(path)
+  local file = assert(io.open(path, "rb"))
+  local bytes = file:read "*a"
+  file:close()
+  os.remove(path)
+  return bytes
+end
+
 describe("a device that was lost", function()
   local running, c
 
-  -- count devices that can be told to fail.
-  local function serve(count, options)
+  -- count devices that can be told to fail; more: what else the configuration says.
+  local function serve(count, options, more)
     local devices = {}
     for i = 1, count do
       devices[i] = { kind = "host", memory = "32M", threads = 1, faults = true, reopen_ms = REOPEN_MS }
       for key, value in pairs(options or {}) do devices[i][key] = value end
     end
-    running = node.start { devices = devices }
+    local config = { devices = devices }
+    for key, value in pairs(more or {}) do config[key] = value end
+    running = node.start(config)
     -- Whatever comes: a node that is left behind keeps this process waiting.
     local started = running
     finally(function() started:kill() end)
@@ -154,6 +180,53 @@ describe("a device that was lost", function()
     assert.equal(1, failures)
     wait_for(1, is_back)
     assert(c:invoke("h", { x = x }))
+    assert.equal(0, running:stop())
+  end)
+
+  -- All at once: a model with fused operators comes over the device's own link and over a neighbour's, the handler's
+  -- calls are redirected behind it, and one of both devices goes while this is under way.
+  it("while one brings a model over the other's link runs the redirected calls right all the same", function()
+    local TOKENS, HEADS, SIZE = 24, 4, 32
+    local width = HEADS * SIZE
+    serve(2, { link_rate = "50M", peer_rate = "100M" }, { group = "64K", policy_config = { relay = 1 } })
+    assert(c:call("function.deploy", {
+      name = "a", models = { net = { data = client.bin(attention_net(TOKENS, HEADS, SIZE)) } },
+      source = ([[
+        local tide = require "tidepool"
+        return {
+          models = { net = "a.onnx" },
+          handler = function(ctx, req)
+            local y = ctx.models.net(tide.tensor("FP32", { 1, %d, %d }, req.x))
+            return { y = (y * 2 + 1):softmax(-1):get() }
+          end,
+        }]]):format(TOKENS, width),
+    }))
+    local x = nets.row(5, TOKENS * width)
+    local function call()
+      local answer = assert(c:invoke("a", { x = x }))
+      return tostring(answer.y.data)
+    end
+    local function trim()
+      for id = 0, 1 do assert(c:call("model.trim", { name = "a/net", device = id, keep = 0 })) end
+    end
+    local expected = call()
+    local lost = { 0, 0 }
+    for _, plan in ipairs { { 1, 2 }, { 1, 9 }, { 1, 40 }, { 2, 1 }, { 2, 4 }, { 2, 10 } } do
+      local which = plan[1]
+      trim()
+      local loans = device(1).loans + device(2).loans
+      assert(c:call("device.fault", { device = which - 1, lose_after = plan[2] }))
+      assert.equal(expected, call())
+      -- It was lent, or lent to, when it went.
+      assert.equal(loans + 1, device(1).loans + device(2).loans)
+      lost[which] = lost[which] + 1
+      assert.equal(lost[which], wait_for(which, is_back).reopened)
+      trim()
+      assert.equal(expected, call())
+    end
+    trim()
+    -- Nothing is held any more by what was under way.
+    for i = 1, 2 do assert.is_true(device(i).used_bytes <= 2 * 2 ^ 20, device(i).used_bytes) end
     assert.equal(0, running:stop())
   end)
 
