@@ -122,8 +122,10 @@ put_loads(struct job *job)
 			.host = job->device->copy_in,
 			.widen = job->device->widen,
 			.from_disk = job->from_disk[m],
-			.peer = job->peer == NULL ? NULL
-						  : job->models[m]->residency[job->peer->view.id],
+			/* Only what is pinned there is left alone by the main loop. */
+			.peer = job->peer_pinned[m] == 0
+					? NULL
+					: job->models[m]->residency[job->peer->view.id],
 			.peer_groups = job->peer_pinned[m],
 			.peer_stream = job->takes_from_peer ? job->device->copy_peer : NULL,
 			.lent = job->relays ? job->peer->lent : NULL,

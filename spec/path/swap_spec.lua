@@ -3,9 +3,10 @@ local client = require "tidepool.client"
 local nets = require "spec.support.nets"
 local node = require "spec.support.node"
 local random = require "spec.support.random"
+local is_sanitized = require "spec.support.sanitizer"
 
 local MODELS, WIDTH, LAYERS = 5, 768, 4
-local REQUESTS = 150
+local REQUESTS = is_sanitized and 50 or 150
 
 local function serve(memory)
   local running = node.start { devices = { { kind = "host", memory = memory } } }
