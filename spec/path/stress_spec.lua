@@ -1,7 +1,7 @@
--- A node with four small devices that fail, forty models that do not fit (sixteen under sanitizers), sixty-four clients,
--- and evictions, reloads, changes of policy and faults all the while: every request is answered once, and every output is right to the bit.
--- Once with parameters as on the device and once with narrow ones. TIDEPOOL_STRESS_REQUESTS says how many requests
--- (200,000 in full).
+-- A node with four small devices that fail, forty models that do not fit (sixteen under sanitizers), sixty-four
+-- clients, and evictions, reloads, changes of policy and faults all the while: every request is answered once, and
+-- every output is right to the bit. Once with parameters as on the device and once with narrow ones.
+-- TIDEPOOL_STRESS_REQUESTS says how many requests (200,000 in full).
 local client = require "tidepool.client"
 local nets = require "spec.support.nets"
 local node = require "spec.support.node"

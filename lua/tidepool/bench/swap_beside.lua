@@ -2,8 +2,8 @@
 --- the device (what it waits for theirs left out), against its jobs alone. Times are from the node's trace.
 ---
 --- Whatever else runs on a device leaves it with other things in its caches, swapping or not. So the same is measured
---- where nothing swaps: with room for all models, calls of it and of the others in turn, nothing else under way. What
---- swapping adds is the ratio to that.
+--- where nothing swaps: calls of it and of two others that have room, in turn, nothing else under way. What swapping
+--- adds is the ratio to that. Machines drift: the three kinds take turns, a round of some calls each.
 local client = require "tidepool.client"
 local failure = require "tidepool.cli.failure"
 local node = require "tidepool.bench.node"
@@ -14,12 +14,14 @@ local trace = require "tidepool.trace"
 
 local part = { name = "beside" }
 
-local MODELS, WIDTH = 3, 2
+local MODELS, STAYING, WIDTH = 3, 2, 2
+-- Calls of a round, and calls before it that others before them make slow.
+local ROUND, WARM_UP = 50, 3
 local TRACE_MS = 60000
 local EVENTS = 2 ^ 20
 
--- Microseconds that the function's jobs had the device while f ran.
-local function job_times(started, name, f)
+-- Add to `times` the microseconds that the function's jobs had the device while f ran.
+local function note_jobs(times, started, name, f)
   local watching = assert(client.connect(started.address, { timeout = 2 * TRACE_MS / 1000 }))
   local pending = watching:send("trace", { ms = TRACE_MS, events = EVENTS })
   assert(watching:call "node.status")
@@ -27,12 +29,10 @@ local function job_times(started, name, f)
   local stopping = started:connect()
   assert(stopping:call "trace.stop")
   stopping:close()
-  local times = {}
   for event in trace.events(assert(pending:wait())) do
     if event.row == "jobs" and event.name == name then times[#times + 1] = event.lasts end
   end
   watching:close()
-  return times
 end
 
 local function call_alone(connection, model, count)
@@ -55,64 +55,56 @@ local function call_beside(connection, model, others, count)
   for _, each in ipairs(window) do assert(each:wait()) end
 end
 
--- Calls of it and of the others in turn, one at a time.
+-- Calls of it and of the first others in turn, one at a time: those have room.
 local function call_in_turn(connection, model, others, count)
   for index = 1, count do
     model:call(connection)
-    others[index % #others + 1]:call(connection)
+    others[index % STAYING + 1]:call(connection)
   end
 end
 
--- Call f with a node that has that much memory, on which all models have run.
-local function with_node(options, model, others, rate, memory, f)
-  local config = swapping.config { rate = rate, threads = options.threads, policy_config = "{ prefix = false }",
-    memory = memory }
-  return node.with(config, function(started)
-    local connection = started:connect()
-    model:deploy(connection)
-    for _, other in ipairs(others) do
-      other:deploy(connection)
-      other:call(connection)
-    end
-    call_alone(connection, model, 20)
-    return f(started, connection)
-  end)
+-- What the device brought while f ran.
+local function loads_of(connection, f)
+  local before = swapping.device(connection).loads
+  f()
+  return swapping.device(connection).loads - before
 end
 
--- Alone, and with the others in flight; how much was brought meanwhile.
-local function measure_swapping(options, model, others, rate, memory)
-  return with_node(options, model, others, rate, memory, function(started, connection)
-    local alone = job_times(started, model.name, function() call_alone(connection, model, options.calls) end)
-    local before = swapping.device(connection)
-    local beside = job_times(started, model.name, function()
-      call_beside(connection, model, others, options.calls)
-    end)
-    return { alone_us = summary.of(alone), beside_us = summary.of(beside),
-      loads = swapping.device(connection).loads - before.loads }
+-- One round of each kind; times by kind are added to, and the loads beside it returned.
+local function measure_round(started, connection, model, others, times, count)
+  call_alone(connection, model, WARM_UP)
+  note_jobs(times.alone, started, model.name, function() call_alone(connection, model, count) end)
+  call_in_turn(connection, model, others, STAYING)
+  local loads = loads_of(connection, function()
+    note_jobs(times.in_turn, started, model.name, function() call_in_turn(connection, model, others, count) end)
   end)
-end
-
-local function measure_in_turn(options, model, others, rate, memory)
-  return with_node(options, model, others, rate, memory, function(started, connection)
-    local before = swapping.device(connection)
-    local times = job_times(started, model.name, function()
-      call_in_turn(connection, model, others, options.calls)
-    end)
-    local loads = swapping.device(connection).loads - before.loads
-    if loads ~= 0 then failure.raise("%s: %d loads where all models have room", model.name, loads) end
-    return summary.of(times)
+  if loads ~= 0 then failure.raise("%s: %d loads where all models have room", model.name, loads) end
+  return loads_of(connection, function()
+    note_jobs(times.beside, started, model.name, function() call_beside(connection, model, others, count) end)
   end)
 end
 
 local function measure(options, model, others, rate)
   local own, swapped = swapping.footprint(options, model), swapping.footprint(options, others[1])
-  local beside = math.max(own.beside, swapped.beside) + swapping.SPARE
-  local row = measure_swapping(options, model, others, rate, own.bytes + 2 * swapped.bytes + beside)
-  row.in_turn_us = measure_in_turn(options, model, others, rate, own.bytes + #others * swapped.bytes + beside)
-  row.model, row.other, row.rate = model.name, others[1].name, rate
-  row.ratio = row.beside_us.p99 / row.alone_us.p99
-  row.over_in_turn = row.beside_us.p99 / row.in_turn_us.p99
-  return row
+  local config = swapping.config { rate = rate, threads = options.threads, policy_config = "{ prefix = false }",
+    memory = own.bytes + STAYING * swapped.bytes + math.max(own.beside, swapped.beside) + swapping.SPARE }
+  return node.with(config, function(started)
+    local connection = started:connect()
+    model:deploy(connection)
+    for _, other in ipairs(others) do other:deploy(connection) end
+    call_alone(connection, model, 5 * WARM_UP)
+    local times, loads = { alone = {}, in_turn = {}, beside = {} }, 0
+    for from = 1, options.calls, ROUND do
+      local count = math.min(ROUND, options.calls - from + 1)
+      loads = loads + measure_round(started, connection, model, others, times, count)
+    end
+    local row = { model = model.name, other = others[1].name, rate = rate, loads = loads,
+      alone_us = summary.of(times.alone), in_turn_us = summary.of(times.in_turn),
+      beside_us = summary.of(times.beside) }
+    row.ratio = row.beside_us.p99 / row.alone_us.p99
+    row.over_in_turn = row.beside_us.p99 / row.in_turn_us.p99
+    return row
+  end)
 end
 
 function part.run(options, models)
@@ -136,7 +128,7 @@ function part.to_text(rows, options)
       ("%.3f"):format(row.ratio), ("%.3f"):format(row.over_in_turn), row.loads }
   end
   return ("%d jobs of a model that stays, beside others that swap all the time; the first file beside each other one; "
-    .. "p50 and p99 alone, in turn with the others where all stay, and beside them; ratios of p99\n\n")
+    .. "p50 and p99 alone, in turn with two others that stay, and beside them; ratios of p99\n\n")
     :format(options.calls)
     .. output.rows({ "STAYS", "SWAPS", "LINK", "ALONE", "IN TURN", "BESIDE", "/ ALONE", "/ IN TURN", "LOADS" }, lines)
 end
