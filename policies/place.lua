@@ -115,16 +115,16 @@ function place.missing_bytes(node, job, device)
   return total
 end
 
--- Another device where all of the model has arrived and that could give it to this one; nil when there is none.
+-- The device with the fastest link to this one of those where all of the model has arrived; nil when there is none.
 function place.peer_with(node, model, device)
   if device.peer_rate == 0 then return nil end
-  local best
+  local best, best_rate = nil, 0
   local devices = node.devices
   for i = 1, #devices do
     local peer = devices[i]
-    if peer.id ~= device.id and node.arrived(model, peer) == model.group_count
-      and (not best or peer.peer_rate > best.peer_rate) then
-      best = peer
+    if peer.id ~= device.id and node.arrived(model, peer) == model.group_count then
+      local rate = node.peer_rate(device, peer)
+      if rate > best_rate then best, best_rate = peer, rate end
     end
   end
   return best

@@ -155,15 +155,15 @@ end
 
 -- The idle device whose link to a device that has the model is the fastest, and that device.
 local function find_peer(self, job)
-  local best, from
-  local devices, model = self.node.devices, self.models[job.slot]
+  local best, from, best_rate = nil, nil, 0
+  local node, model = self.node, self.models[job.slot]
+  local devices = node.devices
   if not model then return nil end
   for i = 1, #devices do
     local device = devices[i]
-    if place.may_run(self.node, job, device) and (not best or device.peer_rate > best.peer_rate) then
-      local peer = place.peer_with(self.node, model, device)
-      if peer then best, from = device, peer end
-    end
+    local peer = place.may_run(node, job, device) and place.peer_with(node, model, device)
+    local rate = peer and node.peer_rate(device, peer) or 0
+    if rate > best_rate then best, from, best_rate = device, peer, rate end
   end
   return best, from
 end

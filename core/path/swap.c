@@ -142,12 +142,19 @@ place_tensors(struct job *job)
 	job->tensor_bytes = (size_t)(at - (char *)job->extent->address);
 }
 
+/* Can the job's device copy from the one that was named? */
+static bool
+reaches_peer(const struct job *job)
+{
+	return job->peer != NULL && device_has_peer(job->device->device, job->peer->device);
+}
+
 /* Hold on the peer what is copied from there. */
 static void
 pin_peer(struct job *job, uint32_t m)
 {
 	struct residency *there =
-		job->peer == NULL ? NULL : job->models[m]->residency[job->peer->view.id];
+		reaches_peer(job) ? job->models[m]->residency[job->peer->view.id] : NULL;
 	job->peer_pinned[m] = there == NULL ? 0 : residency_arrived(there);
 	if (job->peer_pinned[m] == 0)
 		return;

@@ -1,9 +1,16 @@
+local ffi = require "ffi"
 local policy_node = require "spec.support.policy_node"
 local MIB = policy_node.MIB
 local RESIDENT, HOST, PEER = policy_node.RESIDENT, policy_node.HOST, policy_node.PEER
 
 describe("policy torpor", function()
   local node, host
+
+  -- Rates of copies to each of four devices from each, bytes/s.
+  local rates = ffi.new("double[16]")
+  for to = 0, 3 do
+    for from = 0, 3 do rates[4 * to + from] = to == from and 0 or to < 2 and 25e9 or 50e9 end
+  end
 
   -- Two pairs of devices, each behind a switch, with links between them. Model 0 is heavy, model 1 light.
   local function set_up(config, functions)
@@ -14,6 +21,7 @@ describe("policy torpor", function()
         { run_ns = 10e6, load_ns = 30e6 }, { run_ns = 30e6, load_ns = 10e6 } },
       functions = functions,
     }
+    node.view.peer_rates = rates
     host = node:host("torpor", config)
   end
 
