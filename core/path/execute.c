@@ -155,6 +155,8 @@ put_programs(struct job *job)
 {
 	struct device_stream *compute = job->device->compute;
 	struct request *request = job->request;
+	/* Tensors are no model's. */
+	stream_label(compute, 0);
 	for (uint32_t i = 0; i < request->slot_count; i++) {
 		struct tensor_slot *slot = &request->slots[i];
 		if (is_new_on_device(slot) &&
@@ -173,6 +175,7 @@ put_programs(struct job *job)
 				   &job->arena) != 0)
 			return -1;
 	}
+	stream_label(compute, 0);
 	for (uint32_t i = 0; i < job->fetch_count; i++) {
 		const struct tensor_slot *slot = &request->slots[job->fetches[i].slot];
 		if (stream_copy_out(compute, job->fetches[i].host, slot->address, slot->bytes) != 0)

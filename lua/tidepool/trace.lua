@@ -27,7 +27,10 @@ local function read(answer, packed)
     from = tonumber(packed[7]) / 1000, lasts = tonumber(packed[8]) / 1000,
   }
   -- Copies, waits and runs are told apart by what is copied, waited for and run.
-  if event.name == "copy" or event.name == "wait" then
+  -- What compute streams copy are a job's own tensors.
+  if event.name == "copy" and event.row == "compute" then
+    event.title = "copy tensor"
+  elseif event.name == "copy" or event.name == "wait" then
     event.title = ("%s %s #%d"):format(event.name, event.detail or "", event.index)
   elseif event.name == "run" then
     event.title = "run " .. (event.detail or "")
@@ -55,8 +58,9 @@ local function arguments(event)
   if meaning.value and event.value ~= 0 then list[meaning.value] = tonumber(event.value) end
   if meaning.detail and event.detail and event.detail ~= event.title then list[meaning.detail] = event.detail end
   if event.name == "copy" then
-    list.model, list.group, list.gigabytes_per_s = event.detail, event.index,
-      event.lasts > 0 and tonumber(event.value) / event.lasts / 1e3 or nil
+    list.flops, list.bytes = nil, tonumber(event.value)
+    list.model, list.group = event.detail, event.row ~= "compute" and event.index or nil
+    list.gigabytes_per_s = event.lasts > 0 and tonumber(event.value) / event.lasts / 1e3 or nil
   elseif event.name == "evict" then
     list.why, list.model = nil, event.detail
   elseif event.name == "wait" then

@@ -67,6 +67,16 @@ describe("tidepool trace", function()
       assert.is_truthy(threads[processes["host 0"] .. row], row)
     end
     assert.is_truthy(threads[processes.node .. "main loop"])
+    -- A job's own tensors are no group of a model.
+    local tensors = 0
+    for _, event in ipairs(list) do
+      if event.name == "copy tensor" then
+        tensors = tensors + 1
+        assert.is_nil(event.args.group or event.args.flops)
+        assert.is_true(event.args.bytes > 0)
+      end
+    end
+    assert.is_true(tensors > 0)
     assert.equal(counts.b, counts.e)
     assert.is_true(counts.X > 0 and counts.C > 0 and counts.i > 0)
   end)
