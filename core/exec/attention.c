@@ -104,6 +104,13 @@ scale_row(float *to, int64_t to_step, const float *from, int64_t from_step, int6
 		to[i * to_step] = from[i * from_step] * factor;
 }
 
+/* Columns of the panel that begins at column `from` of `all`. */
+static int64_t
+panel_columns(int64_t all, int64_t from)
+{
+	return all - from < PANELS_WIDTH ? all - from : PANELS_WIDTH;
+}
+
 /* K' in panels: 32 columns' elements for each index of the inner dimension, zeros beyond. */
 static KERNEL void
 pack_k(const struct block *block)
@@ -113,8 +120,7 @@ pack_k(const struct block *block)
 	int64_t inner = panels_round_up(attention->inner, PANELS_BLOCK);
 	for (int64_t from = 0; from < attention->columns; from += PANELS_WIDTH) {
 		float *panel = block->workspace.k + from * inner;
-		int64_t left = attention->columns - from;
-		int64_t count = left < PANELS_WIDTH ? left : PANELS_WIDTH;
+		int64_t count = panel_columns(attention->columns, from);
 		if (count < PANELS_WIDTH || inner != attention->inner)
 			memset(panel, 0, (size_t)(inner * PANELS_WIDTH) * sizeof(float));
 		for (int64_t c = 0; c < count; c++) {
@@ -133,9 +139,8 @@ pack_v(const struct block *block)
 	const int64_t *steps = attention->v.steps;
 	int64_t rows = panels_round_up(attention->columns, PANELS_WIDTH);
 	for (int64_t from = 0; from < attention->width; from += PANELS_WIDTH) {
+		int64_t count = panel_columns(attention->width, from);
 		float *panel = block->workspace.v + from * rows;
-		int64_t left = attention->width - from;
-		int64_t count = left < PANELS_WIDTH ? left : PANELS_WIDTH;
 		memset(panel + attention->columns * PANELS_WIDTH, 0,
 		       (size_t)((rows - attention->columns) * PANELS_WIDTH) * sizeof(float));
 		for (int64_t r = 0; r < attention->columns; r++) {

@@ -9,9 +9,9 @@
 
 #define WIDE static inline __attribute__((always_inline, target("avx512f")))
 
-/* exp(x) for x <= 0; 0 where that is no normal number. */
+/* exp(x), exact to a few units of the last digit, where the result is a float. */
 WIDE __m512
-wide_soft_exp(__m512 x)
+wide_near_exp(__m512 x)
 {
 	__m512 k = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504088896341f)),
 					_MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
@@ -23,28 +23,23 @@ wide_soft_exp(__m512 x)
 	p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.666651830e-01f));
 	p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.000000096e-01f));
 	p = _mm512_fmadd_ps(_mm512_mul_ps(p, r), r, _mm512_add_ps(r, _mm512_set1_ps(1)));
-	__mmask16 gone = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-87.33654f), _CMP_LT_OQ);
-	return _mm512_mask_mov_ps(_mm512_scalef_ps(p, k), gone, _mm512_setzero_ps());
+	return _mm512_scalef_ps(p, k);
 }
 
-/* exp(x), exact to a few units of the last digit; clamped where the result leaves the range of floats. */
+/* exp(x) for x <= 0; 0 where that is no normal number. */
+WIDE __m512
+wide_soft_exp(__m512 x)
+{
+	__mmask16 gone = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-87.33654f), _CMP_LT_OQ);
+	return _mm512_mask_mov_ps(wide_near_exp(x), gone, _mm512_setzero_ps());
+}
+
+/* exp(x), clamped where the result leaves the range of floats. */
 WIDE __m512
 wide_exp(__m512 x)
 {
-	__m512 clamped =
-		_mm512_min_ps(_mm512_set1_ps(88.72283f), _mm512_max_ps(_mm512_set1_ps(-104.0f), x));
-	__m512 k =
-		_mm512_roundscale_ps(_mm512_mul_ps(clamped, _mm512_set1_ps(1.44269504088896341f)),
-				     _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-	__m512 r = _mm512_fnmadd_ps(k, _mm512_set1_ps(0.693359375f), clamped);
-	r = _mm512_fnmadd_ps(k, _mm512_set1_ps(-2.12194440e-4f), r);
-	__m512 p = _mm512_set1_ps(1.395060030e-03f);
-	p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(8.368953708e-03f));
-	p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(4.166620417e-02f));
-	p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.666651830e-01f));
-	p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.000000096e-01f));
-	p = _mm512_fmadd_ps(_mm512_mul_ps(p, r), r, _mm512_add_ps(r, _mm512_set1_ps(1)));
-	return _mm512_scalef_ps(p, k);
+	__m512 high = _mm512_set1_ps(88.72283f), low = _mm512_set1_ps(-104.0f);
+	return wide_near_exp(_mm512_min_ps(high, _mm512_max_ps(low, x)));
 }
 
 /* 1 / x: the processor's 14 bits and a step of Newton's, half the time of a division. For x of 1 and more. */
