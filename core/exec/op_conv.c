@@ -1,5 +1,6 @@
 /* Convolutions, by oneDNN. */
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -208,43 +209,64 @@ prepare_winograd(struct operator_call *call)
 }
 
 /*
- * Is it the product of an image's pixels and a constant matrix, for which panels are faster? Measured over oneDNN's way, one
- * core with AVX-512: 7x7 with 320 to 1280 channels 0.60, 14x14 with 96 to 576 0.69, 14x14 with 1024 to 256 0.92, 56x56 with
+ * Measured over oneDNN's way, one core with AVX-512: 7x7 with 320 to 1280 channels 0.60, 14x14 with 96 to 576 0.69, 14x14 with 1024 to 256 0.92, 56x56 with
  * 256 to 128 0.93; but 112x112 with 32 to 16 2.4 and with 16 to 96 1.2.
  */
-static bool
-suits_panels(const struct operator_call *call, const struct conv *conv)
+bool
+op_conv_suits_panels(const struct operator_call *call, const struct conv *conv)
 {
 	const struct window *window = &conv->window;
-	if (conv->groups != 1 || call->constants[1] == NULL || !panels_supported() ||
-	    call->input_layouts[0] != LAYOUT_BLOCKED || call->output_layouts[0] != LAYOUT_BLOCKED)
+	if (conv->groups != 1 || call->constants[1] == NULL || !panels_supported())
 		return false;
 	for (uint32_t i = 0; i < window->rank; i++)
 		if (call->inputs[1].dims[2 + i] != 1 || window->strides[i] != 1 ||
 		    window->begin[i] != 0 || window->end[i] != 0)
 			return false;
-	return panels_packed(call, 1, conv->out_channels, conv->in_channels) ||
-	       (conv->out_channels >= PANELS_CHANNELS && conv->in_channels >= PANELS_CHANNELS);
+	return conv->out_channels >= PANELS_CHANNELS && conv->in_channels >= PANELS_CHANNELS;
 }
 
-/* By exec/panels.h. */
+/* As exec/panels.h takes it. -1 with the error set. */
 static int
-prepare_panels(struct operator_call *call)
+describe_product(const struct operator_call *call, struct panels_form *form)
 {
 	struct conv conv;
 	if (op_conv_read(call, &conv) != 0)
 		return -1;
 	const struct tensor_type *out = &call->outputs[0];
 	int64_t pixels = tensor_elements(out) / (out->dims[0] * out->dims[1]);
-	struct panels_form form = { .items = out->dims[0],
-				    .m = pixels,
-				    .n = conv.out_channels,
-				    .k = conv.in_channels,
-				    .b_row = 1,
-				    .b_column = conv.in_channels,
-				    .bias = operator_has_input(call, 2) ? 2 : -1,
-				    .posts = call->node->posts,
-				    .post_count = call->node->post_count };
+	*form = (struct panels_form){ .items = out->dims[0],
+				      .m = pixels,
+				      .n = conv.out_channels,
+				      .k = conv.in_channels,
+				      .b_row = 1,
+				      .b_column = conv.in_channels,
+				      .bias = operator_has_input(call, 2) ? 2 : -1,
+				      .posts = call->node->posts,
+				      .post_count = call->node->post_count };
+	return 0;
+}
+
+static int
+prepare_panels(struct operator_call *call)
+{
+	struct panels_form form;
+	return describe_product(call, &form) != 0 ? -1 : panels_prepare(call, &form);
+}
+
+/*
+ * Our own ScaledConv, what pass_scaled makes: a Conv of max(x factor + summand, 0), or without the bound where relu is 0.
+ * Factors and summands, one a channel, are the last two inputs, behind Conv's own and its posts'.
+ */
+static int
+prepare_scaled(struct operator_call *call)
+{
+	struct panels_form form;
+	if (describe_product(call, &form) != 0)
+		return -1;
+	form.scaled = true;
+	form.factors = (int32_t)call->input_count - 2;
+	form.summands = (int32_t)call->input_count - 1;
+	form.a_low = node_int(call->node, "relu", 0) != 0 ? 0 : -INFINITY;
 	return panels_prepare(call, &form);
 }
 
@@ -266,9 +288,11 @@ prepare_conv(struct operator_call *call)
 	struct conv conv;
 	if (op_conv_read(call, &conv) != 0)
 		return -1;
-	int result = suits_panels(call, &conv)      ? attempt(call, prepare_panels)
-		     : depthwise_suits(call, &conv) ? attempt(call, depthwise_prepare)
-						    : 1;
+	bool blocked = call->input_layouts[0] == LAYOUT_BLOCKED &&
+		       call->output_layouts[0] == LAYOUT_BLOCKED;
+	int result = blocked && op_conv_suits_panels(call, &conv) ? attempt(call, prepare_panels)
+		     : depthwise_suits(call, &conv)               ? attempt(call, depthwise_prepare)
+								  : 1;
 	if (result <= 0)
 		return result;
 	result = suits_winograd(call, &conv) ? attempt(call, prepare_winograd) : 1;
@@ -319,6 +343,15 @@ static const struct op conv_operators[] = {
 	  .layouts = OPERATOR_LAYOUTS_SPATIAL,
 	  .infer = infer_conv,
 	  .prepare = prepare_conv,
+	  .blocks = conv_blocks },
+	{ .domain = "tidepool",
+	  .type = "ScaledConv",
+	  .since = 1,
+	  .inputs = { 2, 3 },
+	  .outputs = { 1, 1 },
+	  .layouts = OPERATOR_LAYOUTS_SPATIAL,
+	  .infer = infer_conv,
+	  .prepare = prepare_scaled,
 	  .blocks = conv_blocks },
 };
 

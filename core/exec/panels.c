@@ -17,9 +17,8 @@ enum {
 struct panels_run {
 	const struct panels *panels;
 	const struct operands *operands;
-	/* A as the kernels want it, and elements from one block of its columns to the next. */
+	/* A as the kernels want it, but for scaling. */
 	const float *a;
-	int64_t a_block;
 };
 
 /* A rectangle of one item's result: rows by panels, and of the inner dimension. */
@@ -28,6 +27,10 @@ struct area {
 	int64_t tiles[2];
 	int64_t panels[2];
 	int64_t inner[2];
+	/* Its part of A, and elements from one block of columns to the next; where it goes when it is scaled. */
+	const float *a;
+	int64_t a_block;
+	float *scaled;
 };
 
 int64_t
@@ -154,8 +157,7 @@ run_tile(const struct panels_run *run, const struct area *area, int64_t index, i
 	int64_t wide = panels->plain ? columns : panels_round_up(columns, PANELS_BLOCK);
 	int64_t at = area->item * panels->c_item + row * panels->c_row +
 		     column / PANELS_BLOCK * panels->c_block;
-	tile->a = run->a + area->item * panels->a_item +
-		  area->inner[0] / PANELS_BLOCK * run->a_block + row * PANELS_BLOCK;
+	tile->a = area->a + (row - row_of_tile(panels, area->tiles[0])) * PANELS_BLOCK;
 	tile->c = (float *)run->operands->outputs[0] + at;
 	tile->sum = panels->sum >= 0 && tile->last
 			    ? (const float *)run->operands->inputs[panels->sum] + at
@@ -177,7 +179,7 @@ run_panel(const struct panels_run *run, const struct area *area, int64_t panel)
 		inner = area->inner[1] - area->inner[0];
 	float bias[PANELS_WIDTH] = { 0 };
 	struct panels_tile tile = {
-		.a_block = run->a_block,
+		.a_block = area->a_block,
 		.blocks = inner / PANELS_BLOCK,
 		.b = (const float *)run->operands->inputs[1] +
 		     (panel * k + area->inner[0]) * PANELS_WIDTH,
@@ -205,6 +207,30 @@ run_panel(const struct panels_run *run, const struct area *area, int64_t panel)
 	}
 }
 
+/* The area's part of A: where it lies, or scaled. */
+static void
+read_area(const struct panels_run *run, struct area *area)
+{
+	const struct panels *panels = run->panels;
+	int64_t begin = row_of_tile(panels, area->tiles[0]), step = panels->m * PANELS_BLOCK;
+	area->a = run->a + area->item * panels->a_item + area->inner[0] / PANELS_BLOCK * step +
+		  begin * PANELS_BLOCK;
+	area->a_block = step;
+	if (panels->factors < 0)
+		return;
+	const float *factors = run->operands->inputs[panels->factors];
+	const float *summands = run->operands->inputs[panels->summands], *from = area->a;
+	int64_t rows = row_of_tile(panels, area->tiles[1]) - begin;
+	float *to = area->scaled;
+	area->a = to;
+	area->a_block = rows * PANELS_BLOCK;
+	for (int64_t k = area->inner[0]; k < area->inner[1]; k += PANELS_BLOCK) {
+		panels_scale(to, from, rows, factors + k, summands + k, panels->a_low);
+		to += area->a_block;
+		from += step;
+	}
+}
+
 /* Rows of one item that the second cache holds, through all of the inner dimension and all panels of the area. */
 static void
 run_rows(const struct panels_run *run, struct area area)
@@ -215,9 +241,25 @@ run_rows(const struct panels_run *run, struct area area)
 	for (int64_t from = 0; from < k; from += part) {
 		area.inner[0] = from;
 		area.inner[1] = from + part < k ? from + part : k;
+		read_area(run, &area);
 		for (int64_t panel = area.panels[0]; panel < area.panels[1]; panel++)
 			run_panel(run, &area, panel);
 	}
+}
+
+/* Tiles of rows that are gone through for each panel. */
+static int64_t
+most_tiles(const struct panels *panels)
+{
+	int64_t inner = panels->k < INNER ? panels->k : INNER;
+	return A_FLOATS / (inner * PANELS_ROWS) + 1;
+}
+
+int64_t
+panels_scaled_floats(const struct panels *panels)
+{
+	int64_t rows = most_tiles(panels) * PANELS_ROWS;
+	return (rows < panels->m ? rows : panels->m) * panels_round_up(INNER, PANELS_BLOCK);
 }
 
 /* Part `part` of the parts that the columns and the rows are shared out in. */
@@ -229,9 +271,10 @@ run_part(const struct panels_run *run, int64_t part)
 	int64_t each = panels_count_tiles(panels), tiles = panels->items * each;
 	int64_t begin = tiles * row / panels->row_parts,
 		end = tiles * (row + 1) / panels->row_parts;
-	int64_t inner = panels->k < INNER ? panels->k : INNER;
-	int64_t most = A_FLOATS / (inner * PANELS_ROWS) + 1;
-	struct area area;
+	int64_t most = most_tiles(panels);
+	struct area area = { .scaled = panels->factors < 0 ? NULL
+							   : (float *)run->operands->scratch +
+								     part * panels->scaled_floats };
 	area.panels[0] = panels_count(panels) * column / panels->column_parts;
 	area.panels[1] = panels_count(panels) * (column + 1) / panels->column_parts;
 	while (begin < end) {
@@ -288,7 +331,7 @@ int
 panels_run(const void *state, const struct operands *operands)
 {
 	const struct panels *panels = state;
-	struct panels_run run = { panels, operands, operands->inputs[0], panels->m * PANELS_BLOCK };
+	struct panels_run run = { panels, operands, operands->inputs[0] };
 	if (panels->plain) {
 		struct order order = { operands->inputs[0], operands->scratch, panels->m,
 				       panels->k };

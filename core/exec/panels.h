@@ -47,6 +47,12 @@ struct panels {
 	int64_t c_block;
 	int64_t c_item;
 	int64_t a_item;
+	/* What A is scaled by where it is read: inputs, a factor and a summand for each k, and the least result; -1: not at all. */
+	int32_t factors;
+	int32_t summands;
+	float a_low;
+	/* Floats of scratch that each part has for what it scaled. */
+	int64_t scaled_floats;
 	/* Inputs; -1: none. */
 	int32_t bias;
 	int32_t sum;
@@ -69,6 +75,10 @@ int64_t
 panels_count_tiles(const struct panels *panels);
 int64_t
 panels_count(const struct panels *panels);
+
+/* Floats of scratch that scaling one part's rows of A takes, for all parts of the inner dimension in turn. */
+int64_t
+panels_scaled_floats(const struct panels *panels);
 
 int64_t
 panels_round_up(int64_t count, int64_t unit);
@@ -94,6 +104,11 @@ struct panels_form {
 	bool plain;
 	/* Input that is one summand a column, before all posts; -1: none. */
 	int32_t bias;
+	/* Is A to be scaled first, and not plain? By which inputs, of a whole number of blocks of floats, see struct panels. */
+	bool scaled;
+	int32_t factors;
+	int32_t summands;
+	float a_low;
 	const struct post *posts;
 	uint32_t post_count;
 };

@@ -162,6 +162,9 @@ panels_prepare(struct operator_call *call, const struct panels_form *form)
 				   .n = form->n,
 				   .k = form->k,
 				   .plain = form->plain,
+				   .factors = form->scaled ? form->factors : -1,
+				   .summands = form->scaled ? form->summands : -1,
+				   .a_low = form->a_low,
 				   .threads = call->threads };
 	int64_t k = panels_round_up(form->k, PANELS_BLOCK),
 		n = panels_round_up(form->n, PANELS_BLOCK);
@@ -186,5 +189,11 @@ panels_prepare(struct operator_call *call, const struct panels_form *form)
 			(size_t)(form->m *
 				 panels_round_up(form->k, PANELS_BLOCK * PANELS_ORDER_BLOCKS)) *
 			sizeof(float);
+	if (form->scaled) {
+		panels->scaled_floats = panels_scaled_floats(panels);
+		call->kernel->scratch_bytes =
+			(size_t)(panels->scaled_floats * panels->column_parts * panels->row_parts) *
+			sizeof(float);
+	}
 	return panels_pack(call, 1, form);
 }

@@ -90,6 +90,18 @@ run(const struct panels_tile *tile, int rows)
 	}
 }
 
+__attribute__((target("avx512f"))) void
+panels_scale(float *to, const float *from, int64_t rows, const float *factors,
+	     const float *summands, float low)
+{
+	__m512 factor = _mm512_loadu_ps(factors), summand = _mm512_loadu_ps(summands);
+	__m512 least = _mm512_set1_ps(low);
+	for (int64_t i = 0; i < rows * PANELS_BLOCK; i += PANELS_BLOCK) {
+		__m512 x = _mm512_fmadd_ps(_mm512_loadu_ps(from + i), factor, summand);
+		_mm512_store_ps(to + i, _mm512_max_ps(least, x));
+	}
+}
+
 #define HEIGHTS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
 
 #define X(rows)                                                                                    \
@@ -110,6 +122,19 @@ panels_tile(int64_t rows)
 	return tiles[rows];
 }
 #else
+void
+panels_scale(float *to, const float *from, int64_t rows, const float *factors,
+	     const float *summands, float low)
+{
+	assert(!"panels_supported");
+	(void)to;
+	(void)from;
+	(void)rows;
+	(void)factors;
+	(void)summands;
+	(void)low;
+}
+
 panels_tile_f *
 panels_tile(int64_t rows)
 {

@@ -43,6 +43,14 @@ struct panels_tile {
 typedef void
 panels_tile_f(const struct panels_tile *tile);
 
+/*
+ * to[row][i] = max(low, from[row][i] factors[i] + summands[i]) for rows of PANELS_BLOCK elements, 64-byte aligned but for from.
+ * Only where panels_supported() says so.
+ */
+void
+panels_scale(float *to, const float *from, int64_t rows, const float *factors,
+	     const float *summands, float low);
+
 /* The kernel for so many rows, 1 to PANELS_ROWS. Only where panels_supported() says so. */
 panels_tile_f *
 panels_tile(int64_t rows);

@@ -28,5 +28,6 @@ pass_f pass_layer_norm;
 pass_f pass_one_hot;
 pass_f pass_posts;
 pass_f pass_power;
+pass_f pass_scaled;
 pass_f pass_tied;
 pass_f pass_transpose;

@@ -26,6 +26,12 @@ static pass_f *const typed[] = {
 	pass_transpose, pass_layer_norm, pass_one_hot, pass_power, pass_posts, NULL,
 };
 
+/* As `fusing`, of operators that have their posts. */
+static pass_f *const closing[] = {
+	pass_scaled,
+	NULL,
+};
+
 static int
 run_list(pass_f *const *list, struct graph *graph)
 {
@@ -51,7 +57,10 @@ passes_run_untyped(struct graph *graph)
 int
 passes_run_typed(struct graph *graph, const struct backend *backend)
 {
-	if (backend->fuses != NULL && backend->fuses() && run_list(fusing, graph) != 0)
+	bool fuses = backend->fuses != NULL && backend->fuses();
+	if (fuses && run_list(fusing, graph) != 0)
 		return -1;
-	return run_list(typed, graph);
+	if (run_list(typed, graph) != 0)
+		return -1;
+	return fuses ? run_list(closing, graph) : 0;
 }
