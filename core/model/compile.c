@@ -6,45 +6,14 @@
 
 #include "base/error.h"
 #include "exec/call.h"
-#include "exec/step.h"
+#include "model/compile_parameters.h"
 #include "model/dynamic.h"
 #include "model/fold.h"
 #include "model/layout.h"
 #include "model/pass.h"
-#include "model/plan.h"
 
 /* Below this a program is made for one thread: sharing the work out costs more than it saves. */
 static const uint64_t SINGLE_THREAD_FLOPS = 2000000;
-
-/* A constant of the program's own. */
-struct literal {
-	struct literal *next;
-	struct location *location;
-	const void *memory;
-	size_t bytes;
-};
-
-/* One compilation. Its memory is in scratch, the result's in the program's arena. */
-struct compiler {
-	struct graph *graph;
-	struct pack *pack;
-	enum layout *layouts;
-	struct plan plan;
-	struct program *program;
-	const struct backend *backend;
-	/* And their bytes, each rounded up. */
-	struct literal *literals;
-	size_t literal_bytes;
-	struct arena scratch;
-	unsigned threads;
-};
-
-/* What operator_pack reaches: the compiler, and the operands of the step that is being prepared. */
-struct step_parameters {
-	struct parameters base;
-	struct compiler *compiler;
-	struct step *step;
-};
 
 /* --- types -------------------------------------------------------------------------------------------------------- */
 
@@ -67,112 +36,6 @@ set_inputs(struct graph *graph, const struct tensor_type *inputs, uint32_t count
 	return 0;
 }
 
-/* --- parameters --------------------------------------------------------------------------------------------------- */
-
-static struct location
-location_of_entry(const struct pack_entry *entry)
-{
-	return (struct location){ .place = PLACE_GROUP,
-				  .index = entry->group,
-				  .offset = entry->offset };
-}
-
-static size_t
-round_up(size_t bytes)
-{
-	return (bytes + PACK_ALIGNMENT - 1) / PACK_ALIGNMENT * PACK_ALIGNMENT;
-}
-
-/* Memory of the program's own for a constant that is not the model's. */
-static void *
-add_literal(struct compiler *compiler, size_t bytes, struct location *location)
-{
-	char *memory = arena_alloc(&compiler->program->arena, bytes + PACK_ALIGNMENT);
-	struct literal *literal = arena_alloc(&compiler->scratch, sizeof(*literal));
-	if (memory == NULL || literal == NULL)
-		return NULL;
-	memory += -(uintptr_t)memory % PACK_ALIGNMENT;
-	*location = (struct location){ .place = PLACE_LITERAL, .literal = memory };
-	*literal = (struct literal){ compiler->literals, location, memory, bytes };
-	compiler->literals = literal;
-	compiler->literal_bytes += round_up(bytes);
-	return memory;
-}
-
-/* Room for a new form of the constant: in the image while that is being made, else in the program. */
-static void *
-add_form(struct compiler *compiler, const struct constant *constant, const char *key,
-	 const void *descriptor, size_t size, size_t bytes, struct location *location)
-{
-	void *buffer;
-	if (compiler->pack->closed || pack_value(compiler->pack, constant) < 0)
-		return add_literal(compiler, bytes, location);
-	const struct pack_entry *entry =
-		pack_add(compiler->pack, constant, key, descriptor, size, bytes, &buffer);
-	if (entry == NULL)
-		return NULL;
-	*location = location_of_entry(entry);
-	return buffer;
-}
-
-static int
-find_parameter(struct parameters *parameters, const struct constant *constant, const char *key,
-	       void *descriptor, size_t size)
-{
-	struct step_parameters *own = (struct step_parameters *)parameters;
-	const struct pack_entry *entry = pack_find(own->compiler->pack, constant, key);
-	if (entry == NULL || entry->descriptor_bytes != size)
-		return 0;
-	memcpy(descriptor, entry->descriptor, size);
-	return 1;
-}
-
-/* Pack from the constant, or from a copy for the time where its data is not aligned. */
-static int
-pack_aligned(const struct constant *constant, void *to, operator_pack_f *pack, void *context)
-{
-	struct arena temporary;
-	arena_create(&temporary, 0);
-	const struct constant *from = constant_aligned(constant, &temporary);
-	int result = from == NULL ? -1 : pack(context, from, to);
-	arena_destroy(&temporary);
-	return result;
-}
-
-static int
-add_parameter(struct parameters *parameters, const struct operator_call *call, uint32_t input,
-	      const char *key, const void *descriptor, size_t size, size_t bytes,
-	      operator_pack_f *pack, void *context)
-{
-	struct step_parameters *own = (struct step_parameters *)parameters;
-	const struct constant *constant = call->constants[input];
-	struct location *location = &own->step->inputs[input];
-	const struct pack_entry *entry = pack_find(own->compiler->pack, constant, key);
-	if (entry != NULL && entry->descriptor_bytes == size && entry->bytes == bytes &&
-	    memcmp(entry->descriptor, descriptor, size) == 0) {
-		*location = location_of_entry(entry);
-		return 0;
-	}
-	void *to = add_form(own->compiler, constant, key, descriptor, size, bytes, location);
-	return to == NULL ? -1 : pack_aligned(constant, to, pack, context);
-}
-
-/* A constant that no operator packed, as it is. */
-static int
-add_plain(struct compiler *compiler, const struct constant *constant, struct location *location)
-{
-	size_t bytes = tensor_bytes(&constant->type);
-	const struct pack_entry *entry = pack_find(compiler->pack, constant, "");
-	if (entry != NULL) {
-		*location = location_of_entry(entry);
-		return 0;
-	}
-	void *to = add_form(compiler, constant, "", NULL, 0, bytes, location);
-	if (to != NULL)
-		constant_write(constant, to);
-	return to == NULL ? -1 : 0;
-}
-
 /* --- steps -------------------------------------------------------------------------------------------------------- */
 
 /* Place of a value that is no constant; its offset is known after plan_place. */
@@ -189,7 +52,7 @@ static int
 prepare_step(struct compiler *compiler, struct operator_call *call, struct step *step)
 {
 	const struct node *node = call->node;
-	struct step_parameters parameters = { { find_parameter, add_parameter }, compiler, step };
+	struct step_parameters parameters = compile_parameters_of(compiler, step);
 	enum layout *layouts = (enum layout *)call->input_layouts;
 	for (uint32_t i = 0; i < node->input_count; i++)
 		layouts[i] =
@@ -203,32 +66,6 @@ prepare_step(struct compiler *compiler, struct operator_call *call, struct step 
 	call->parameters = &parameters.base;
 	call->kernel = &step->kernel;
 	return operator_prepare(call);
-}
-
-/* Find the constants among the step's inputs that prepare left as they are. */
-static int
-place_constants(struct compiler *compiler, const struct operator_call *call, struct step *step)
-{
-	for (uint32_t i = 0; i < call->input_count; i++) {
-		bool read_at_run = call->constants[i] != NULL &&
-				   !operator_needs_value(call->op, i) &&
-				   (call->op->flags & OPERATOR_TYPE_ONLY) == 0;
-		if (read_at_run && step->inputs[i].place == PLACE_NONE &&
-		    add_plain(compiler, call->constants[i], &step->inputs[i]) != 0)
-			return -1;
-	}
-	return 0;
-}
-
-/* Groups that must be there before the step, the last one so far. */
-static void
-count_groups(const struct program *program, struct step *step)
-{
-	if (step != program->steps)
-		step->groups = step[-1].groups;
-	for (uint32_t i = 0; i < step->input_count; i++)
-		if (step->inputs[i].place == PLACE_GROUP && step->inputs[i].index >= step->groups)
-			step->groups = step->inputs[i].index + 1;
 }
 
 static char *
@@ -269,9 +106,8 @@ create_step(struct compiler *compiler, const struct node *node, uint32_t index, 
 		return -1;
 	/* From here on the program's end destroys the kernel. */
 	compiler->program->info.step_count++;
-	if (place_constants(compiler, &call, step) != 0)
+	if (compile_parameters_place(compiler, &call, step) != 0)
 		return -1;
-	count_groups(compiler->program, step);
 	int32_t scratch = plan_add_scratch(&compiler->plan, index, step->kernel.scratch_bytes);
 	step->scratch = (size_t)scratch;
 	return scratch < 0 ? -1 : 0;
@@ -311,34 +147,6 @@ create_steps(struct compiler *compiler, const struct node **nodes)
 	return 0;
 }
 
-/* Where kernels do not read host memory, literals lie in the workspace, behind everything else. */
-static int
-place_literals(struct compiler *compiler)
-{
-	struct program *program = compiler->program;
-	size_t offset = 0;
-	if (compiler->backend->copy_in == NULL || compiler->literal_bytes == 0)
-		return 0;
-	char *block = arena_alloc(&program->arena, compiler->literal_bytes);
-	if (block == NULL)
-		return -1;
-	program->literals = block;
-	program->literal_bytes = compiler->literal_bytes;
-	program->literal_offset = compiler->plan.workspace_bytes;
-	compiler->plan.workspace_bytes += program->literal_bytes;
-	for (const struct literal *each = compiler->literals; each != NULL; each = each->next) {
-		/* A second try to prepare a step may have left the first one's behind. */
-		if (each->location->place != PLACE_LITERAL ||
-		    each->location->literal != each->memory)
-			continue;
-		memcpy(block + offset, each->memory, each->bytes);
-		*each->location = (struct location){ .place = PLACE_WORKSPACE,
-						     .offset = program->literal_offset + offset };
-		offset += round_up(each->bytes);
-	}
-	return 0;
-}
-
 /* Now that every storage has its place. */
 static void
 place_values(struct compiler *compiler, const struct node *const *nodes)
@@ -358,27 +166,6 @@ place_values(struct compiler *compiler, const struct node *const *nodes)
 			if (node->outputs[k] >= 0)
 				step->outputs[k] = location_of_value(compiler, node->outputs[k]);
 	}
-}
-
-/* All parameters are known now: cut them into groups, and say in which ones the steps find them. */
-static int
-cut_parameters(struct compiler *compiler)
-{
-	struct program *program = compiler->program;
-	if (compiler->pack->closed)
-		return 0;
-	if (pack_cut(compiler->pack) != 0)
-		return -1;
-	for (uint32_t i = 0; i < program->info.step_count; i++) {
-		struct step *step = &program->steps[i];
-		for (uint32_t k = 0; k < step->input_count; k++)
-			if (step->inputs[k].place == PLACE_GROUP)
-				pack_find_group(compiler->pack, step->inputs[k].offset,
-						&step->inputs[k].index, &step->inputs[k].offset);
-		step->groups = 0;
-		count_groups(program, step);
-	}
-	return 0;
 }
 
 /* --- the whole ---------------------------------------------------------------------------------------------------- */
@@ -447,9 +234,8 @@ lower(struct compiler *compiler, const struct tensor_type *inputs)
 	if (nodes == NULL || create_steps(compiler, nodes) != 0 || plan_place(&compiler->plan) != 0)
 		return -1;
 	place_values(compiler, nodes);
-	if (place_literals(compiler) != 0)
-		return -1;
-	if (cut_parameters(compiler) != 0 || report_ports(compiler, inputs) != 0)
+	if (compile_parameters_place_literals(compiler) != 0 ||
+	    compile_parameters_cut(compiler) != 0 || report_ports(compiler, inputs) != 0)
 		return -1;
 	return program_finish(compiler->program);
 }
