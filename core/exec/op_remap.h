@@ -4,7 +4,6 @@
 #pragma once
 
 #include "exec/operator.h"
-#include "exec/strided.h"
 
 enum pad_mode {
 	PAD_CONSTANT,
@@ -21,14 +20,8 @@ struct pad {
 	int64_t dims[TENSOR_MAX_RANK];
 };
 
-struct blocks {
-	struct strided strided;
-	unsigned threads;
-};
-
-/* The kernels of the host; those of other devices have the same state. */
+/* The host's kernel; those of other devices have the same state. */
 kernel_run_f op_remap_run;
-kernel_run_f op_remap_blocks;
 
 /* Pad, Tile or CenterCropPad as a padding, maybe a negative one. -1 with the error set. */
 int

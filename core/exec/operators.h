@@ -11,6 +11,7 @@
 	X(arg) \
 	X(attention) \
 	X(binary) \
+	X(blocks) \
 	X(cache) \
 	X(cast) \
 	X(control) \
@@ -32,6 +33,7 @@
 	X(normalize) \
 	X(pool) \
 	X(quantize) \
+	X(random) \
 	X(recurrent) \
 	X(reduce) \
 	X(remap) \

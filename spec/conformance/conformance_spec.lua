@@ -28,17 +28,20 @@ local function update_list(cases, passing)
   file:close()
 end
 
+-- Numbers drawn at random equal the reference by chance only; spec/exec/op_random_spec.lua is about them.
+local function is_drawn(test) return test.name:find "bernoulli" ~= nil end
+
 local function run(title, cases)
   local listed, passing, wrong, count = read_list(), {}, {}, 0
   local only = os.getenv "TIDEPOOL_CONFORMANCE_ONLY"
   for _, test in ipairs(cases) do
     if not only or test.name:find(only) then
       local ok, why = case.run(test)
-      if ok then
+      if ok and not is_drawn(test) then
         passing[test.name] = true
         count = count + 1
         if not listed[test.name] then wrong[#wrong + 1] = test.name .. " passes and is not listed" end
-      elseif listed[test.name] then
+      elseif not ok and listed[test.name] then
         wrong[#wrong + 1] = ("%s fails: %s"):format(test.name, why)
       end
       if not ok and mode == "explain" then print(("%s: %s"):format(test.name, why)) end

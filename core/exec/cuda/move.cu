@@ -3,9 +3,9 @@
 
 extern "C" {
 #include "exec/cuda/runs.h"
+#include "exec/op_blocks.h"
 #include "exec/op_generate.h"
 #include "exec/op_move.h"
-#include "exec/op_remap.h"
 #include "exec/op_select.h"
 #include "exec/op_sequence.h"
 }

@@ -10,6 +10,7 @@
 /* X(the host's run, ours) */
 #define CUDA_RUNS(X) \
 	X(op_arg_run, cuda_order_arg) \
+	X(op_blocks_run, cuda_move_blocks) \
 	X(op_deconv_unpool, cuda_gather_unpool) \
 	X(op_detect_roi_align, cuda_resample_roi_align) \
 	X(op_detect_suppress, cuda_suppress_run) \
@@ -40,7 +41,6 @@
 	X(op_reduce_log_sum_exp_DOUBLE, cuda_reduce_log_sum_exp_double) \
 	X(op_reduce_log_sum_exp_FLOAT, cuda_reduce_log_sum_exp_float) \
 	X(op_reduce_run, cuda_reduce_run) \
-	X(op_remap_blocks, cuda_move_blocks) \
 	X(op_resize_run, cuda_resample_resize) \
 	X(op_sample_run, cuda_resample_sample) \
 	X(op_scatter_elements, cuda_gather_scatter_elements) \
