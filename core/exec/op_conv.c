@@ -208,6 +208,16 @@ prepare_winograd(struct operator_call *call)
 	return op_conv_read(call, &conv) != 0 ? -1 : prepare_with(call, &conv, &winograd);
 }
 
+/* Squeeze-and-excite's products: next to nothing to compute, but code that oneDNN generates for each. */
+static bool
+is_one_pixel(const struct window *window)
+{
+	for (uint32_t i = 0; i < window->rank; i++)
+		if (window->out[i] != 1)
+			return false;
+	return true;
+}
+
 /*
  * Measured over oneDNN's way, one core with AVX-512: 7x7 with 320 to 1280 channels 0.60, 14x14 with 96 to 576 0.69, 14x14 with 1024 to 256 0.92, 56x56 with
  * 256 to 128 0.93; but 112x112 with 32 to 16 2.4 and with 16 to 96 1.2.
@@ -222,7 +232,8 @@ op_conv_suits_panels(const struct operator_call *call, const struct conv *conv)
 		if (call->inputs[1].dims[2 + i] != 1 || window->strides[i] != 1 ||
 		    window->begin[i] != 0 || window->end[i] != 0)
 			return false;
-	return conv->out_channels >= PANELS_CHANNELS && conv->in_channels >= PANELS_CHANNELS;
+	return is_one_pixel(window) ||
+	       (conv->out_channels >= PANELS_CHANNELS && conv->in_channels >= PANELS_CHANNELS);
 }
 
 /* As exec/panels.h takes it. -1 with the error set. */

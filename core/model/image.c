@@ -17,7 +17,7 @@
 
 enum {
 	/* Of the file's layout and of what is packed how; goes up with every change of either. */
-	IMAGE_VERSION = 2,
+	IMAGE_VERSION = 3,
 	/* The parameters' place in the file, so that they are mapped at a page. */
 	DATA_ALIGNMENT = 4096,
 	/* How far the kernel reads on while a group of an image on disk is copied. */
