@@ -29,6 +29,19 @@ describe("conv", function()
     end
   end)
 
+  it("squeezes and excites, with channels that fill blocks and that do not", function()
+    for _, channels in ipairs { { 48, 12 }, { 480, 20 }, { 96, 16 }, { 40, 48 } } do
+      local all, few = channels[1], channels[2]
+      local worst = graphs.compare({ graphs.input { 2, 16, 9, 9 } }, function(b, x)
+        x = b:relu(b:conv(x, 16, all, { kernel = 3, pad = 1 }))
+        local y = b:conv(b:global_average_pool(x), all, few, { kernel = 1, bias = true })
+        y = b:conv(b:mul(y, b:sigmoid(y)), few, all, { kernel = 1, bias = true })
+        return b:mul(x, b:sigmoid(y))
+      end)
+      assert.is_true(worst < 1e-5, ("%d and %d channels: %g"):format(all, few, worst))
+    end
+  end)
+
   it("is direct for what Winograd's way is not for", function()
     for _, o in ipairs {
       { kernel = 3, pad = 0 }, { kernel = 3, pad = 1, stride = 2 }, { kernel = 3, pad = 1, groups = 2 },
