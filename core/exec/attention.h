@@ -1,6 +1,6 @@
 /*
- * softmax(scale Q K' + mask) V for AVX-512, a block of rows at a time: its scores stay in the second cache, where they lie as
- * the product with V reads them (exec/panels_tile.h).
+ * softmax(scale Q K' + mask) V for every backend; and for AVX-512, a block of rows at a time: its scores stay in the second
+ * cache, where they lie as the product with V reads them (exec/panels_tile.h).
  */
 #pragma once
 
@@ -13,6 +13,8 @@ enum {
 	/* Two batch dimensions, rows, columns. */
 	ATTENTION_RANK = 4,
 	ATTENTION_BATCH = 2,
+	/* Inner and width are at most this where the tensors are 16-bit floats: what a kernel for them keeps near. */
+	ATTENTION_NARROW_WIDTH = 256,
 };
 
 /* Elements from one index of each dimension to the next; 0 where all are the same. */
@@ -21,6 +23,8 @@ struct attention_steps {
 };
 
 struct attention {
+	/* Of all tensors: FLOAT, FLOAT16 or BFLOAT16. */
+	enum data_type data_type;
 	/* Products: batch[0] times batch[1], the second one heads. */
 	int64_t batch[ATTENTION_BATCH];
 	/* Q[rows][inner], K[columns][inner], V[columns][width], mask[rows][columns]. */
@@ -38,6 +42,10 @@ struct attention {
 	struct attention_steps out;
 	unsigned threads;
 };
+
+/* All of it but threads, as the prepared call says, whose kernel gets its flops. -1 with the error set. */
+int
+attention_read(const struct operator_call *call, struct attention *attention);
 
 /* Scratch of one thread; a run needs it threads times. */
 size_t

@@ -11,6 +11,12 @@
 /* What a module exports: a struct backend. */
 static const char backend_name[] = "tidepool_module_backend";
 
+static bool
+fuses(enum data_type data_type)
+{
+	return data_type == DATA_TYPE_FLOAT && panels_supported();
+}
+
 /* On the stream's own thread. */
 static int
 widen_now(void *queue, enum narrow_form form, void *to, const void *from, size_t bytes)
@@ -32,7 +38,8 @@ has_blocks(void)
 
 static const struct backend host_backend = {
 	.blocks = has_blocks,
-	.fuses = panels_supported,
+	.fuses = fuses,
+	.panels = panels_supported,
 	.prepare = operator_prepare_host,
 	.platform = onednn_platform,
 	.widen = widen_now,

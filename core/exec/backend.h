@@ -17,8 +17,10 @@ struct operator_call;
 struct backend {
 	/* Are there kernels for LAYOUT_BLOCKED on this machine? NULL: no. */
 	bool (*blocks)(void);
-	/* Are there kernels for tidepool.Attention and its like on this machine? NULL: no. */
-	bool (*fuses)(void);
+	/* Are there kernels for tidepool.Attention on tensors of that type on this machine? NULL: no. */
+	bool (*fuses)(enum data_type data_type);
+	/* And for those that read a matrix packed in panels (GatherPanels and its like)? NULL: no. */
+	bool (*panels)(void);
 	/* As operator_prepare. The kernel's run puts its work on operands->queue and returns. */
 	int (*prepare)(struct operator_call *call);
 	/* Changes with whatever packed forms depend on besides the model. */

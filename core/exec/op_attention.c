@@ -23,7 +23,7 @@ read_view(const struct operator_call *call, uint32_t input, const char *name, in
 	uint32_t count;
 	const int64_t *order = node_ints(call->node, name, &count);
 	int64_t own[TENSOR_MAX_RANK];
-	if (order == NULL || count != type->rank || type->data_type != DATA_TYPE_FLOAT ||
+	if (order == NULL || count != type->rank || type->data_type != call->inputs[0].data_type ||
 	    count < MIN_RANK || count > ATTENTION_RANK)
 		return operator_error(call, "input %" PRIu32 " does not fit %s", input, name);
 	axis_steps(type, own);
@@ -48,8 +48,8 @@ read_mask(const struct operator_call *call, const int64_t *scores, int64_t *step
 {
 	const struct tensor_type *type = &call->inputs[3];
 	int64_t own[TENSOR_MAX_RANK];
-	if (type->data_type != DATA_TYPE_FLOAT || type->rank == 0 || type->rank > ATTENTION_RANK ||
-	    type->dims[type->rank - 1] != scores[ATTENTION_RANK - 1])
+	if (type->data_type != call->inputs[0].data_type || type->rank == 0 ||
+	    type->rank > ATTENTION_RANK || type->dims[type->rank - 1] != scores[ATTENTION_RANK - 1])
 		return operator_error(call, "the mask does not fit");
 	axis_steps(type, own);
 	memset(steps, 0, ATTENTION_RANK * sizeof(steps[0]));
@@ -67,6 +67,11 @@ static int
 read_attention(const struct operator_call *call, struct attention *attention)
 {
 	int64_t q[ATTENTION_RANK], k[ATTENTION_RANK], v[ATTENTION_RANK];
+	attention->data_type = call->inputs[0].data_type;
+	if (attention->data_type != DATA_TYPE_FLOAT && attention->data_type != DATA_TYPE_FLOAT16 &&
+	    attention->data_type != DATA_TYPE_BFLOAT16)
+		return operator_error(call, "element type %s is not a float of 16 or 32 bits",
+				      data_type_name(attention->data_type));
 	if (read_view(call, 0, "q_perm", q, attention->q.steps) != 0 ||
 	    read_view(call, 1, "k_perm", k, attention->k.steps) != 0 ||
 	    read_view(call, 2, "v_perm", v, attention->v.steps) != 0)
@@ -106,33 +111,41 @@ infer_attention(struct operator_call *call)
 			return -1;
 		dims[i] = view[ATTENTION_RANK - rank + axis];
 	}
-	return operator_output(call, 0, DATA_TYPE_FLOAT, rank, dims);
+	return operator_output(call, 0, attention.data_type, rank, dims);
 }
 
-static int
-prepare_attention(struct operator_call *call)
+int
+attention_read(const struct operator_call *call, struct attention *attention)
 {
-	struct attention *attention = operator_state(call, sizeof(*attention));
 	int64_t own[TENSOR_MAX_RANK];
 	uint32_t count, axis;
 	const int64_t *order = node_ints(call->node, "out_perm", &count);
-	if (attention == NULL || read_attention(call, attention) != 0)
+	if (read_attention(call, attention) != 0)
 		return -1;
-	if (!panels_supported())
-		return operator_unimplemented(call, "this processor has no kernel for it");
 	axis_steps(&call->outputs[0], own);
 	for (uint32_t i = 0; i < count; i++) {
 		if (operator_axis(call, order[i], count, &axis) != 0)
 			return -1;
 		attention->out.steps[ATTENTION_RANK - count + axis] = own[i];
 	}
-	attention->threads = call->threads;
-	call->kernel->run = attention_run;
-	call->kernel->scratch_bytes = attention_scratch(attention) * call->threads;
 	call->kernel->flops = 2 *
 			      (uint64_t)(attention->batch[0] * attention->batch[1] *
 					 attention->rows * attention->columns) *
 			      (uint64_t)(attention->inner + attention->width);
+	return 0;
+}
+
+static int
+prepare_attention(struct operator_call *call)
+{
+	struct attention *attention = operator_state(call, sizeof(*attention));
+	if (attention == NULL || attention_read(call, attention) != 0)
+		return -1;
+	if (!panels_supported() || attention->data_type != DATA_TYPE_FLOAT)
+		return operator_unimplemented(call, "this processor has no kernel for it");
+	attention->threads = call->threads;
+	call->kernel->run = attention_run;
+	call->kernel->scratch_bytes = attention_scratch(attention) * call->threads;
 	return 0;
 }
 

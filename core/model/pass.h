@@ -21,6 +21,8 @@ passes_run_typed(struct graph *graph, const struct backend *backend);
 
 pass_f pass_activation;
 pass_f pass_attention;
+/* The same of 16-bit floats. */
+pass_f pass_attention_narrow;
 pass_f pass_batch_norm;
 pass_f pass_expand;
 pass_f pass_identity;

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "exec/attention.h"
+#include "exec/cast.h"
 #include "model/match.h"
 #include "model/pass.h"
 
@@ -66,19 +68,33 @@ read_order(const struct match *match, const struct node *node, uint32_t rank, in
 	return true;
 }
 
+/* The float that a constant of one element is, NAN when it is none. */
+static float
+scalar_of(const struct match *match, int32_t value)
+{
+	const struct constant *constant = match->graph->values[value].constant;
+	if (constant == NULL || tensor_elements(&constant->type) != 1)
+		return NAN;
+	enum data_type type = constant->type.data_type;
+	if (type != DATA_TYPE_FLOAT && type != DATA_TYPE_FLOAT16 && type != DATA_TYPE_BFLOAT16)
+		return NAN;
+	constant = constant_aligned(constant, match->graph->arena);
+	return constant != NULL ? (float)cast_get(type, constant->data, 0) : NAN;
+}
+
 /* Multiply *scale by what the node does to its other input; false when it is no product with a scalar. */
 static bool
 take_scalar(const struct match *match, const struct node *node, float *scale, int32_t *value)
 {
-	float scalar;
-	uint32_t other;
-	if (match_with_scalar(match, node, "Mul", NAN, &scalar, &other))
-		*scale *= scalar;
-	else if (match_with_scalar(match, node, "Div", NAN, &scalar, &other) && other == 0)
-		*scale /= scalar;
-	else
+	bool multiplies = match_is(node, "Mul");
+	if (!multiplies && !match_is(node, "Div"))
 		return false;
-	*value = node->inputs[other];
+	uint32_t which = multiplies && isnan(scalar_of(match, node->inputs[1])) ? 0 : 1;
+	float scalar = scalar_of(match, node->inputs[which]);
+	if (isnan(scalar))
+		return false;
+	*scale = multiplies ? *scale * scalar : *scale / scalar;
+	*value = node->inputs[1 - which];
 	return true;
 }
 
@@ -104,24 +120,26 @@ look_through(const struct match *match, struct view *view, uint32_t rank, float 
 	}
 }
 
-/* Does the node normalise the last dimension of FP32 scores of three or four dimensions? */
+/* Does the node normalise the last dimension of scores of three or four dimensions, FP32 or narrow ones? */
 static bool
-is_softmax(const struct match *match, const struct node *node)
+is_softmax(const struct match *match, const struct node *node, bool narrow)
 {
 	if (!match_is(node, "Softmax"))
 		return false;
 	const struct tensor_type *type = type_of(match, node->inputs[0]);
 	int64_t axis = node_int(node, "axis", node->opset < 13 ? 1 : -1);
-	return type->data_type == DATA_TYPE_FLOAT && type->rank >= MIN_RANK &&
-	       type->rank <= MAX_RANK && (axis == -1 || axis == (int64_t)type->rank - 1) &&
-	       tensor_elements(type) != 0;
+	bool is_narrow =
+		type->data_type == DATA_TYPE_FLOAT16 || type->data_type == DATA_TYPE_BFLOAT16;
+	return (narrow ? is_narrow : type->data_type == DATA_TYPE_FLOAT) &&
+	       type->rank >= MIN_RANK && type->rank <= MAX_RANK &&
+	       (axis == -1 || axis == (int64_t)type->rank - 1) && tensor_elements(type) != 0;
 }
 
 /* May the value be added to the scores as a mask: broadcast, but for its last dimension? */
 static bool
 is_mask(const struct tensor_type *mask, const struct tensor_type *scores)
 {
-	if (mask->data_type != DATA_TYPE_FLOAT || mask->rank == 0 || mask->rank > scores->rank ||
+	if (mask->data_type != scores->data_type || mask->rank == 0 || mask->rank > scores->rank ||
 	    mask->dims[mask->rank - 1] != scores->dims[scores->rank - 1])
 		return false;
 	for (uint32_t i = 0; i < mask->rank; i++) {
@@ -214,7 +232,7 @@ read_mixing(const struct match *match, const struct node *softmax, struct found 
 	return true;
 }
 
-/* Are the batches of all three the same, none repeated? */
+/* Are the batches of all three the same, none repeated, and narrow ones' dimensions not too large? */
 static bool
 are_alike(const struct match *match, const struct found *found)
 {
@@ -224,7 +242,9 @@ are_alike(const struct match *match, const struct found *found)
 	for (uint32_t i = 0; i + 2 < found->rank; i++)
 		if (q->dims[i] != k->dims[i] || q->dims[i] != v->dims[i])
 			return false;
-	return true;
+	uint32_t last = found->rank - 1;
+	return q->data_type == DATA_TYPE_FLOAT ||
+	       (q->dims[last] <= ATTENTION_NARROW_WIDTH && v->dims[last] <= ATTENTION_NARROW_WIDTH);
 }
 
 static int
@@ -271,15 +291,15 @@ rewrite(struct graph *graph, const struct found *found)
 	return node->op != NULL ? 0 : -1;
 }
 
-int
-pass_attention(struct graph *graph, struct arena *scratch)
+static int
+fuse(struct graph *graph, struct arena *scratch, bool narrow)
 {
 	struct match match;
 	if (match_create(&match, graph, scratch) != 0)
 		return -1;
 	for (uint32_t i = 0; i < graph->node_count; i++) {
 		const struct node *softmax = &graph->nodes[i];
-		if (!is_softmax(&match, softmax))
+		if (!is_softmax(&match, softmax, narrow))
 			continue;
 		struct found found = { .rank = type_of(&match, softmax->inputs[0])->rank };
 		if (!read_scores(&match, softmax->inputs[0], &found) ||
@@ -292,4 +312,16 @@ pass_attention(struct graph *graph, struct arena *scratch)
 			return -1;
 	}
 	return 0;
+}
+
+int
+pass_attention(struct graph *graph, struct arena *scratch)
+{
+	return fuse(graph, scratch, false);
+}
+
+int
+pass_attention_narrow(struct graph *graph, struct arena *scratch)
+{
+	return fuse(graph, scratch, true);
 }

@@ -15,18 +15,17 @@ static pass_f *const untyped[] = {
 	pass_expand, pass_identity, pass_transpose, fold, pass_activation, pass_batch_norm, NULL,
 };
 
-/* Into operators of our own that only the host has kernels for, where it has them. */
-static pass_f *const fusing[] = {
-	pass_attention,
-	pass_tied,
-	NULL,
-};
+/* Into operators of our own that not every backend has kernels for. */
+static pass_f *const fusing[] = { pass_attention, NULL };
+static pass_f *const fusing_narrow[] = { pass_attention_narrow, NULL };
+/* Into operators that read packed panels, where there are kernels for that. */
+static pass_f *const tying[] = { pass_tied, NULL };
 
 static pass_f *const typed[] = {
 	pass_transpose, pass_layer_norm, pass_one_hot, pass_power, pass_posts, NULL,
 };
 
-/* As `fusing`, of operators that have their posts. */
+/* As `tying`, of operators that have their posts. */
 static pass_f *const closing[] = {
 	pass_scaled,
 	NULL,
@@ -57,10 +56,15 @@ passes_run_untyped(struct graph *graph)
 int
 passes_run_typed(struct graph *graph, const struct backend *backend)
 {
-	bool fuses = backend->fuses != NULL && backend->fuses();
-	if (fuses && run_list(fusing, graph) != 0)
+	bool (*fuses)(enum data_type) = backend->fuses;
+	bool panels = backend->panels != NULL && backend->panels();
+	if (fuses != NULL && fuses(DATA_TYPE_FLOAT) && run_list(fusing, graph) != 0)
+		return -1;
+	if (fuses != NULL && fuses(DATA_TYPE_FLOAT16) && run_list(fusing_narrow, graph) != 0)
+		return -1;
+	if (panels && run_list(tying, graph) != 0)
 		return -1;
 	if (run_list(typed, graph) != 0)
 		return -1;
-	return fuses ? run_list(closing, graph) : 0;
+	return panels ? run_list(closing, graph) : 0;
 }

@@ -1,10 +1,13 @@
 -- Operators, with inputs as large as networks have them, in small: {name, inputs, make, options}. An input is its dims,
 -- or {dims=, datatype=, values=}; make(b, x, …) adds to a builder of models/zoo and returns the output.
--- options.staged: the one operator that may run on the host.
+-- options: staged, the one operator that may run on the host; step, one that must be among the steps; within, how near
+-- the results must be, absolute, where that is less than parity's own (rounded to 16 bits at other places).
 local cases = {}
 
 local function case(name, inputs, make, options)
-  cases[#cases + 1] = { name = name, inputs = inputs, make = make, staged = options and options.staged }
+  options = options or {}
+  cases[#cases + 1] = { name = name, inputs = inputs, make = make, staged = options.staged, step = options.step,
+    within = options.within }
 end
 
 local function node(op_type, attributes)
@@ -95,6 +98,33 @@ case("Gemm", { { 24, 33 } }, function(b, x)
 end)
 case("MatMul of integers", { { dims = { 2, 3 }, datatype = "INT64", values = { 1, 2, 3, 4, 5, 6 } },
   { dims = { 3, 2 }, datatype = "INT64", values = { 7, 8, 9, 10, 11, 12 } } }, node "MatMul")
+-- Of 16-bit floats, by cuDNN where it has an engine for the heads' size; with masks as BERT and GPT-2 have them.
+for _, how in ipairs {
+  { size = 16 }, { size = 16, to = 16 }, { size = 24, mask = { 2, 1, 1, 40 } }, { size = 16, mask = { 1, 1, 37, 40 }, to = 16 },
+  { size = 12 }, { size = 12, mask = { 2, 3, 37, 40 } }, { size = 200, to = 16 }, { size = 250, mask = { 40 } },
+} do
+  local rows, keys, heads, to = 37, 40, 3, how.to or 10
+  local width = heads * how.size
+  local name = ("attention of type %d, heads of %d%s"):format(to, how.size,
+    how.mask and ", mask " .. table.concat(how.mask, "x") or "")
+  case(name, { { 2, rows, width }, { 2, keys, width } }, function(b, x, y)
+    local function split(value, tokens, perm)
+      local half = b:node("Cast", { value }, { to = to })
+      return b:transpose(b:reshape(half, { 0, tokens, heads, how.size }), perm)
+    end
+    local q, k, v = split(x, rows, { 0, 2, 1, 3 }), split(y, keys, { 0, 2, 3, 1 }), split(y, keys, { 0, 2, 1, 3 })
+    local scores = b:mul(b:matmul(q, k), b:node("Cast", { b:number(0.25) }, { to = to }))
+    if how.mask then
+      local values = {}
+      local count = 1
+      for _, dim in ipairs(how.mask) do count = count * dim end
+      for i = 1, count do values[i] = i % 5 == 0 and -10000 or i % 7 / 8 end
+      scores = b:add(scores, b:node("Cast", { b:constant(values, "FP32", how.mask) }, { to = to }))
+    end
+    local mixed = b:matmul(b:softmax(scores), v)
+    return b:node("Cast", { b:transpose(mixed, { 0, 2, 1, 3 }) }, { to = 1 })
+  end, { within = to == 16 and 1.5e-2 or 2e-3, step = "Attention" })
+end
 case("Einsum", { { 2, 5, 7 }, { 2, 7, 6 } }, node("Einsum", { equation = "bij,bjk->bik" }))
 case("Det", { { 3, 4, 4 } }, node "Det")
 for _, groups in ipairs { 1, 4, 16 } do

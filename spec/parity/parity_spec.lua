@@ -33,13 +33,13 @@ local function make_inputs(case)
 end
 
 -- Where two outputs differ, nil when they agree.
-local function difference(got, want)
+local function difference(got, want, within)
   if not C.tensor_type_equal(got.type, want.type) then return "types differ" end
   for i = 0, want.count - 1 do
     local x, y = got.numbers[i], want.numbers[i]
     local same = x == y or (x ~= x and y ~= y)
     -- False for NaN against a number.
-    local close = math.abs(x - y) <= ATOL + RTOL * math.abs(y)
+    local close = math.abs(x - y) <= (within or ATOL) + RTOL * math.abs(y)
     if not same and not close then
       return ("[%d] is %.9g, not %.9g"):format(i, x, y)
     end
@@ -56,12 +56,15 @@ local function compare(case, runs)
   assert(ok, want)
   assert(got_ok, got)
   for i = 1, #want do
-    local where = difference(got[i], want[i])
+    local where = difference(got[i], want[i], case.within)
     assert(where == nil, where and ("output %d %s"):format(i, where))
   end
+  local found = case.step == nil
   for _, step in ipairs(steps) do
+    found = found or step.op_type == case.step
     assert(not step.staged or step.op_type == case.staged, step.op_type .. " ran on the host")
   end
+  assert(found, case.step and case.step .. " is not among the steps")
   return host_ns, ns
 end
 

@@ -228,6 +228,7 @@ cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t executionPlan
 	if (status != CUDNN_STATUS_SUCCESS)
 		return status;
 	struct dnn_run run = { .plan = plan->plan, .pack = pack->pack };
+	dnn_pack_take_values(&run.plan, &run.pack);
 	return library_put(handle->stream, dnn_run, &run, sizeof(run)) == cudaSuccess
 		       ? CUDNN_STATUS_SUCCESS
 		       : CUDNN_STATUS_EXECUTION_FAILED;

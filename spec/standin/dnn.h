@@ -13,7 +13,7 @@
 
 enum {
 	DNN_MAX_RANK = 8,
-	DNN_MAX_OPERATIONS = 8,
+	DNN_MAX_OPERATIONS = 12,
 	DNN_MAX_TENSORS = 16,
 	/* What engines use. */
 	DNN_WORKSPACE_BYTES = 64 << 10,
@@ -33,6 +33,8 @@ struct dnn_tensor {
 	int64_t id;
 	int64_t alignment;
 	bool is_virtual;
+	/* A float of the host's, which is read when the plan is executed. */
+	bool is_by_value;
 };
 
 struct dnn_conv {
@@ -50,16 +52,21 @@ enum dnn_kind {
 	/* The gradient by the input: x is dy, y is dx. */
 	DNN_CONV_BACKWARD,
 	DNN_POINTWISE,
+	/* y = x w, batches of matrices. */
+	DNN_MATMUL,
+	/* y is 1 where x is reduced. */
+	DNN_REDUCTION,
 };
 
 struct dnn_operation {
 	enum dnn_kind kind;
-	/* w: weights, or a pointwise operation's second operand (rank 0: none). */
+	/* w: weights, or the second operand (rank 0: none). */
 	struct dnn_tensor x;
 	struct dnn_tensor w;
 	struct dnn_tensor y;
 	struct dnn_conv conv;
 	cudnnPointwiseMode_t mode;
+	cudnnReduceTensorOp_t reduction;
 };
 
 struct dnn_graph {
@@ -79,6 +86,8 @@ struct dnn_pack {
 	int64_t count;
 	int64_t ids[DNN_MAX_TENSORS];
 	void *addresses[DNN_MAX_TENSORS];
+	/* Of those that are given by value. */
+	float values[DNN_MAX_TENSORS];
 	void *workspace;
 };
 
@@ -91,6 +100,10 @@ dnn_graph_is_supported(const struct dnn_graph *graph);
 /* Is every tensor of the plan that is not virtual given, aligned, and device memory of the stream's device? */
 cudnnStatus_t
 dnn_pack_check(const struct dnn_plan *plan, const struct dnn_pack *pack, cudaStream_t stream);
+
+/* Take the numbers that the plan wants by value from the host's memory. */
+void
+dnn_pack_take_values(const struct dnn_plan *plan, struct dnn_pack *pack);
 
 /* A run, on the stream's thread. */
 struct dnn_run {

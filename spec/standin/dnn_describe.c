@@ -19,6 +19,9 @@ struct attribute_rule {
 #define BACKWARD(name)                                                                             \
 	CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,                              \
 		CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_##name
+#define MATMUL(name) CUDNN_BACKEND_OPERATION_MATMUL_DESCRIPTOR, CUDNN_ATTR_OPERATION_MATMUL_##name
+#define REDUCE(name)                                                                               \
+	CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR, CUDNN_ATTR_OPERATION_REDUCTION_##name
 #define APPLY(name)                                                                                \
 	CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, CUDNN_ATTR_OPERATION_POINTWISE_##name
 
@@ -29,6 +32,20 @@ static const struct attribute_rule rules[] = {
 	{ TENSOR(UNIQUE_ID), CUDNN_TYPE_INT64, 1, 1 },
 	{ TENSOR(BYTE_ALIGNMENT), CUDNN_TYPE_INT64, 1, 1 },
 	{ TENSOR(IS_VIRTUAL), CUDNN_TYPE_BOOLEAN, 0, 1 },
+	{ TENSOR(IS_BY_VALUE), CUDNN_TYPE_BOOLEAN, 0, 1 },
+	{ CUDNN_BACKEND_MATMUL_DESCRIPTOR, CUDNN_ATTR_MATMUL_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1,
+	  1 },
+	{ MATMUL(DESC), CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
+	{ MATMUL(ADESC), CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
+	{ MATMUL(BDESC), CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
+	{ MATMUL(CDESC), CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
+	{ CUDNN_BACKEND_REDUCTION_DESCRIPTOR, CUDNN_ATTR_REDUCTION_OPERATOR,
+	  CUDNN_TYPE_REDUCTION_OPERATOR_TYPE, 1, 1 },
+	{ CUDNN_BACKEND_REDUCTION_DESCRIPTOR, CUDNN_ATTR_REDUCTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE,
+	  1, 1 },
+	{ REDUCE(DESC), CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
+	{ REDUCE(XDESC), CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
+	{ REDUCE(YDESC), CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, 1 },
 	{ CONV(COMP_TYPE), CUDNN_TYPE_DATA_TYPE, 1, 1 },
 	{ CONV(CONV_MODE), CUDNN_TYPE_CONVOLUTION_MODE, 1, 1 },
 	{ CONV(SPATIAL_DIMS), CUDNN_TYPE_INT64, 1, 1 },
@@ -159,6 +176,8 @@ finalize_tensor(struct dnn_descriptor *descriptor)
 	};
 	const struct dnn_attribute *is_virtual = find(descriptor, CUDNN_ATTR_TENSOR_IS_VIRTUAL);
 	tensor.is_virtual = is_virtual != NULL && is_virtual->booleans[0];
+	const struct dnn_attribute *by_value = find(descriptor, CUDNN_ATTR_TENSOR_IS_BY_VALUE);
+	tensor.is_by_value = by_value != NULL && by_value->booleans[0];
 	copy_integers(descriptor, CUDNN_ATTR_TENSOR_DIMENSIONS, tensor.rank, tensor.dims);
 	if (!copy_integers(descriptor, CUDNN_ATTR_TENSOR_STRIDES, tensor.rank, tensor.strides))
 		return CUDNN_STATUS_BAD_PARAM;
@@ -247,6 +266,50 @@ finalize_pointwise(struct dnn_descriptor *descriptor)
 	if (find(descriptor, CUDNN_ATTR_OPERATION_POINTWISE_BDESC) != NULL)
 		operation.w = named(descriptor, CUDNN_ATTR_OPERATION_POINTWISE_BDESC)->tensor;
 	descriptor->operation = operation;
+	return CUDNN_STATUS_SUCCESS;
+}
+
+/* Engines compute in floats. */
+static cudnnStatus_t
+finalize_product(struct dnn_descriptor *descriptor)
+{
+	return choice(descriptor, CUDNN_ATTR_MATMUL_COMP_TYPE) == CUDNN_DATA_FLOAT
+		       ? CUDNN_STATUS_SUCCESS
+		       : CUDNN_STATUS_NOT_SUPPORTED_DATA_TYPE;
+}
+
+static cudnnStatus_t
+finalize_matmul(struct dnn_descriptor *descriptor)
+{
+	descriptor->operation = (struct dnn_operation){
+		.kind = DNN_MATMUL,
+		.x = named(descriptor, CUDNN_ATTR_OPERATION_MATMUL_ADESC)->tensor,
+		.w = named(descriptor, CUDNN_ATTR_OPERATION_MATMUL_BDESC)->tensor,
+		.y = named(descriptor, CUDNN_ATTR_OPERATION_MATMUL_CDESC)->tensor,
+	};
+	return CUDNN_STATUS_SUCCESS;
+}
+
+static cudnnStatus_t
+finalize_reduction(struct dnn_descriptor *descriptor)
+{
+	cudnnReduceTensorOp_t reduction =
+		(cudnnReduceTensorOp_t)choice(descriptor, CUDNN_ATTR_REDUCTION_OPERATOR);
+	if (choice(descriptor, CUDNN_ATTR_REDUCTION_COMP_TYPE) != CUDNN_DATA_FLOAT)
+		return CUDNN_STATUS_NOT_SUPPORTED_DATA_TYPE;
+	descriptor->reduction = reduction;
+	return CUDNN_STATUS_SUCCESS;
+}
+
+static cudnnStatus_t
+finalize_reduce(struct dnn_descriptor *descriptor)
+{
+	descriptor->operation = (struct dnn_operation){
+		.kind = DNN_REDUCTION,
+		.x = named(descriptor, CUDNN_ATTR_OPERATION_REDUCTION_XDESC)->tensor,
+		.y = named(descriptor, CUDNN_ATTR_OPERATION_REDUCTION_YDESC)->tensor,
+		.reduction = named(descriptor, CUDNN_ATTR_OPERATION_REDUCTION_DESC)->reduction,
+	};
 	return CUDNN_STATUS_SUCCESS;
 }
 
@@ -415,6 +478,10 @@ dnn_describe_finalize(struct dnn_descriptor *descriptor)
 		[CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR] = finalize_graph,
 		[CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR] = finalize_pack,
 		[CUDNN_BACKEND_TENSOR_DESCRIPTOR] = finalize_tensor,
+		[CUDNN_BACKEND_MATMUL_DESCRIPTOR] = finalize_product,
+		[CUDNN_BACKEND_OPERATION_MATMUL_DESCRIPTOR] = finalize_matmul,
+		[CUDNN_BACKEND_REDUCTION_DESCRIPTOR] = finalize_reduction,
+		[CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR] = finalize_reduce,
 	};
 	for (int i = 0; i < RULES; i++) {
 		bool is_missing = rules[i].descriptor == descriptor->type && rules[i].least > 0 &&

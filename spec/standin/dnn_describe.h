@@ -32,6 +32,7 @@ struct dnn_descriptor {
 		struct dnn_tensor tensor;
 		struct dnn_conv conv;
 		cudnnPointwiseMode_t mode;
+		cudnnReduceTensorOp_t reduction;
 		struct dnn_operation operation;
 		struct dnn_graph graph;
 		struct {

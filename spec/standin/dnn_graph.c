@@ -68,7 +68,8 @@ check_pointwise(const struct dnn_operation *operation)
 {
 	const struct dnn_tensor *x = &operation->x, *b = &operation->w;
 	bool is_binary =
-		operation->mode == CUDNN_POINTWISE_ADD || operation->mode == CUDNN_POINTWISE_MUL;
+		operation->mode == CUDNN_POINTWISE_ADD || operation->mode == CUDNN_POINTWISE_MUL ||
+		operation->mode == CUDNN_POINTWISE_SUB || operation->mode == CUDNN_POINTWISE_DIV;
 	if (is_binary != (b->rank != 0) || !are_alike(x, &operation->y))
 		return CUDNN_STATUS_BAD_PARAM;
 	if (is_binary && b->rank != x->rank)
@@ -78,6 +79,46 @@ check_pointwise(const struct dnn_operation *operation)
 			return CUDNN_STATUS_BAD_PARAM_SHAPE_MISMATCH;
 	}
 	return CUDNN_STATUS_SUCCESS;
+}
+
+/* Of batches of matrices that are all there. */
+static cudnnStatus_t
+check_matmul(const struct dnn_operation *operation)
+{
+	const struct dnn_tensor *a = &operation->x, *b = &operation->w, *c = &operation->y;
+	int64_t last = a->rank - 1;
+	if (a->rank < 3 || b->rank != a->rank || c->rank != a->rank)
+		return CUDNN_STATUS_BAD_PARAM;
+	bool fits = a->dims[last] == b->dims[last - 1] && a->dims[last - 1] == c->dims[last - 1] &&
+		    b->dims[last] == c->dims[last];
+	for (int64_t i = 0; i + 2 < a->rank; i++)
+		fits &= a->dims[i] == b->dims[i] && a->dims[i] == c->dims[i];
+	return fits ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_BAD_PARAM_SHAPE_MISMATCH;
+}
+
+static cudnnStatus_t
+check_reduction(const struct dnn_operation *operation)
+{
+	const struct dnn_tensor *x = &operation->x, *y = &operation->y;
+	bool fits = x->rank == y->rank;
+	for (int64_t i = 0; fits && i < x->rank; i++)
+		fits = y->dims[i] == 1 || y->dims[i] == x->dims[i];
+	return fits ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_BAD_PARAM_SHAPE_MISMATCH;
+}
+
+static cudnnStatus_t
+check_operation(const struct dnn_operation *operation)
+{
+	switch (operation->kind) {
+	case DNN_POINTWISE:
+		return check_pointwise(operation);
+	case DNN_MATMUL:
+		return check_matmul(operation);
+	case DNN_REDUCTION:
+		return check_reduction(operation);
+	default:
+		return check_conv(operation);
+	}
 }
 
 /* Each virtual tensor is made before it is read, and no other is the output of anything but the end. */
@@ -104,12 +145,79 @@ dnn_graph_check(const struct dnn_graph *graph)
 	cudnnStatus_t status = graph->count == 0 ? CUDNN_STATUS_BAD_PARAM : CUDNN_STATUS_SUCCESS;
 	for (int64_t i = 0; i < graph->count && status == CUDNN_STATUS_SUCCESS; i++) {
 		const struct dnn_operation *operation = &graph->operations[i];
-		status = operation->kind == DNN_POINTWISE ? check_pointwise(operation)
-							  : check_conv(operation);
+		status = check_operation(operation);
 		if (status == CUDNN_STATUS_SUCCESS)
 			status = check_order(graph, i);
 	}
 	return status;
+}
+
+/* One operation of the graph of an attention; the operations that its inputs come from, -1: from outside. */
+struct part {
+	enum dnn_kind kind;
+	/* Of a pointwise operation or a reduction. */
+	int function;
+	int x;
+	int w;
+};
+
+/* Is the tensor what that operation gives, or from outside when it is -1? */
+static bool
+comes_from(const struct dnn_graph *graph, const struct dnn_tensor *tensor, int from)
+{
+	return from < 0 ? !tensor->is_virtual : tensor->id == graph->operations[from].y.id;
+}
+
+/* softmax(scale x w + mask) w, as engines know it. */
+static bool
+has_attentions_parts(const struct dnn_graph *graph)
+{
+	int m = graph->count == 9;
+	const struct part parts[] = {
+		{ DNN_MATMUL, 0, -1, -1 },
+		{ DNN_POINTWISE, CUDNN_POINTWISE_MUL, 0, -1 },
+		{ DNN_POINTWISE, CUDNN_POINTWISE_ADD, 1, -1 },
+		{ DNN_REDUCTION, CUDNN_REDUCE_TENSOR_MAX, 1 + m, -2 },
+		{ DNN_POINTWISE, CUDNN_POINTWISE_SUB, 1 + m, 2 + m },
+		{ DNN_POINTWISE, CUDNN_POINTWISE_EXP, 3 + m, -2 },
+		{ DNN_REDUCTION, CUDNN_REDUCE_TENSOR_ADD, 4 + m, -2 },
+		{ DNN_POINTWISE, CUDNN_POINTWISE_DIV, 4 + m, 5 + m },
+		{ DNN_MATMUL, 0, 6 + m, -1 },
+	};
+	if (graph->count != 8 + m)
+		return false;
+	for (int64_t i = 0; i < graph->count; i++) {
+		const struct dnn_operation *operation = &graph->operations[i];
+		const struct part *part = &parts[i < 2 ? i : i + 1 - m];
+		int function = operation->kind == DNN_REDUCTION ? (int)operation->reduction
+								: (int)operation->mode;
+		if (operation->kind != part->kind ||
+		    (part->kind != DNN_MATMUL && function != part->function) ||
+		    !comes_from(graph, &operation->x, part->x) ||
+		    (part->w != -2 && !comes_from(graph, &operation->w, part->w)))
+			return false;
+	}
+	return true;
+}
+
+/* As cuDNN says of its fused attention: 16-bit floats, heads of a multiple of 8 elements up to 256, side by side. */
+static bool
+is_attention(const struct dnn_graph *graph)
+{
+	const struct dnn_operation *first = &graph->operations[0];
+	const struct dnn_operation *last = &graph->operations[graph->count - 1];
+	cudnnDataType_t type = first->x.type;
+	if (!has_attentions_parts(graph) || first->x.rank != 4 ||
+	    (type != CUDNN_DATA_HALF && type != CUDNN_DATA_BFLOAT16))
+		return false;
+	bool typed = first->w.type == type && last->w.type == type && last->y.type == type &&
+		     last->x.type == type && graph->operations[1].w.is_by_value;
+	for (int64_t i = 0; i + 2 < graph->count; i++)
+		typed &= graph->operations[i].y.type == CUDNN_DATA_FLOAT;
+	int64_t inner = first->x.dims[3], width = last->w.dims[3];
+	return typed && inner % 8 == 0 && width % 8 == 0 && inner <= 256 && width <= 256 &&
+	       first->x.strides[3] == 1 && first->w.strides[2] == 1 && last->w.strides[3] == 1 &&
+	       last->y.strides[3] == 1;
 }
 
 /* Convolutions of one type; forward ones in less than doubles may be followed by sums and activations. */
@@ -119,7 +227,9 @@ dnn_graph_is_supported(const struct dnn_graph *graph)
 	const struct dnn_operation *first = &graph->operations[0];
 	cudnnDataType_t type = first->x.type;
 	cudnnDataType_t compute = type == CUDNN_DATA_DOUBLE ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT;
-	if (first->kind == DNN_POINTWISE || first->w.type != type ||
+	if (first->kind == DNN_MATMUL)
+		return is_attention(graph);
+	if (first->kind == DNN_POINTWISE || first->kind == DNN_REDUCTION || first->w.type != type ||
 	    first->conv.compute != compute || first->conv.mode != CUDNN_CROSS_CORRELATION ||
 	    first->conv.spatial < 2 || first->conv.spatial > 3)
 		return false;
@@ -148,11 +258,25 @@ check_given(const struct dnn_tensor *tensor, const struct dnn_pack *pack, cudaSt
 		at++;
 	if (at == pack->count)
 		return CUDNN_STATUS_BAD_PARAM;
+	if (tensor->is_by_value)
+		return pack->addresses[at] != NULL ? CUDNN_STATUS_SUCCESS
+						   : CUDNN_STATUS_BAD_PARAM_NULL_POINTER;
 	if ((uintptr_t)pack->addresses[at] % (uintptr_t)tensor->alignment != 0)
 		return CUDNN_STATUS_BAD_PARAM_MISALIGNED_POINTER;
 	return library_check("cudnnBackendExecute", stream, pack->addresses[at], extent(tensor))
 		       ? CUDNN_STATUS_SUCCESS
 		       : CUDNN_STATUS_BAD_PARAM;
+}
+
+void
+dnn_pack_take_values(const struct dnn_plan *plan, struct dnn_pack *pack)
+{
+	for (int64_t i = 0; i < plan->graph.count; i++) {
+		const struct dnn_tensor *tensor = &plan->graph.operations[i].w;
+		for (int64_t at = 0; tensor->is_by_value && at < pack->count; at++)
+			if (pack->ids[at] == tensor->id)
+				pack->values[at] = *(const float *)pack->addresses[at];
+	}
 }
 
 cudnnStatus_t

@@ -50,6 +50,13 @@ prepare(struct operator_call *call)
 	return staged_prepare(call);
 }
 
+/* Of 16-bit floats attention is one step; of others products and a softmax are quick enough (docs/gpu.md). */
+static bool
+fuses(enum data_type data_type)
+{
+	return data_type == DATA_TYPE_FLOAT16 || data_type == DATA_TYPE_BFLOAT16;
+}
+
 /* The libraries' versions. */
 static uint64_t
 platform(void)
@@ -96,6 +103,7 @@ widen(void *queue, enum narrow_form form, void *to, const void *from, size_t byt
 extern const struct backend tidepool_module_backend;
 
 const struct backend tidepool_module_backend = {
+	.fuses = fuses,
 	.prepare = prepare,
 	.platform = platform,
 	.settle = planner_settle,

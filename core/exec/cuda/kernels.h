@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "device/cuda_fault.h"
+#include "exec/attention.h"
 #include "exec/broadcast.h"
 #include "exec/graph.h"
 #include "exec/op_remap.h"
@@ -129,6 +130,13 @@ kernel_conv(cudaStream_t stream, enum data_type data_type, const struct kernel_c
 cudaError_t
 kernel_deconv(cudaStream_t stream, enum data_type data_type, const struct kernel_conv *conv,
 	      const void *in, const void *weights, const void *bias, void *out);
+
+/* --- attention without a library (attention.cu) -------------------------------------------------------------------------- */
+
+/* out = softmax(scale Q K' + mask) V, of FP16 or BF16, inner and width at most ATTENTION_NARROW_WIDTH. mask may be NULL. */
+cudaError_t
+kernel_attention(cudaStream_t stream, const struct attention *attention, const void *q,
+		 const void *k, const void *v, const void *mask, void *out);
 
 /* --- moving (move.cu) ---------------------------------------------------------------------------------------------------- */
 

@@ -24,6 +24,7 @@ struct cuda_family {
 
 /* clang-format off */
 #define CUDA_FAMILIES(X) \
+	X(attention) \
 	X(conv) \
 	X(deconv) \
 	X(element) \

@@ -19,6 +19,23 @@ struct cuda_conv {
 };
 
 static int
+run_plan(const struct cuda_conv *conv, const struct operands *operands)
+{
+	struct plan_operand given[PLAN_OPERANDS] = {
+		{ PLAN_TENSOR_IN, operands->inputs[0] },
+		{ PLAN_TENSOR_WEIGHTS, operands->inputs[1] },
+		{ PLAN_TENSOR_OUT, operands->outputs[0] },
+	};
+	uint32_t count = 3;
+	if (conv->bias)
+		given[count++] = (struct plan_operand){ PLAN_TENSOR_BIAS, operands->inputs[2] };
+	if (conv->residual != 0)
+		given[count++] = (struct plan_operand){ PLAN_TENSOR_RESIDUAL,
+							operands->inputs[conv->residual] };
+	return plan_run(conv->plan, cuda_op_compute(operands), given, count);
+}
+
+static int
 run_conv(const void *state, const struct operands *operands)
 {
 	const struct cuda_conv *conv = state;
@@ -27,9 +44,7 @@ run_conv(const void *state, const struct operands *operands)
 	void *out = operands->outputs[0];
 	int result;
 	if (conv->plan != NULL && compute->dnn != NULL)
-		result = plan_run(
-			conv->plan, compute, in, weights, conv->bias ? operands->inputs[2] : NULL,
-			conv->residual != 0 ? operands->inputs[conv->residual] : NULL, out);
+		result = run_plan(conv, operands);
 	else
 		result = cuda_op_launched(operands,
 					  kernel_conv(compute->stream, conv->data_type,

@@ -29,7 +29,10 @@ run_deconv(const void *state, const struct operands *operands)
 					kernel_deconv(compute->stream, deconv->data_type,
 						      &deconv->kernel, in, weights, bias, out),
 					"kernel_deconv");
-	if (plan_run(deconv->plan, compute, in, weights, NULL, NULL, out) != 0)
+	const struct plan_operand given[] = { { PLAN_TENSOR_IN, in },
+					      { PLAN_TENSOR_WEIGHTS, weights },
+					      { PLAN_TENSOR_OUT, out } };
+	if (plan_run(deconv->plan, compute, given, 3) != 0)
 		return -1;
 	return cuda_posts_run(&deconv->posts, operands, out, out);
 }

@@ -2,16 +2,16 @@
 
 #include <math.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "device/cuda.h"
-#include "exec/cuda/plan_build.h"
+#include "exec/cuda/plan_problem.h"
 #include "exec/cuda/planner.h"
 
 struct plan {
-	struct plan_conv conv;
+	struct plan_problem problem;
 	/* Made anew when the planner's epoch is another than this. Both change under the planner's lock. */
 	_Atomic(cudnnBackendDescriptor_t) execution;
 	_Atomic uint32_t epoch;
@@ -21,7 +21,7 @@ struct plan {
 
 /* A search for the plan of one graph. */
 struct search {
-	const struct plan_conv *conv;
+	const struct plan_problem *problem;
 	struct plan_build build;
 	cudnnBackendDescriptor_t graph;
 	/* Best so far, us when ways are timed. */
@@ -39,25 +39,6 @@ destroy(cudnnBackendDescriptor_t execution)
 }
 
 /* --- what is remembered ---------------------------------------------------------------------------------------------------- */
-
-/* The problem in words. */
-static void
-name_problem(const struct plan_conv *conv, char *key)
-{
-	int at = snprintf(key, PLANNER_KEY_BYTES, "%s %s %s n%lld g%lld c%lld>%lld%s%s%s%s",
-			  conv->transposed ? "deconv" : "conv", data_type_name(conv->data_type),
-			  device_math_name(cuda_math()), (long long)conv->batch,
-			  (long long)conv->groups, (long long)conv->in_channels,
-			  (long long)conv->out_channels, conv->bias ? " bias" : "",
-			  conv->residual ? " residual" : "", conv->relu ? " relu" : "",
-			  planner_times() ? " timed" : "");
-	for (uint32_t i = 0; i < conv->spatial && at < PLANNER_KEY_BYTES; i++)
-		at += snprintf(key + at, (size_t)(PLANNER_KEY_BYTES - at),
-			       " %lld>%lld k%lld s%lld d%lld p%lld,%lld", (long long)conv->in[i],
-			       (long long)conv->out[i], (long long)conv->kernel[i],
-			       (long long)conv->strides[i], (long long)conv->dilations[i],
-			       (long long)conv->begin[i], (long long)conv->end[i]);
-}
 
 /* Make the execution plan in the descriptor; NOT_SUPPORTED also when it wants more workspace than there is. */
 static cudnnStatus_t
@@ -142,29 +123,20 @@ remember(const char *key, cudnnBackendDescriptor_t plan)
 /* --- running --------------------------------------------------------------------------------------------------------------- */
 
 /* Where the operands of a plan lie. */
-struct operand_addresses {
-	const void *in;
-	const void *weights;
-	const void *bias;
-	const void *residual;
-	void *out;
+struct placed {
+	struct plan_operand operands[PLAN_OPERANDS];
+	uint32_t count;
 	void *workspace;
 };
 
 static cudnnStatus_t
-execute(cudnnHandle_t handle, cudnnBackendDescriptor_t execution, const struct plan_conv *conv,
-	const struct operand_addresses *at)
+execute(cudnnHandle_t handle, cudnnBackendDescriptor_t execution, const struct placed *placed)
 {
-	int64_t ids[] = { PLAN_TENSOR_IN, PLAN_TENSOR_WEIGHTS, PLAN_TENSOR_OUT, 0, 0 };
-	const void *addresses[] = { at->in, at->weights, at->out, NULL, NULL };
-	int64_t count = 3;
-	if (conv->bias) {
-		ids[count] = PLAN_TENSOR_BIAS;
-		addresses[count++] = at->bias;
-	}
-	if (conv->residual) {
-		ids[count] = PLAN_TENSOR_RESIDUAL;
-		addresses[count++] = at->residual;
+	int64_t ids[PLAN_OPERANDS], count = placed->count;
+	const void *addresses[PLAN_OPERANDS];
+	for (int64_t i = 0; i < count; i++) {
+		ids[i] = placed->operands[i].tensor;
+		addresses[i] = placed->operands[i].address;
 	}
 	struct plan_build build = { 0 };
 	cudnnBackendDescriptor_t pack =
@@ -174,7 +146,7 @@ execute(cudnnHandle_t handle, cudnnBackendDescriptor_t execution, const struct p
 	plan_build_set(&build, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, count,
 		       ids);
 	plan_build_set(&build, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1,
-		       &at->workspace);
+		       &placed->workspace);
 	plan_build_finalize(&build, pack);
 	if (build.status == CUDNN_STATUS_SUCCESS)
 		build.status = cudnnBackendExecute(handle, execution, pack);
@@ -219,37 +191,27 @@ is_exact(struct search *search, cudnnBackendDescriptor_t config)
 	return exact;
 }
 
-static size_t
-tensor_room(const struct plan_conv *conv, int64_t channels, const int64_t *spatial)
-{
-	size_t bytes = data_type_bytes(conv->data_type) * (size_t)(conv->batch * channels);
-	for (uint32_t i = 0; i < conv->spatial; i++)
-		bytes *= (size_t)spatial[i];
-	return (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
-}
-
 /* Operands of the problem in memory that is all zeros, begun at memory; returns how many bytes they take. */
 static size_t
-lay_out(const struct plan_conv *conv, char *memory, struct operand_addresses *at)
+lay_out(const struct plan_problem *problem, char *memory, struct placed *placed)
 {
-	struct plan_conv filter = *conv;
-	filter.batch = conv->out_channels;
-	size_t in = tensor_room(conv, conv->in_channels, conv->in);
-	size_t out = tensor_room(conv, conv->out_channels, conv->out);
-	size_t weights = tensor_room(&filter, conv->in_channels, conv->kernel);
-	at->workspace = memory;
-	at->in = memory + CUDA_WORKSPACE_BYTES;
-	at->weights = (const char *)at->in + in;
-	at->out = (char *)at->weights + weights;
-	at->bias = at->residual = (char *)at->out + out;
-	return CUDA_WORKSPACE_BYTES + in + weights + 2 * out;
+	static const float one = 1;
+	enum plan_tensor tensors[PLAN_OPERANDS];
+	size_t bytes[PLAN_OPERANDS], at = CUDA_WORKSPACE_BYTES;
+	placed->workspace = memory;
+	placed->count = problem->kind->list(problem, tensors, bytes);
+	for (uint32_t i = 0; i < placed->count; i++) {
+		placed->operands[i].tensor = tensors[i];
+		placed->operands[i].address = bytes[i] != 0 ? (const void *)(memory + at) : &one;
+		at += (bytes[i] + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+	}
+	return at;
 }
 
 /* One trial: planner_put_f's context. */
 struct trial {
-	const struct search *search;
 	cudnnBackendDescriptor_t plan;
-	struct operand_addresses at;
+	const struct placed *placed;
 	/* cuDNN refused to run it. */
 	bool refused;
 };
@@ -259,8 +221,8 @@ put_trial(void *context, cudaStream_t stream)
 {
 	struct trial *trial = context;
 	(void)stream;
-	trial->refused |= execute(planner_dnn(), trial->plan, trial->search->conv, &trial->at) !=
-			  CUDNN_STATUS_SUCCESS;
+	trial->refused |=
+		execute(planner_dnn(), trial->plan, trial->placed) != CUDNN_STATUS_SUCCESS;
 	return trial->refused ? -1 : 0;
 }
 
@@ -269,14 +231,13 @@ put_trial(void *context, cudaStream_t stream)
  * timed is slower than all.
  */
 static bool
-consider(struct search *search, cudnnBackendDescriptor_t plan, const struct operand_addresses *at)
+consider(struct search *search, cudnnBackendDescriptor_t plan, const struct placed *placed)
 {
-	struct trial trial = { .search = search, .plan = plan };
-	if (at == NULL) {
+	struct trial trial = { .plan = plan, .placed = placed };
+	if (placed == NULL) {
 		search->plan = plan;
 		return true;
 	}
-	trial.at = *at;
 	double us = planner_time(put_trial, &trial);
 	us = us < 0 ? INFINITY : us;
 	bool better = !trial.refused && (search->plan == NULL || us < search->us);
@@ -310,9 +271,9 @@ propose(struct search *search, cudnnBackendHeurMode_t mode, cudnnBackendDescript
 	return count < most ? count : most;
 }
 
-/* Among what the heuristic of that mode proposes: the first that can be had, or with `at` the quickest. */
+/* Among what the heuristic of that mode proposes: the first that can be had, or with operands the quickest. */
 static void
-choose(struct search *search, cudnnBackendHeurMode_t mode, const struct operand_addresses *at)
+choose(struct search *search, cudnnBackendHeurMode_t mode, const struct placed *placed)
 {
 	cudnnBackendDescriptor_t configs[PLANNER_CANDIDATES], plan;
 	int made = 0;
@@ -320,7 +281,7 @@ choose(struct search *search, cudnnBackendHeurMode_t mode, const struct operand_
 	       succeeds(search, cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR,
 							     &configs[made])))
 		made++;
-	bool any = search->conv->data_type != DATA_TYPE_FLOAT || cuda_math() != DEVICE_MATH_FP32;
+	bool any = search->problem->data_type != DATA_TYPE_FLOAT || cuda_math() != DEVICE_MATH_FP32;
 	int64_t count = propose(search, mode, configs, made);
 	bool done = false;
 	for (int64_t i = 0; i < count && !done; i++)
@@ -328,7 +289,7 @@ choose(struct search *search, cudnnBackendHeurMode_t mode, const struct operand_
 		       succeeds(search,
 				realize(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
 					CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &configs[i], &plan)) &&
-		       consider(search, plan, at);
+		       consider(search, plan, placed);
 	while (made != 0)
 		cudnnBackendDestroyDescriptor(configs[--made]);
 }
@@ -337,16 +298,17 @@ choose(struct search *search, cudnnBackendHeurMode_t mode, const struct operand_
 static void
 find_plan(struct search *search)
 {
-	struct operand_addresses at;
+	struct placed placed;
 	char *memory = NULL;
+	search->problem->kind->add(search->problem, &search->build);
 	search->graph = plan_build_graph(&search->build, planner_dnn());
 	if (planner_times() && search->build.status == CUDNN_STATUS_SUCCESS)
-		memory = planner_begin_trial(lay_out(search->conv, NULL, &at));
+		memory = planner_begin_trial(lay_out(search->problem, NULL, &placed));
 	if (memory != NULL)
-		lay_out(search->conv, memory, &at);
-	choose(search, CUDNN_HEUR_MODE_A, memory != NULL ? &at : NULL);
+		lay_out(search->problem, memory, &placed);
+	choose(search, CUDNN_HEUR_MODE_A, memory != NULL ? &placed : NULL);
 	if (search->plan == NULL)
-		choose(search, CUDNN_HEUR_MODE_FALLBACK, memory != NULL ? &at : NULL);
+		choose(search, CUDNN_HEUR_MODE_FALLBACK, memory != NULL ? &placed : NULL);
 	if (memory != NULL)
 		planner_end_trial(memory);
 	plan_build_destroy(&search->build);
@@ -354,14 +316,14 @@ find_plan(struct search *search)
 
 /* As it was found before, or else by searching. */
 static cudnnBackendDescriptor_t
-have_plan(const struct plan_conv *conv)
+have_plan(const struct plan_problem *problem)
 {
 	char key[PLANNER_KEY_BYTES];
 	cudnnBackendDescriptor_t plan;
-	name_problem(conv, key);
+	problem->kind->describe(problem, key);
 	if (recall(key, &plan))
 		return plan;
-	struct search search = { .conv = conv, .build = { .conv = conv }, .clean = true };
+	struct search search = { .problem = problem, .clean = true };
 	find_plan(&search);
 	if (search.plan != NULL || search.clean)
 		remember(key, search.plan);
@@ -376,19 +338,19 @@ renew(struct plan *plan)
 {
 	destroy(plan->retired);
 	plan->retired = atomic_load(&plan->execution);
-	atomic_store(&plan->execution, planner_dnn() != NULL ? have_plan(&plan->conv) : NULL);
+	atomic_store(&plan->execution, planner_dnn() != NULL ? have_plan(&plan->problem) : NULL);
 	atomic_store(&plan->epoch, planner_epoch());
 }
 
-struct plan *
-plan_new(const struct plan_conv *conv)
+static struct plan *
+new_plan(const struct plan_problem *problem)
 {
 	struct plan *plan = calloc(1, sizeof(*plan));
 	if (plan == NULL) {
 		error_set(ERR_RESOURCE_EXHAUSTED, "no memory for a plan");
 		return NULL;
 	}
-	plan->conv = *conv;
+	plan->problem = *problem;
 	if (planner_enter() != 0) {
 		free(plan);
 		return NULL;
@@ -398,8 +360,25 @@ plan_new(const struct plan_conv *conv)
 	if (atomic_load(&plan->execution) != NULL)
 		return plan;
 	free(plan);
-	error_set(ERR_UNIMPLEMENTED, "cuDNN has no engine for the convolution");
+	error_set(ERR_UNIMPLEMENTED, "cuDNN has no engine for the %s", problem->kind->name);
 	return NULL;
+}
+
+struct plan *
+plan_new(const struct plan_conv *conv)
+{
+	struct plan_problem problem = { .kind = &plan_kind_conv, .data_type = conv->data_type };
+	problem.conv = *conv;
+	return new_plan(&problem);
+}
+
+struct plan *
+plan_new_attention(const struct attention *attention)
+{
+	struct plan_problem problem = { .kind = &plan_kind_attention,
+					.data_type = attention->data_type };
+	problem.attention = *attention;
+	return new_plan(&problem);
 }
 
 void
@@ -425,18 +404,20 @@ current(struct plan *plan)
 	}
 	cudnnBackendDescriptor_t execution = atomic_load(&plan->execution);
 	if (execution == NULL)
-		error_set(ERR_UNAVAILABLE, "cuDNN has no engine for the convolution any more");
+		error_set(ERR_UNAVAILABLE, "cuDNN has no engine for the %s any more",
+			  plan->problem.kind->name);
 	return execution;
 }
 
 int
-plan_run(struct plan *plan, struct cuda_compute *compute, const void *in, const void *weights,
-	 const void *bias, const void *residual, void *out)
+plan_run(struct plan *plan, struct cuda_compute *compute, const struct plan_operand *operands,
+	 uint32_t count)
 {
-	struct operand_addresses at = { in, weights, bias, residual, out, compute->workspace };
+	struct placed placed = { .count = count, .workspace = compute->workspace };
 	cudnnBackendDescriptor_t execution = current(plan);
 	if (execution == NULL)
 		return -1;
-	return cuda_compute_check_dnn(compute, execute(compute->dnn, execution, &plan->conv, &at),
+	memcpy(placed.operands, operands, count * sizeof(operands[0]));
+	return cuda_compute_check_dnn(compute, execute(compute->dnn, execution, &placed),
 				      "cudnnBackendExecute");
 }

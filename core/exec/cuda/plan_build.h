@@ -8,28 +8,18 @@
 
 enum {
 	/* Of one graph and the search for its plan. */
-	PLAN_DESCRIPTORS = 32,
+	PLAN_DESCRIPTORS = 48,
+	PLAN_OPERATIONS = 12,
 	/* What tensors are aligned to, bytes. */
 	PLAN_ALIGNMENT = 16,
 };
 
-/* Tensors of a graph by the number that the run names them by; from VIRTUAL on they exist within it only. */
-enum plan_tensor {
-	PLAN_TENSOR_IN = 1,
-	PLAN_TENSOR_WEIGHTS,
-	PLAN_TENSOR_OUT,
-	PLAN_TENSOR_BIAS,
-	PLAN_TENSOR_RESIDUAL,
-	PLAN_TENSOR_VIRTUAL = 100,
-};
-
-/* Begins as zeros but for conv; ends in plan_build_destroy. */
+/* Begins as zeros; ends in plan_build_destroy. */
 struct plan_build {
-	const struct plan_conv *conv;
 	cudnnStatus_t status;
 	cudnnBackendDescriptor_t made[PLAN_DESCRIPTORS];
 	int count;
-	cudnnBackendDescriptor_t operations[4];
+	cudnnBackendDescriptor_t operations[PLAN_OPERATIONS];
 	int operation_count;
 	/* Numbers given to tensors within the graph. */
 	int64_t virtuals;
@@ -45,7 +35,29 @@ plan_build_set(struct plan_build *build, cudnnBackendDescriptor_t descriptor,
 void
 plan_build_finalize(struct plan_build *build, cudnnBackendDescriptor_t descriptor);
 
-/* The convolution and what follows it as an operation graph for that handle. */
+/* A tensor of the graph; from PLAN_TENSOR_VIRTUAL on a virtual one. by_value: it is one number that the run brings along. */
+cudnnBackendDescriptor_t
+plan_build_tensor(struct plan_build *build, int64_t id, cudnnDataType_t type, int64_t rank,
+		  const int64_t *dims, const int64_t *strides, bool by_value);
+
+/* The number of a new virtual tensor. */
+int64_t
+plan_build_virtual(struct plan_build *build);
+
+cudnnDataType_t
+plan_build_type(enum data_type data_type);
+
+/* An element-wise step of that precision from x, with another operand for those of two (else NULL), to out. */
+void
+plan_build_pointwise(struct plan_build *build, cudnnPointwiseMode_t mode, cudnnDataType_t precision,
+		     cudnnBackendDescriptor_t x, cudnnBackendDescriptor_t other,
+		     cudnnBackendDescriptor_t out);
+
+/* Finalize an operation and add it to the graph. */
+void
+plan_build_operation(struct plan_build *build, cudnnBackendDescriptor_t operation);
+
+/* All operations so far, as one graph for that handle. */
 cudnnBackendDescriptor_t
 plan_build_graph(struct plan_build *build, cudnnHandle_t handle);
 

@@ -13,7 +13,7 @@
 
 enum {
 	/* Bytes of a key of the findings. */
-	PLANNER_KEY_BYTES = 384,
+	PLANNER_KEY_BYTES = 512,
 	/* Ways to do something that are timed, or tried until one can be had. */
 	PLANNER_CANDIDATES = 16,
 };
