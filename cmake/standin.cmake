@@ -23,6 +23,9 @@ set_target_properties(standin-cuda PROPERTIES
   LIBRARY_OUTPUT_DIRECTORY ${standin}
   LINK_DEPENDS ${CMAKE_SOURCE_DIR}/spec/standin/exports)
 target_include_directories(standin-cuda PRIVATE spec/standin/include spec/standin core ${DNNL_INCLUDE})
+# So that calls for memory can be told to fail, too.
+set_property(SOURCE ${cuda_sources} ${standin_operators} APPEND PROPERTY COMPILE_DEFINITIONS
+  malloc=standin_malloc calloc=standin_calloc realloc=standin_realloc)
 if(TIDEPOOL_COVERAGE)
   set_property(SOURCE ${cuda_sources} ${standin_operators} APPEND PROPERTY COMPILE_OPTIONS --coverage -O0)
   target_link_options(standin-cuda PRIVATE --coverage)

@@ -6,42 +6,10 @@
 #include <stddef.h>
 #include <strings.h>
 
-enum {
-	NVML_SUCCESS = 0,
-	/* Most NVLinks of a GPU. */
-	NVLINKS = 18,
-	/* Field 90: the speed of one active NVLink, MB/s; its value is an unsigned int. */
-	FIELD_NVLINK_SPEED = 90,
-	VALUE_UNSIGNED = 1,
-	/* nvmlIntNvLinkDeviceType_t: what is at the other end. */
-	REMOTE_SWITCH = 2,
-};
+#include "device/nvml.h"
 
-/* nvmlPciInfo_t. */
-struct nvml_pci {
-	char legacy_id[16];
-	unsigned domain;
-	unsigned bus;
-	unsigned device;
-	unsigned device_id;
-	unsigned subsystem_id;
-	char id[32];
-};
-
-/* nvmlFieldValue_t. */
-struct nvml_field {
-	unsigned field;
-	unsigned scope;
-	long long timestamp;
-	long long latency_us;
-	int value_type;
-	int result;
-	union {
-		double real;
-		unsigned number;
-		unsigned long long wide;
-	} value;
-};
+/* Most NVLinks of a GPU. */
+enum { NVLINKS = 18 };
 
 /* What is used of the library; handle NULL: it is not there. */
 static struct {
@@ -120,7 +88,8 @@ leads_to(void *device, unsigned link, const char *peer_pci_id)
 	int type = 0;
 	if (nvml.link_state(device, link, &active) != NVML_SUCCESS || !active)
 		return false;
-	if (nvml.link_remote_type(device, link, &type) == NVML_SUCCESS && type == REMOTE_SWITCH)
+	if (nvml.link_remote_type(device, link, &type) == NVML_SUCCESS &&
+	    type == NVML_REMOTE_SWITCH)
 		return true;
 	/* The library writes the domain with eight digits, CUDA with four. */
 	return nvml.link_remote(device, link, &remote) == NVML_SUCCESS &&
@@ -131,14 +100,14 @@ uint64_t
 cuda_links_peer_rate(const char *pci_id, const char *peer_pci_id)
 {
 	void *device = device_of(pci_id);
-	struct nvml_field speed = { .field = FIELD_NVLINK_SPEED };
+	struct nvml_field speed = { .field = NVML_FIELD_NVLINK_SPEED };
 	unsigned links = 0;
 	if (device == NULL)
 		return 0;
 	for (unsigned i = 0; i < NVLINKS; i++)
 		links += leads_to(device, i, peer_pci_id);
 	if (links == 0 || nvml.fields(device, 1, &speed) != NVML_SUCCESS ||
-	    speed.result != NVML_SUCCESS || speed.value_type != VALUE_UNSIGNED)
+	    speed.result != NVML_SUCCESS || speed.value_type != NVML_VALUE_UNSIGNED)
 		return 0;
 	return (uint64_t)speed.value.number * 1000000 * links;
 }

@@ -100,8 +100,9 @@ case("MatMul of integers", { { dims = { 2, 3 }, datatype = "INT64", values = { 1
   { dims = { 3, 2 }, datatype = "INT64", values = { 7, 8, 9, 10, 11, 12 } } }, node "MatMul")
 -- Of 16-bit floats, by cuDNN where it has an engine for the heads' size; with masks as BERT and GPT-2 have them.
 for _, how in ipairs {
-  { size = 16 }, { size = 16, to = 16 }, { size = 24, mask = { 2, 1, 1, 40 } }, { size = 16, mask = { 1, 1, 37, 40 }, to = 16 },
-  { size = 12 }, { size = 12, mask = { 2, 3, 37, 40 } }, { size = 200, to = 16 }, { size = 250, mask = { 40 } },
+  { size = 16 }, { size = 16, to = 16 }, { size = 24, mask = { 2, 1, 1, 40 } }, { size = 12 },
+  { size = 16, mask = { 1, 1, 37, 40 }, to = 16 }, { size = 12, mask = { 2, 3, 37, 40 } }, { size = 200, to = 16 },
+  { size = 250, mask = { 40 } },
 } do
   local rows, keys, heads, to = 37, 40, 3, how.to or 10
   local width = heads * how.size

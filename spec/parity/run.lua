@@ -67,16 +67,17 @@ local function fetch(program, keep, memory)
   return outputs
 end
 
--- inputs: {type=, data=} each. runs: time so many, nil: none. Outputs (their elements as doubles), steps, ns of the
--- best run.
-return function(path, inputs, kind, runs)
+-- inputs: {type=, data=} each. runs: time so many, nil: none. on: {device=, stream=}, else those that specs share.
+-- Outputs (their elements as doubles), steps, ns of the best run.
+return function(path, inputs, kind, runs, on)
   -- First, since what it is opened with says how programs compute.
-  local stream = net.stream(kind)
+  on = on or { stream = net.stream(kind), device = net.device(kind) }
+  local stream = on.stream
   local model = net.open(path, { kind = kind })
   local types = {}
   for i, input in ipairs(inputs) do types[i] = input.type end
   local program = net.compile(model, types)
-  local memory = new_memory(net.device(kind), stream)
+  local memory = new_memory(on.device, stream)
   local ok, outputs, steps, ns = pcall(function()
     local binding, keep = bind(program, C.model_image(model), inputs, memory)
     submit(program, binding, stream)

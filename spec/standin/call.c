@@ -142,6 +142,12 @@ call_begin_library(struct call *call, int refused)
 	return planned(call, true);
 }
 
+int
+call_memory(struct call *call)
+{
+	return planned(call, true);
+}
+
 cudaError_t
 call_work(struct call *work)
 {

@@ -63,6 +63,10 @@ call_begin(struct call *call);
 int
 call_begin_library(struct call *call, int refused);
 
+/* The same for the host's memory, which may be asked for anywhere: not 0 when the call is to fail. */
+int
+call_memory(struct call *call);
+
 /* Count work that a stream is about to do: 0, or the error planned for it. */
 cudaError_t
 call_work(struct call *work);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "call.h"
+#include "device/nvml.h"
 #include "standin.h"
 
 enum {
@@ -20,39 +21,9 @@ enum {
 	NVLINKS = 4,
 	NVLINK_SPEED = 26562,
 	/* nvmlReturn_t. */
-	SUCCESS = 0,
 	NOT_SUPPORTED = 3,
 	NOT_FOUND = 6,
 	UNKNOWN = 999,
-	/* nvmlValueType_t, nvmlIntNvLinkDeviceType_t, a field's number. */
-	VALUE_UNSIGNED = 1,
-	REMOTE_GPU = 0,
-	FIELD_NVLINK_SPEED = 90,
-};
-
-/* nvmlPciInfo_t and nvmlFieldValue_t. */
-struct pci_info {
-	char legacy_id[16];
-	unsigned domain;
-	unsigned bus;
-	unsigned device;
-	unsigned device_id;
-	unsigned subsystem_id;
-	char id[32];
-};
-
-struct field_value {
-	unsigned field;
-	unsigned scope;
-	long long timestamp;
-	long long latency_us;
-	int value_type;
-	int result;
-	union {
-		double real;
-		unsigned number;
-		unsigned long long wide;
-	} value;
 };
 
 /* A device's handle is the address of its own element. */
@@ -76,6 +47,9 @@ dlopen(const char *name, int flags)
 		return next(name, flags);
 	if (getenv("STANDIN_NO_NVML") != NULL || dladdr(gpus, &own) == 0)
 		return NULL;
+	/* A library of that name without its functions. */
+	if (getenv("STANDIN_OLD_NVML") != NULL)
+		return next("libm.so.6", flags);
 	return next(own.dli_fname, flags);
 }
 
@@ -85,7 +59,7 @@ int
 nvmlInit_v2(void)
 {
 	NVML_BEGIN();
-	return SUCCESS;
+	return NVML_SUCCESS;
 }
 
 int
@@ -100,7 +74,7 @@ nvmlDeviceGetHandleByPciBusId_v2(const char *pci_id, void **device)
 	    bus >= FIRST_BUS + GPUS)
 		return NOT_FOUND;
 	*device = &gpus[bus - FIRST_BUS];
-	return SUCCESS;
+	return NVML_SUCCESS;
 }
 
 int
@@ -110,7 +84,7 @@ nvmlDeviceGetMaxPcieLinkGeneration(void *device, unsigned *generation)
 {
 	NVML_BEGIN();
 	*generation = GENERATION;
-	return SUCCESS;
+	return NVML_SUCCESS;
 }
 
 int
@@ -120,7 +94,7 @@ nvmlDeviceGetMaxPcieLinkWidth(void *device, unsigned *width)
 {
 	NVML_BEGIN();
 	*width = WIDTH;
-	return SUCCESS;
+	return NVML_SUCCESS;
 }
 
 int
@@ -130,22 +104,22 @@ nvmlDeviceGetNvLinkState(void *device, unsigned link, unsigned *active)
 {
 	NVML_BEGIN();
 	*active = link < NVLINKS;
-	return SUCCESS;
+	return NVML_SUCCESS;
 }
 
 int
-nvmlDeviceGetNvLinkRemotePciInfo_v2(void *device, unsigned link, struct pci_info *remote);
+nvmlDeviceGetNvLinkRemotePciInfo_v2(void *device, unsigned link, struct nvml_pci *remote);
 int
-nvmlDeviceGetNvLinkRemotePciInfo_v2(void *device, unsigned link, struct pci_info *remote)
+nvmlDeviceGetNvLinkRemotePciInfo_v2(void *device, unsigned link, struct nvml_pci *remote)
 {
 	NVML_BEGIN();
 	if (link >= NVLINKS)
 		return NOT_SUPPORTED;
 	unsigned other = (unsigned)((char *)device - gpus) ^ 1;
-	*remote = (struct pci_info){ .bus = FIRST_BUS + other };
+	*remote = (struct nvml_pci){ .bus = FIRST_BUS + other };
 	snprintf(remote->legacy_id, sizeof(remote->legacy_id), "0000:%02X:00.0", remote->bus);
 	snprintf(remote->id, sizeof(remote->id), "00000000:%02X:00.0", remote->bus);
-	return SUCCESS;
+	return NVML_SUCCESS;
 }
 
 int
@@ -154,21 +128,21 @@ int
 nvmlDeviceGetNvLinkRemoteDeviceType(void *device, unsigned link, int *type)
 {
 	NVML_BEGIN();
-	*type = REMOTE_GPU;
-	return SUCCESS;
+	*type = getenv("STANDIN_NVSWITCH") != NULL ? NVML_REMOTE_SWITCH : NVML_REMOTE_GPU;
+	return NVML_SUCCESS;
 }
 
 int
-nvmlDeviceGetFieldValues(void *device, int count, struct field_value *fields);
+nvmlDeviceGetFieldValues(void *device, int count, struct nvml_field *fields);
 int
-nvmlDeviceGetFieldValues(void *device, int count, struct field_value *fields)
+nvmlDeviceGetFieldValues(void *device, int count, struct nvml_field *fields)
 {
 	NVML_BEGIN();
 	for (int i = 0; i < count; i++) {
-		bool known = fields[i].field == FIELD_NVLINK_SPEED;
-		fields[i].result = known ? SUCCESS : NOT_SUPPORTED;
-		fields[i].value_type = VALUE_UNSIGNED;
+		bool known = fields[i].field == NVML_FIELD_NVLINK_SPEED;
+		fields[i].result = known ? NVML_SUCCESS : NOT_SUPPORTED;
+		fields[i].value_type = NVML_VALUE_UNSIGNED;
 		fields[i].value.number = known ? NVLINK_SPEED : 0;
 	}
-	return SUCCESS;
+	return NVML_SUCCESS;
 }
