@@ -126,6 +126,27 @@ for _, how in ipairs {
     return b:node("Cast", { b:transpose(mixed, { 0, 2, 1, 3 }) }, { to = 1 })
   end, { within = to == 16 and 1.5e-2 or 2e-3, step = "Attention" })
 end
+-- Products of bytes: several tiles, the last ones not full; bytes of both kinds, zero points for all or a column each.
+for _, how in ipairs { { a = 2, b = 2 }, { a = 3, b = 3 }, { a = 2, b = 3 } } do
+  local m, k, n = 70, 99, 131
+  local function bytes(b, x, to)
+    return b:node("Cast", { b:add(b:mul(x, b:number(100)), b:number(to == 2 and 110 or 0)) }, { to = to })
+  end
+  local function zeros(b, count, to)
+    local values = {}
+    for i = 1, count do values[i] = i * 37 % 100 end
+    return b:node("Cast", { b:constant(values, "FP32", count > 1 and { count } or {}) }, { to = to })
+  end
+  local name = (" of types %d and %d"):format(how.a, how.b)
+  case("MatMulInteger" .. name, { { 2, m, k }, { k, n } }, function(b, x, y)
+    return b:node("Cast", { b:node("MatMulInteger", { bytes(b, x, how.a), bytes(b, y, how.b), zeros(b, 1, how.a),
+      zeros(b, n, how.b) }) }, { to = 1 })
+  end)
+  case("ConvInteger" .. name, { { 2, 10, 13, 12 }, { 12, 5, 3, 3 } }, function(b, x, w)
+    return b:node("Cast", { b:node("ConvInteger", { bytes(b, x, how.a), bytes(b, w, how.b), zeros(b, 1, how.a),
+      zeros(b, 1, how.b) }, { pads = { 1, 0, 2, 1 }, strides = { 2, 1 }, group = 2 }) }, { to = 1 })
+  end)
+end
 case("Einsum", { { 2, 5, 7 }, { 2, 7, 6 } }, node("Einsum", { equation = "bij,bjk->bik" }))
 case("Det", { { 3, 4, 4 } }, node "Det")
 for _, groups in ipairs { 1, 4, 16 } do

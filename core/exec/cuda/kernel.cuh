@@ -37,6 +37,9 @@ extern "C" {
 	extern __shared__ __align__(16) unsigned char kernel_shared_memory[];                      \
 	type *name = (type *)kernel_shared_memory
 
+/* Before a loop over an array that is to stay in registers. */
+#define KERNEL_UNROLL _Pragma("unroll")
+
 /* What is there now, of memory that other threads change by atomic operations: a guess for atomicCAS to begin with. */
 template <typename T>
 static __device__ __forceinline__ T
@@ -47,6 +50,7 @@ kernel_peek(const T *from)
 
 #else
 #include <kernel_emulation.h>
+#define KERNEL_UNROLL
 #endif
 
 enum {

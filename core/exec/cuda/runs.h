@@ -22,8 +22,8 @@
 	X(op_generate_numbers, cuda_move_numbers) \
 	X(op_generate_range, cuda_move_range) \
 	X(op_generate_trilu, cuda_move_trilu) \
-	X(op_integer_conv, cuda_quantize_conv) \
-	X(op_integer_matmul, cuda_quantize_matmul) \
+	X(op_integer_conv, cuda_integer_conv) \
+	X(op_integer_matmul, cuda_integer_matmul) \
 	X(op_lookup_run, cuda_gather_lookup) \
 	X(op_loss_run, cuda_algebra_loss) \
 	X(op_move_concat, cuda_move_concat) \

@@ -489,6 +489,14 @@ __clz(int x)
 {
 	return x == 0 ? 32 : __builtin_clz((unsigned)x);
 }
+/* The four products of the signed bytes of a and b, and c. */
+static inline int
+__dp4a(int a, int b, int c)
+{
+	for (int i = 0; i < 4; i++)
+		c += (int8_t)((unsigned)a >> 8 * i) * (int8_t)((unsigned)b >> 8 * i);
+	return c;
+}
 static inline int
 __ffs(int x)
 {
