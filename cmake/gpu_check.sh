@@ -212,8 +212,12 @@ swap() {
   built
   set -o pipefail
   # shellcheck disable=SC2046
-  $runner spec/bench/gpu_bench.lua --samples "$SAMPLES" $(models) | tee "$OUT/swap.json"
+  $runner spec/bench/gpu_bench.lua --samples "$SAMPLES" $(models) | tee "$OUT/swap.json" || return
+  measured swap
 }
+
+# The last line of a part that wrote an object a model.
+measured() { echo "$(grep -c '"model"' "$OUT/$1.json") models measured"; }
 
 # A node on the GPU, calls of each model from one client.
 serving() {
@@ -227,21 +231,23 @@ torch() {
   imports torch || left_out "PyTorch is not installed"
   set -o pipefail
   # shellcheck disable=SC2086
-  $PYTHON spec/bench/torch_bench.py "$SAMPLES" $MODELS | tee "$OUT/torch.json"
+  $PYTHON spec/bench/torch_bench.py "$SAMPLES" $MODELS | tee "$OUT/torch.json" || return
+  measured torch
 }
 
 ort() {
   imports onnxruntime || left_out "ONNX Runtime is not installed"
   set -o pipefail
   # shellcheck disable=SC2046
-  $PYTHON spec/bench/ort_bench.py "$SAMPLES" $(models) | tee "$OUT/ort.json"
+  $PYTHON spec/bench/ort_bench.py "$SAMPLES" $(models) | tee "$OUT/ort.json" || return
+  measured ort
 }
 
 # --- all of it ---------------------------------------------------------------------------------------------------------
 
 mkdir -p "$OUT" build
 export -f has imports left_out built unpack_packages link_python_libraries unpack build spec devices parity conformance \
-  sanitizer zoo models swap serving torch ort
+  sanitizer zoo models measured swap serving torch ort
 case $mode in
 --dry-run)
   missing

@@ -49,7 +49,8 @@ elseif arg[1] == "--convolutions" then
 else
   local file = assert(io.open(arg[1], "wb"))
   for _, case in ipairs(require "spec.parity.cases") do
-    for _, output in ipairs(run(case.inputs, case.make)) do
+    -- Those rounded to 16 bits on the way are as near as that only.
+    for _, output in ipairs(case.within and {} or run(case.inputs, case.make)) do
       local numbers = ffi.new("double[?]", output.count + 1)
       numbers[0] = output.count
       for i = 1, tonumber(output.count) do numbers[i] = tonumber(output.data[i - 1]) end
