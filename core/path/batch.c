@@ -170,6 +170,7 @@ free_tensor(struct request *request, const struct call *call)
 	if (slot_index(request, call->handle, "free", &index) != 0)
 		return -1;
 	request->slots[index].freed = true;
+	request->has_freed = true;
 	return 0;
 }
 
@@ -254,7 +255,12 @@ answer_results(const struct call_batch *batch, struct request *request, struct j
 		list[i].bytes = tensor_bytes(&slot->type);
 		type_to_call(&list[i].type, &slot->type);
 	}
-	const struct worker_results results = { list, job->fetch_count, release_job, job };
+	tensors_sweep(request);
+	const struct worker_results results = { .list = list,
+						.count = job->fetch_count,
+						.is_heavy = tensors_are_heavy(request),
+						.release = release_job,
+						.context = job };
 	worker_batch_done(batch, &results, NULL);
 }
 
@@ -271,6 +277,7 @@ batch_answer(struct request *request)
 		answer_results(batch, request, job);
 		return;
 	}
+	tensors_sweep(request);
 	worker_batch_done(batch, NULL, error);
 	free(error);
 	if (job != NULL)

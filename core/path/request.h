@@ -76,6 +76,10 @@ struct request {
 	struct extent **extents;
 	uint32_t extent_count;
 	uint32_t extent_room;
+	/* Its worker is told to collect garbage when the extents have more bytes than this; 0: not known yet. */
+	size_t heavy_bytes;
+	/* The handler has freed tensors since tensors_sweep. */
+	bool has_freed;
 	/* Bytes of the last extent that tensors take; what is behind them is free for the next job. */
 	size_t extent_used;
 

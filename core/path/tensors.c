@@ -81,6 +81,81 @@ tensors_device(const struct request *request)
 	return request->extent_count > 0 ? request->device : -1;
 }
 
+static void
+forget_freed(struct request *request)
+{
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < request->slot_count; i++)
+		if (!request->slots[i].freed)
+			request->slots[kept++] = request->slots[i];
+	request->slot_count = kept;
+}
+
+static bool
+is_used(const struct request *request, const struct extent *extent)
+{
+	const char *start = extent->address;
+	for (uint32_t i = 0; i < request->slot_count; i++) {
+		const char *address = request->slots[i].address;
+		if (address >= start && address < start + extent->bytes)
+			return true;
+	}
+	return false;
+}
+
+/* Give back the extents that no tensor lies in. What is behind the tensors of one that now is the last is not looked for. */
+static void
+free_unused(struct request *request)
+{
+	struct engine_device *device = &request->engine->devices[request->device];
+	struct extent *last = request->extents[request->extent_count - 1];
+	uint32_t count = request->extent_count, kept = 0;
+	for (uint32_t i = 0; i < count; i++)
+		if (is_used(request, request->extents[i]))
+			request->extents[kept++] = request->extents[i];
+		else
+			pool_free(device->pool, request->extents[i]);
+	if (kept == count)
+		return;
+	request->extent_count = kept;
+	if (kept > 0 && request->extents[kept - 1] != last)
+		request->extent_used = request->extents[kept - 1]->bytes;
+	if (kept == 0)
+		device->holders--;
+	view_device_memory(device);
+	schedule_unpark(device);
+}
+
+void
+tensors_sweep(struct request *request)
+{
+	assert(request->job == NULL);
+	/* One that waits for other functions counts as a holder that frees nothing (call.c): it is swept when they have answered. */
+	if (!request->has_freed || request->waits_on != NULL)
+		return;
+	request->has_freed = false;
+	forget_freed(request);
+	if (request->extent_count > 0)
+		free_unused(request);
+}
+
+bool
+tensors_are_heavy(struct request *request)
+{
+	struct pool_stats stats;
+	size_t held = 0;
+	if (request->extent_count == 0)
+		return false;
+	for (uint32_t i = 0; i < request->extent_count; i++)
+		held += request->extents[i]->bytes;
+	pool_stats(request->engine->devices[request->device].pool, &stats);
+	size_t step = stats.capacity / 16;
+	bool is_heavy = held > (request->heavy_bytes == 0 ? step : request->heavy_bytes);
+	if (is_heavy || held + step < request->heavy_bytes)
+		request->heavy_bytes = held + step;
+	return is_heavy;
+}
+
 void
 tensors_release(struct request *request)
 {

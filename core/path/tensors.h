@@ -31,6 +31,14 @@ tensors_drop(struct tensor_slot *slot);
 int32_t
 tensors_device(const struct request *request);
 
+/* The request waits for no job: forget the tensors that its handler has freed, and give back the extents that only they lay in. */
+void
+tensors_sweep(struct request *request);
+
+/* They hold much more than when it was last asked: true once for each further sixteenth of the device's pool. */
+bool
+tensors_are_heavy(struct request *request);
+
 /* The request is over: give its extents back. */
 void
 tensors_release(struct request *request);

@@ -332,7 +332,8 @@ on_result(const struct record_result *result)
 		if (tensors == NULL)
 			_exit(CHILD_EXIT_LUA);
 		collect(data, tensors, result->count);
-		child_lua_result(request, tensors, result->count);
+		child_lua_result(request, tensors, result->count,
+				 (result->record.flags & RECORD_COLLECT) != 0);
 		if (tensors != few)
 			free(tensors);
 	}

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -88,9 +89,10 @@ child_lua_answer(uint32_t request, uint32_t call, uint32_t code, const void *pay
 void
 child_lua_credit(uint32_t request, uint64_t bytes);
 
-/* The batch of a request has come back with `count` tensors (struct child_tensor), or failed with a code and text. */
+/* The batch of a request has come back with `count` tensors (struct child_tensor), before which garbage is to be collected or not; or failed with a
+ * code and text. */
 void
-child_lua_result(uint32_t request, const void *tensors, uint32_t count);
+child_lua_result(uint32_t request, const void *tensors, uint32_t count, bool collect);
 void
 child_lua_error(uint32_t request, uint32_t code, const char *text, size_t bytes);
 

@@ -233,12 +233,13 @@ child_lua_credit(uint32_t request, uint64_t bytes)
 }
 
 void
-child_lua_result(uint32_t request, const void *tensors, uint32_t count)
+child_lua_result(uint32_t request, const void *tensors, uint32_t count, bool collect)
 {
 	lua_pushnumber(lua.L, request);
 	push_address(tensors);
 	lua_pushnumber(lua.L, count);
-	call(ENTRY_RESULT, 3);
+	lua_pushboolean(lua.L, collect);
+	call(ENTRY_RESULT, 4);
 }
 
 void

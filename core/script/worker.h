@@ -251,6 +251,8 @@ worker_cancel(struct worker_request *request);
 struct worker_results {
 	const struct call_result *list;
 	uint32_t count;
+	/* The request's tensors hold much memory: the worker is to look which of their handles are garbage. */
+	bool is_heavy;
 	/* Called once, now or later: the list and its data are needed no more. */
 	void (*release)(void *context);
 	void *context;

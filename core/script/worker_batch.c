@@ -420,10 +420,13 @@ send_list(struct worker_request *request, const struct placing *placing, const s
 	union {
 		struct record_result result;
 		unsigned char bytes[sizeof(struct record_result) + WORKER_INLINE_MAX];
-	} record = { .result = { .record = { .kind = RECORD_RESULT, .request = request->number },
-				 .code = ERR_OK,
-				 .count = placing->results->count,
-				 .payload = { placing->list_offset, placing->list_bytes } } };
+	} record = { .result = {
+			     .record = { .kind = RECORD_RESULT,
+					 .request = request->number,
+					 .flags = placing->results->is_heavy ? RECORD_COLLECT : 0 },
+			     .code = ERR_OK,
+			     .count = placing->results->count,
+			     .payload = { placing->list_offset, placing->list_bytes } } };
 	bool is_here = placing->list_offset == RECORD_HERE;
 	write_list(is_here ? record.bytes + sizeof(record.result)
 			   : process->shared + process->layout.core_heap + placing->list_offset,

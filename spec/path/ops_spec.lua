@@ -309,6 +309,30 @@ describe("memory of tensors on the device", function()
     ]])
   end)
 
+  it("comes back when they are freed", function()
+    assert.equal(60, run [[
+      for _ = 1, 60 do
+        local large = x:expand { 2 ^ 21 }
+        tide.wait()
+        local sum = large:mean()
+        large:free()
+        x = x + sum:get():item() / x:get():item()
+        tide.wait()
+      end
+      return x:get():item() - 1
+    ]])
+  end)
+
+  it("comes back when nothing names them any more", function()
+    assert.equal(60, run [[
+      for _ = 1, 60 do
+        x = x + x:expand { 2 ^ 21 }:max() / x
+        tide.wait()
+      end
+      return x:get():item() - 1
+    ]])
+  end)
+
   it("stays while they are named", function()
     assert.same({ 1, 2, 3 }, run [[
       local a, b = x + 0, x + 1

@@ -149,7 +149,9 @@ run_calls(struct entry *entry, const struct call_batch *batch)
 							      value->data, value->bytes };
 		}
 	}
-	const struct worker_results results = { list, count, release_results, list };
+	const struct worker_results results = {
+		.list = list, .count = count, .release = release_results, .context = list
+	};
 	worker_batch_done(batch, &results, entry->rig->options.fail_batches ? &refused : NULL);
 }
 

@@ -226,12 +226,14 @@ end
 
 local tensor_pointer = ffi.typeof "struct child_tensor *"
 
-function M.result(id, tensors, count)
+-- collect: the request's tensors hold much of the device's memory, which tells LuaJIT nothing: handles are small.
+function M.result(id, tensors, count, collect)
   local request = requests[id]
   if not request then
     tensor.discard(ffi.cast(tensor_pointer, tensors), count)
     return
   end
+  if collect then pcall(collectgarbage) end
   request.tensors, request.tensor_count = ffi.cast(tensor_pointer, tensors), count
   resume(request)
 end
