@@ -1,6 +1,7 @@
 -- Bytes that no client should send, models that no exporter writes, scripts that no operator wants, and workers that
 -- were taken over: a clear error each, and the node goes on.
 local client = require "tidepool.client"
+local neighbour = require "tidepool.bench.neighbour"
 local nets = require "spec.support.nets"
 local node = require "spec.support.node"
 local random = require "spec.support.random"
@@ -206,4 +207,34 @@ describe("a hostile", function()
       c:call("function.remove", name)
     end)
   end
+end)
+
+-- What `tidepool bench neighbour` measures, in short: windows alone and attacked in turns, medians over them. Its aim is a p99
+-- within 1.5 of what it is alone. On two processors with a virtual machine's wake-ups a p99 of 0.1 to 0.3 ms moves by as much from
+-- one second to the next (docs/measurements.md), and CI runs other specs beside this one; so 2 ms are allowed on top. What the
+-- node does wrong when a turn of its loop is not bounded is longer: these attacks made a p99 of 2 to 6 ms before it was.
+describe("a function beside attacks", function()
+  local ATTACKS, ROUNDS, SECONDS, ALLOWED_US, TRIES = { "memory", "log", "reply", "calls" }, 3, 0.1, 2000, 2
+
+  it("is about as fast as alone", function()
+    local running = node.start { log = "off" }
+    if running:connect():call("node.status").isolation:find "sanitizer" then
+      running:stop()
+      pending "sanitizers slow the node's loop down far more than workers"
+    end
+    local wanted = ATTACKS
+    for _ = 1, TRIES do
+      local slow = {}
+      for _, result in ipairs((neighbour.measure(running, ROUNDS, SECONDS, wanted))) do
+        if result.attacked_p99_us > 1.5 * result.p99_us + ALLOWED_US then
+          slow[#slow + 1] = result.attack
+          io.stderr:write(("beside %s: p99 %d us, alone %d us\n"):format(result.attack, result.attacked_p99_us, result.p99_us))
+        end
+      end
+      wanted = slow
+      if #slow == 0 then break end
+    end
+    assert.equal(0, running:stop())
+    assert.same({}, wanted)
+  end)
 end)
