@@ -56,6 +56,13 @@ describe("tidepool check", function()
       "2: tide.nothing: module \"tidepool\" has nothing of that name" },
     ["return { handler = function(ctx) return ctx.models.a, ctx.files.b end }"] = {
       "1: ctx.models.a: the function declares no such model", "1: ctx.files.b: the function declares no such file" },
+    ["return { handler = function(ctx)\n ctx.cal('f')\n ctx:sends(1) return ctx.deadline end }"] = {
+      "2: ctx.cal: a request's context has nothing of that name",
+      "3: ctx:sends: a request's context has nothing" },
+    ["return {\n models = { net = 3 },\n limits = { timeout_ms = 'x',\n nothing = 1 },\n test = { 1, { expct = 2 } },\n"
+      .. " batch = { max = 0 }, handler = 5 }"] = {
+      "2: models.net: must be", "3: limits.timeout_ms: must be", "4: limits.nothing: no such", "5: test[1]: must be",
+      "5: test[2].expct: no such", "6: batch.max: must be", "6: handler: must be" },
     ["return {\n models = { net = 'absent.onnx' } }"] = { "2: models.net: no file \"absent.onnx\" in " },
   }
 
@@ -100,8 +107,9 @@ describe("tidepool check", function()
         table.sort(list)
         return list
       end
-      return { handler = function()
+      return { handler = function(ctx)
         local libraries, modules = {}, { tidepool = keys(require "tidepool") }
+        for _, name in ipairs { "call", "files", "models", "remaining", "send" } do assert(ctx[name] ~= nil, name) end
         for name, value in pairs(_G) do
           if type(value) == "table" and name ~= "_G" then libraries[name] = keys(value) end
         end

@@ -4,6 +4,9 @@ local files = require "tidepool.cli.files"
 local manifest = require "tidepool.cli.manifest"
 local script_names = require "tidepool.cli.script_names"
 
+-- Complaints about the contract of one file.
+local COMPLAINTS_MAX = 50
+
 -- Text without comments and the contents of strings, its lines where they were.
 local function bare(source)
   local function blank(text) return (text:gsub("[^\n]", " ")) end
@@ -58,7 +61,7 @@ local function check_globals(f, report)
   end)
 end
 
--- What is read of modules that the script has put into locals, and of ctx.models.
+-- What is read of modules that the script has put into locals, and of ctx.
 local function check_fields(source, declared, report)
   local text = bare(source)
   for name, module in source:gmatch "local%s+([%a_][%w_]*)%s*=%s*require%s*%(?%s*[\"']([%w_.]+)[\"']" do
@@ -68,6 +71,11 @@ local function check_fields(source, declared, report)
       if fields and not fields[field] and before ~= "." and before ~= ":" then
         report(line_of(text, position), "%s.%s: module \"%s\" has nothing of that name", name, field, module)
       end
+    end
+  end
+  for position, sign, name in text:gmatch "%f[%w_]()ctx([.:])([%a_][%w_]*)" do
+    if not script_names.context[name] then
+      report(line_of(text, position), "ctx%s%s: a request's context has nothing of that name", sign, name)
     end
   end
   for kind in ("models files"):gmatch "%a+" do
@@ -92,6 +100,45 @@ local function find_field(text, complaint)
   return at > 1 and line_of(text, at) or nil
 end
 
+-- What passes for a field that was complained about, so that the others can be looked at; nil: nothing needs to.
+local function stand_in(path)
+  if path:find "^models%." or path:find "^files%." then return "it" end
+  if path == "handler" or path == "setup" then return function() end end
+  if path:find "^test%[%d+%]$" then return {} end
+end
+
+-- Mend the field of that path; false when there is none.
+local function mend(declared, path, replacement)
+  local at, key
+  local value = declared
+  for step in path:gmatch "[^.%[%]]+" do
+    if type(value) ~= "table" then break end
+    at, key = value, tonumber(step) or step
+    value = at[key]
+  end
+  if value == nil then return false end
+  at[key] = replacement
+  return true
+end
+
+-- The contract ends at its first complaint: what it is about is mended, and so on to the last one.
+local function check_contract(chunk, declared, text, report)
+  local last
+  for _ = 1, COMPLAINTS_MAX do
+    local fits, complaint = pcall(contract.check, chunk, declared)
+    if fits then return end
+    local said = tostring(complaint):sub(#chunk + 3)
+    local path = said:match "^([%w_.%[%]]+):"
+    local replacement = path and said ~= last and stand_in(path) or nil
+    local is_mended = path and type(declared) == "table" and mend(declared, path, replacement)
+    -- That something is missing may be because it is called by a wrong name, which was said.
+    if said ~= last and (is_mended or not last) then report(find_field(text, said), "%s", said) end
+    local whole = not is_mended and last and path and path:match "^(.*)%.[^.]+$"
+    if not is_mended and not (whole and mend(declared, whole, stand_in(whole))) then return end
+    last = said
+  end
+end
+
 -- Problems of one file: { line or nil, text }, in the order of their lines.
 local function problems_of(chunk, source)
   local problems, order = {}, {}
@@ -107,11 +154,7 @@ local function problems_of(chunk, source)
   check_globals(f, report)
   local ok, declared = pcall(manifest.evaluate, source, chunk)
   if ok then
-    local fits, complaint = pcall(contract.check, chunk, declared)
-    if not fits then
-      local text = tostring(complaint):sub(#chunk + 3)
-      report(find_field(bare(source), text), "%s", text)
-    end
+    check_contract(chunk, declared, bare(source), report)
     check_fields(source, declared, report)
   else
     local text = tostring(declared)

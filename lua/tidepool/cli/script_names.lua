@@ -32,4 +32,7 @@ script_names.modules = {
     tensor text wait where zeros]],
 }
 
+--- Fields and methods of ctx.
+script_names.context = set "call deadline files models remaining send"
+
 return script_names
