@@ -209,10 +209,10 @@ describe("a hostile", function()
   end
 end)
 
--- What `tidepool bench neighbour` measures, in short: windows alone and attacked in turns, medians over them. Its aim is a p99
--- within 1.5 of what it is alone. On two processors with a virtual machine's wake-ups a p99 of 0.1 to 0.3 ms moves by as much from
--- one second to the next (docs/measurements.md), and CI runs other specs beside this one; so 2 ms are allowed on top. What the
--- node does wrong when a turn of its loop is not bounded is longer: these attacks made a p99 of 2 to 6 ms before it was.
+-- What `tidepool bench neighbour` measures, in short: windows alone and attacked in turns, medians over them. Its aim
+-- is a p99 within 1.5 of what it is alone. On two processors of a virtual machine a p99 of 0.1 to 0.3 ms moves by as
+-- much from one second to the next (docs/measurements.md), and CI runs other specs beside this one; so 2 ms are
+-- allowed on top. What a loop whose turns are not bounded costs is more: these attacks made a p99 of 2 to 6 ms then.
 describe("a function beside attacks", function()
   local ATTACKS, ROUNDS, SECONDS, ALLOWED_US, TRIES = { "memory", "log", "reply", "calls" }, 3, 0.1, 2000, 2
 
@@ -228,7 +228,8 @@ describe("a function beside attacks", function()
       for _, result in ipairs((neighbour.measure(running, ROUNDS, SECONDS, wanted))) do
         if result.attacked_p99_us > 1.5 * result.p99_us + ALLOWED_US then
           slow[#slow + 1] = result.attack
-          io.stderr:write(("beside %s: p99 %d us, alone %d us\n"):format(result.attack, result.attacked_p99_us, result.p99_us))
+          io.stderr:write(("beside %s: p99 %d us, alone %d\n"):format(
+            result.attack, result.attacked_p99_us, result.p99_us))
         end
       end
       wanted = slow
