@@ -1,11 +1,12 @@
 #!/bin/bash
 # test.sh [STEP...]: builds, checks and runs everything that `make test` stands for, or only the steps named. Steps: lint
 # dev asan tsan fuzz cuda. Goes on after a failure; ends with one line that counts the tests of all runs.
-# Environment: JOBS (2), FUZZ_SECONDS (20, a target), SPEC_SECONDS (600, a file of specs), TSAN_PARITY (below).
+# Environment: JOBS (2), AT_ONCE (JOBS + 1, files of specs), FUZZ_SECONDS (20, a target), SPEC_SECONDS (600, a file of
+# specs), TSAN_PARITY (below).
 cd "$(dirname "$0")/.." || exit 1
 JOBS=${JOBS:-2}
 FUZZ_SECONDS=${FUZZ_SECONDS:-20}
-SPEC_SECONDS=${SPEC_SECONDS:-600}
+export SPEC_SECONDS=${SPEC_SECONDS:-600}
 # What the sanitizer builds run: everything but the specs of models, benches and the command line, which start much work.
 core_specs="spec/base spec/device spec/exec spec/image spec/model spec/net spec/script spec/text spec/path
   spec/config_spec.lua"
@@ -20,6 +21,10 @@ TSAN_PARITY=${TSAN_PARITY-Scatter Reduce Softmax Norm TopK CumSum Arg LSTM Trans
 # More, where nothing slows it down.
 standin_dev_specs="spec/conformance spec/path/direct_spec.lua spec/path/function_spec.lua spec/path/methods_spec.lua
   spec/path/ops_spec.lua spec/path/policy_spec.lua spec/path/reload_spec.lua spec/path/state_spec.lua"
+# Files of specs at a time, their beginnings: those that take long, and those that bound times and so run alone.
+AT_ONCE=${AT_ONCE:-$((JOBS + 1))}
+long='spec/(conformance/conf|path/(ocr|stress|hostile|swap|embed|narrow)|parity/parity|exec/hostile|script/worker|conformance/outputs)'
+timed='spec/(script/policy|device/host|model/churn|net/client|cli/bench)_spec'
 passed=0 failed=0 skipped=0 again=
 
 say() { printf '\n== %s (%d s)\n' "$*" $SECONDS; }
@@ -36,48 +41,51 @@ check() {
   fi
 }
 
-build() { cmake --preset "$1" >"build/$1.log" 2>&1 && cmake --build --preset "$1" -j "$JOBS" >>"build/$1.log" 2>&1 || { tail -40 "build/$1.log"; return 1; }; }
-
-# run_once RUNNER FILE: sets p, f and s to that run's counts; one that ends without counts (a crash, or $SPEC_SECONDS gone) is
-# a failure.
-run_once() {
-  local counts rc
-  counts=$(mktemp)
-  TIDEPOOL_COUNTS=$counts timeout -k 10 "$SPEC_SECONDS" "$1" spec/support/run.lua -o spec.support.report "$2"
-  rc=$?
-  read -r p f s <"$counts" || { p=0 f=1 s=0; echo "FAILED: $1 $2 ended with status $rc and no report"; }
-  rm -f "$counts"
-  # A sanitizer speaks through the exit status alone.
-  [ $rc != 0 ] && [ "$f" = 0 ] && { f=1; echo "FAILED: $1 $2 passed its specs and ended with status $rc"; }
+# build PRESET [TARGET]
+build() {
+  {
+    cmake --preset "$1" && cmake --build --preset "$1" -j "$JOBS" ${2:+--target "$2"}
+  } >"build/$1.log" 2>&1 || { tail -40 "build/$1.log"; return 1; }
 }
 
-# run_specs BUILD FILE: adds that file's counts. Some specs bound times, and machines that others use too are late now and
-# then: a file that fails is run once more, and the end says which were.
+# run_specs: runs the files that lines "BUILD FILE" of standard input name, each in a process of its own, since a zygote is
+# forked from what the process has become. Most files wait more than they compute and run AT_ONCE at a time, the longest first; then
+# those of $timed, one by one. Machines that others use too are late now and then: a file that fails is run once more, by
+# itself, and the end of all says which were.
 run_specs() {
-  local runner=build/$1/spec-runner p f s
-  echo "-- $2"
-  run_once "$runner" "$2"
-  if [ "$f" != 0 ]; then
-    echo "-- $2, once more"
-    again="$again $1/$2"
-    run_once "$runner" "$2"
+  local list results
+  list=$(mktemp) results=$(mktemp)
+  grep . >"$list"
+  { grep -E "$long" "$list"; grep -vE "$long|$timed" "$list"; } | xargs -r -P "$AT_ONCE" -L 1 cmake/spec_file.sh "$results"
+  grep -E "$timed" "$list" | xargs -r -L 1 cmake/spec_file.sh "$results"
+  awk '$4 != 0 { print $1, $2 }' "$results" >"$list"
+  if [ -s "$list" ]; then
+    again="$again $(tr ' \n' '/ ' <"$list")"
+    awk '$4 == 0' "$results" >"$results.kept"
+    mv "$results.kept" "$results"
+    echo "-- once more: $(tr ' \n' '/ ' <"$list")"
+    xargs -L 1 cmake/spec_file.sh "$results" <"$list"
   fi
-  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+  echo "longest: $(sort -k6nr "$results" | head -5 | awk '{ printf "%s/%s %d s  ", $1, $2, $6 }')"
+  local p f s
+  while read -r _ _ p f s _; do
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+  done <"$results"
+  rm -f "$list" "$results"
 }
 
-# specs BUILD PATH...: each file in a process of its own, since a zygote is forked from what the process has become. Those
-# of spec/standin need the stand-in, and are run where they are named.
+# specs BUILD PATH...: the lines for run_specs. Those of spec/standin need the stand-in, and are named with it alone.
 specs() {
-  local preset=$1 file
+  local build=$1
   shift
-  for file in $(find "$@" -path spec/standin -prune -o -name '*_spec.lua' -print | sort); do run_specs "$preset" "$file"; done
+  find "$@" -path spec/standin -prune -o -name '*_spec.lua' -printf "$build %p\n" | sort
 }
 
 # on_standin BUILD PATH...: the same on the cuda device.
 on_standin() {
-  local preset=$1 file
+  local build=$1
   shift
-  for file in $(find "$@" -name '*_spec.lua' | sort); do run_specs "$preset/standin" "$file"; done
+  find "$@" -name '*_spec.lua' -printf "$build/standin %p\n" | sort
 }
 
 step_lint() { check lint cmake/lint.sh; }
@@ -87,16 +95,14 @@ step_dev() {
   # Models that specs run and the source tree does not hold; from build/cache after the first time.
   local model
   for model in filetype embed ocr vad; do check "fetch $model" build/dev/tidepool fetch "models/$model"; done
-  specs dev spec
-  on_standin dev $standin_specs $standin_dev_specs
+  run_specs < <(specs dev spec; on_standin dev $standin_specs $standin_dev_specs)
 }
 
 # sanitized BUILD STANDIN_PATH...
 sanitized() {
-  local preset=$1
+  local build=$1
   shift
-  specs "$preset" $core_specs
-  on_standin "$preset" "$@"
+  run_specs < <(specs "$build" $core_specs; on_standin "$build" "$@")
 }
 
 step_asan() {
@@ -112,25 +118,36 @@ step_tsan() {
     TSAN_OPTIONS=suppressions=spec/support/tsan.supp:halt_on_error=0:exitcode=66 sanitized tsan $standin_tsan_specs
 }
 
-# Each target with a copy of its seeds, for a bounded time. A target TARGET has its seeds in spec/fuzz/seeds/TARGET.
+# Each target from a copy of its seeds, for a bounded time, as many at a time as there are cores. A target fuzz_NAME has its
+# seeds in spec/fuzz/seeds/NAME.
 step_fuzz() {
-  [ -f spec/fuzz/CMakeLists.txt ] || { echo "no fuzz targets"; return; }
-  check "build fuzz" build fuzz
+  check "build fuzz" build fuzz fuzzers
+  local target name results
+  results=$(mktemp -d)
   for target in build/fuzz/spec/fuzz/fuzz_*; do
     [ -x "$target" ] && [ -f "$target" ] || continue
-    local name corpus
     name=$(basename "$target")
-    corpus=build/fuzz/corpus/${name#fuzz_}
-    rm -rf "$corpus"
-    mkdir -p "$corpus"
-    [ -d "spec/fuzz/seeds/${name#fuzz_}" ] && cp -r "spec/fuzz/seeds/${name#fuzz_}/." "$corpus"
-    check "$name" run_fuzz "$target" "$corpus"
+    while [ "$(jobs -rp | wc -l)" -ge "$JOBS" ]; do wait -n; done
+    { run_fuzz "$target" && touch "$results/passed_$name"; } >"$results/said_$name" 2>&1 &
   done
+  wait
+  for target in "$results"/said_*; do
+    name=${target##*/said_}
+    cat "$target"
+    check "$name" test -f "$results/passed_$name"
+  done
+  rm -rf "$results"
 }
 
 run_fuzz() {
+  local name corpus
+  name=$(basename "$1")
+  corpus=build/fuzz/corpus/${name#fuzz_}
+  rm -rf "$corpus"
+  mkdir -p "$corpus"
+  [ -d "spec/fuzz/seeds/${name#fuzz_}" ] && cp -r "spec/fuzz/seeds/${name#fuzz_}/." "$corpus"
   "$1" -max_total_time="$FUZZ_SECONDS" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="build/fuzz/" \
-    -print_final_stats=1 "$2" 2>&1 | grep -E 'ERROR|SUMMARY|stat::number_of_executed|Test unit|panic' | sed "s|^|$(basename "$1"): |"
+    -print_final_stats=1 "$corpus" 2>&1 | grep -E 'ERROR|SUMMARY|stat::number_of_executed|Test unit|panic' | sed "s|^|$name: |"
   return "${PIPESTATUS[0]}"
 }
 
@@ -141,7 +158,8 @@ step_cuda() {
     echo "no CUDA compiler: the cuda build is skipped"
     return
   fi
-  check "build cuda" build cuda
+  # The module alone: the rest is what dev compiles.
+  check "build cuda" build cuda tidepool-cuda
   check "no kernel spills registers" no_spills
 }
 
