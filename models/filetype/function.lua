@@ -19,11 +19,12 @@ end
 local function read_request(req, block_size)
   if type(req) == "string" then return req:sub(1, block_size), req:sub(-block_size), #req end
   if type(req) ~= "table" or type(req.head) ~= "string" or type(req.size) ~= "number" then
-    error("the request must be a file's bytes, or {head, tail, size}", 0)
+    tide.error("INVALID_ARGUMENT", "the request must be a file's bytes, or {head, tail, size}")
   end
   local wanted, tail = math.min(block_size, req.size), req.tail or req.head
   if #req.head ~= wanted or type(tail) ~= "string" or #tail ~= wanted then
-    error(("head and tail must have %d bytes each for a file of %d bytes"):format(wanted, req.size), 0)
+    tide.error("INVALID_ARGUMENT",
+      ("head and tail must have %d bytes each for a file of %d bytes"):format(wanted, req.size))
   end
   return req.head, tail, req.size
 end

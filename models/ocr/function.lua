@@ -289,6 +289,7 @@ return {
   setup = function(ctx) read_characters(ctx.files.characters) end,
 
   handler = function(ctx, req)
+    if type(req) ~= "string" then tide.error("INVALID_ARGUMENT", "the request must be the bytes of a JPEG or PNG") end
     local original = image.decode(req)
     local height, width = size_of(original)
     local fitted = fit(original)

@@ -108,6 +108,19 @@ describe("tidepool bench", function()
     assert.is_true(result.rows[1].warm_us.min > 0)
   end)
 
+  it("first --node deploys a model and calls it, without its packed image and with it", function()
+    local path = os.tmpname()
+    local net = builder.new("net", 3)
+    net:output(net:linear(net:input("x", "FP32", { "n", 4 }), 4, 3), "y", { "n", 3 })
+    net:write(path)
+    local row = measure("first --node --samples 1 " .. path).rows[1]
+    os.remove(path)
+    for _, times in ipairs { row.fresh, row.again } do
+      assert.equal(1, times.all_us.count)
+      assert.is_true(times.all_us.p50 >= times.deploy_us.p50 and times.deploy_us.p50 > 0)
+    end
+  end)
+
   it("policy lets every policy decide, with a full queue", function()
     local result = measure "policy --decisions 300 --queued 100 --functions 60 --devices 2"
     local names = {}

@@ -21,7 +21,7 @@ describe("cli output", function()
     assert.equal("3", output.value(3))
     assert.equal([[
 {
-  "empty": {},
+  "empty": [],
   "list": [1,2],
   "name": "x",
   "rows": [

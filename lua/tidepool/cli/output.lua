@@ -57,8 +57,10 @@ function output.duration(microseconds)
   return ("%.1f s"):format(microseconds / 1e6)
 end
 
--- JSON of something short, or of a list of numbers and the like, which is cut when it is long.
+-- JSON of something short, or of a list of numbers and the like, which is cut when it is long. What is empty is a list:
+-- handlers seldom answer with an empty map.
 local function one_line(item)
+  if type(item) == "table" and next(item) == nil then return "[]" end
   if type(item) ~= "table" or #item <= FLAT_MAX then return assert(json.encode(item)) end
   local start = {}
   for index = 1, FLAT_MAX do start[index] = item[index] end
