@@ -3,10 +3,8 @@ local client = require "tidepool.client"
 local failure = require "tidepool.cli.failure"
 local node = require "tidepool.bench.node"
 local onnx = require "tidepool.bench.onnx"
+local pace = require "tidepool.bench.pace"
 local profiling = require "tidepool.profile.measure"
-local socket = require "tidepool.client.socket"
-
-local now = socket.now
 
 -- Elements of a side of each layer's matrix, and layers: 2, 8 and 20 MB. Runs take 4, 17 and 42 ms, loads a quarter
 -- more.
@@ -87,50 +85,22 @@ local function renew(self, deadlines)
   end
 end
 
-local function send_due(self, pending, requests, time, began)
-  self.connection:batch(function()
-    while pending.sent < #requests and began + requests[pending.sent + 1][1] <= time do
-      pending.sent = pending.sent + 1
-      local due, index = unpack(requests[pending.sent])
-      local request = self.connection:send("invoke", "f" .. index, MODELS[index % #MODELS + 1].input)
-      request.due = began + due
-      pending.open[#pending.open + 1] = request
-    end
-  end)
-end
-
-local function settle(pending, time)
-  local open, kept = pending.open, 0
-  for i = 1, #open do
-    local request = open[i]
-    if request.done then
-      if request.name ~= "RESOURCE_EXHAUSTED" then
-        if request.message then failure.raise("a request failed: %s", request.message) end
-        pending.latencies[#pending.latencies + 1] = (time - request.due) * 1000
-      end
-    else
-      kept = kept + 1
-      open[kept] = request
-    end
-  end
-  for i = #open, kept + 1, -1 do open[i] = nil end
-end
-
 -- Send each request when it is due, and take the answers; ms of each that was not refused.
 local function play(self, requests)
-  local pending, began = { sent = 0, open = {}, latencies = {} }, now()
-  local deadline = began + requests[#requests][1] + PATIENCE
-  local time = began
-  while pending.sent < #requests or #pending.open > 0 do
-    if time > deadline then failure.raise("%d requests had no answer", #pending.open) end
-    send_due(self, pending, requests, time, began)
-    local next_due = requests[pending.sent + 1]
-    local wait = next_due and began + next_due[1] - now() or 0.01
-    assert(self.connection:poll(math.max(0, math.min(wait, 0.01))))
-    time = now()
-    settle(pending, time)
-  end
-  return pending.latencies
+  local latencies = {}
+  local result = pace.run(self.connection, { patience = PATIENCE,
+    at = function(i) return requests[i] and requests[i][1] end,
+    send = function(i)
+      local index = requests[i][2]
+      return self.connection:send("invoke", "f" .. index, MODELS[index % #MODELS + 1].input)
+    end,
+    answer = function(request, _, latency_us)
+      if request.name == "RESOURCE_EXHAUSTED" then return end
+      if request.message then failure.raise("a request failed: %s", request.message) end
+      latencies[#latencies + 1] = latency_us / 1000
+    end })
+  if result.lost > 0 then failure.raise("%d requests had no answer", result.lost) end
+  return latencies
 end
 
 --- Serve under the policy ({name, source}): the list `warm`, then the requests, each {seconds, function from 0}. ms of
