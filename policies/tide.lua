@@ -10,12 +10,13 @@
 -- so that memory fills evenly; of devices that cost the same the one with room is taken.
 -- Order: jobs wait by the latest time at which they could still start. Among the first `look_ahead` of them the
 -- cheapest runs next, a copy's time counted as others want the link too, so far as all that it overtakes can still be
--- in time.
+-- in time, with those before it on the devices too.
 -- Fairness: an objective leaves a function misses to spend (2 of 100 at 0.98). One that has overspent comes earlier,
 -- one with some left later. One so far behind that it will hardly come back does not come earlier: it would take
 -- others along.
 -- Admission: a request that could not be in time behind those before it is refused at once, with the time that it
--- lacks as advice. With a device free and nobody before it, it is always taken.
+-- lacks as advice. With a device free and nobody before it, it is always taken. The more of those taken were late, the
+-- more is allowed for: past saturation predictions fall short, since who comes later overtakes.
 -- Nothing is prefetched: a copy for the next job would hold up those of the job that runs, and where a job runs next
 -- is not known before a device is free.
 --
@@ -24,7 +25,7 @@
 -- besides the job's, levels ({0.7, 1, 1.3, 1.6, 2, 2.5}): steps of eviction, in runs that hide what is gone, crowding
 -- (1): what room costs, in the time that its bytes take over the link, for each run that the last eviction went above
 -- calm (0.5), favour_ms (25): by how much a miss too many brings jobs forward, give_up (3): misses too many after
--- which it does not
+-- which it does not, strictness (6): by how much a wait counts more for each part of the jobs that were late
 local ladder = require "ladder"
 local lru = require "lru"
 local place = require "place"
@@ -37,6 +38,8 @@ tide.__index = tide
 local MISSES_MAX = 4
 -- Jobs of a function that was given up are overtaken by some that are not here yet: what their wait is multiplied by.
 local OVERTAKEN = 2
+-- Over how many jobs the part of late ones is averaged.
+local LATE_JOBS = 4096
 
 local keep_groups, is_replica
 
@@ -59,6 +62,9 @@ function tide.new(node, config)
     calm = config.calm or 0.5,
     favour_ns = (config.favour_ms or 25) * 1e6,
     give_up = config.give_up or 3,
+    strictness = config.strictness or 6,
+    -- Part of the jobs with an objective or deadline that were late, averaged over about LATE_JOBS.
+    late = 0,
     candidates = {},
     -- By slot of job: its first model, ns that its other models run, latest start, what it waits by, and whether
     -- its function is given up.
@@ -241,6 +247,7 @@ end
 local function choose(self, count)
   local candidates, only, first = self.candidates, self.idle_count == 1, self.idle[1]
   local chosen, device, peer, least, slack = 0, 0, 0, math.huge, math.huge
+  local devices, ahead = self.device_count, 0
   for c = 1, count do
     local candidate = candidates[c]
     local time, on, from, cost
@@ -254,7 +261,11 @@ local function choose(self, count)
       chosen, device, peer, least = c, on, from, cost
     end
     local own = slack_of(self, candidate, time)
-    if own >= 0 and own < slack then slack = own end
+    if own >= 0 then
+      -- Those before it take the devices' time too.
+      slack = math.min(slack, own, devices * own - ahead)
+      ahead = ahead + time
+    end
   end
   return chosen, device, peer
 end
@@ -292,7 +303,7 @@ function tide:admit(job)
   if wait == 0 then return true end
   if self.lost[0] then wait = OVERTAKEN * wait end
   self.device_count = #self.node.devices
-  local done_at = self.node.now + wait + least_time(self, job, 0)
+  local done_at = self.node.now + (1 + self.strictness * self.late) * (wait + least_time(self, job, 0))
   if done_at <= due then return true end
   return false, (done_at - due) / 1e6
 end
@@ -339,8 +350,11 @@ function tide:evict(device, bytes)
   return list.list, list.listed
 end
 
-function tide:done(job)
+function tide:done(job, outcome)
   self.waiting:remove(job)
+  local due = place.due(job)
+  if outcome ~= self.node.OK or due == math.huge then return end
+  self.late = self.late + ((self.node.now > due and 1 or 0) - self.late) / LATE_JOBS
 end
 
 return { name = "tide", new = tide.new }

@@ -151,6 +151,18 @@ describe("policy tide", function()
       assert.is_false((host:admit { models = { 0 }, arrived_at = 0.979e9 }))
     end)
 
+    it("less, the more of what it took was late", function()
+      set_up(options, "{ margin = 1, strictness = 4096 }")
+      node:put(0, 0)
+      node.devices[0].busy_until = 1.02e9
+      assert.is_true((host:admit { models = { 0 } }))
+      host:done(host:submit { models = { 0 } })
+      assert.is_true((host:admit { models = { 0 } }))
+      -- One late job: what takes 30 ms counts for 60.
+      host:done(host:submit { models = { 0 }, arrived_at = 0.9e9 })
+      assert.is_false((host:admit { models = { 0 } }))
+    end)
+
     it("what is late already, with a device free and nobody before it", function()
       set_up(options)
       assert.is_true((host:admit { models = { 0 }, arrived_at = 0 }))
