@@ -177,15 +177,19 @@ reclaim_requests(struct worker_process *process)
 	}
 }
 
-/* Workers of the script that could take a request at once, or will when they have loaded. */
+/*
+ * Workers of the script that could take a request at once, or will when they have loaded. One that has yet to read what was
+ * taken back from it is none: requests would go to and fro between two that both get little of the processors.
+ */
 static bool
 has_spare(const struct worker_script *script)
 {
 	list_each(link, &script->processes) {
 		const struct worker_process *process =
 			list_entry(link, struct worker_process, script_link);
+		bool has_time = process->load.busy_looks == 0 && worker_load_unread(process) == 0;
 		if (worker_load_takes(process) && !process->load.stuck &&
-		    (process->load.busy_looks == 0 || process->state == PROCESS_LOADING))
+		    (has_time || process->state == PROCESS_LOADING))
 			return true;
 	}
 	return false;

@@ -209,6 +209,19 @@ obtain_place(struct worker_script *script, bool *failed)
 	return process;
 }
 
+/*
+ * A worker that took nothing though it holds no request, because it has not read what was taken back from it: it ends, so
+ * that a fresh one takes its place. False: it has read all, so what did not fit never will.
+ */
+static bool
+end_unreading(struct worker_process *process)
+{
+	if (worker_load_unread(process) == 0)
+		return false;
+	worker_process_kill(process, NULL);
+	return true;
+}
+
 /* --- the queue ------------------------------------------------------------------------------------------------------ */
 
 static int
@@ -294,6 +307,8 @@ worker_queue_run(struct worker_script *script)
 		if (process->request_count > 0)
 			return;
 		struct error error = *error_last();
+		if (end_unreading(process))
+			continue;
 		worker_request_fail(request, &error);
 		worker_request_end(request);
 	}
@@ -304,14 +319,16 @@ worker_queue_admit(struct worker_request *request)
 {
 	struct worker_script *script = request->script;
 	bool failed = false;
+	struct worker_process *process;
 	if (!list_is_empty(&request->lane->queue) || !worker_lane_is_open(request->lane))
 		return enqueue(request);
-	struct worker_process *process = obtain_place(script, &failed);
-	if (failed)
-		return -1;
-	if (process == NULL)
-		return enqueue(request);
-	if (give(request, process) == 0)
-		return 0;
-	return process->request_count > 0 ? enqueue(request) : -1;
+	while ((process = obtain_place(script, &failed)) != NULL) {
+		if (give(request, process) == 0)
+			return 0;
+		if (process->request_count > 0)
+			return enqueue(request);
+		if (!end_unreading(process))
+			return -1;
+	}
+	return failed ? -1 : enqueue(request);
 }

@@ -376,6 +376,15 @@ describe("worker", function()
       assert.equal(1, rig:stats(script).crashed)
     end)
 
+    it("one that has no request and does not read what was taken back from it makes way for a fresh one", function()
+      local script = rig:handler("return req", { workers_max = 1 })
+      assert.equal(1, (rig:call(script, 1)))
+      for _, pid in ipairs(worker_pids()) do assert.equal(0, C.kill(pid, 19)) end -- SIGSTOP
+      for i = 1, 4000 do C.rig_cancel(rig.rig, rig:invoke(script, i)) end
+      assert.equal(2, (rig:call(script, 2)))
+      assert.equal(2, rig:stats(script).started)
+    end)
+
     it("a batch that is out stays whole until it is done, though its worker has died", function()
       local script = rig:handler "return #tide.tensor('INT32', { 100000 }):get()"
       rig:invoke(script, 1)
