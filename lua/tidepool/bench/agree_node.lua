@@ -5,6 +5,7 @@ local node = require "tidepool.bench.node"
 local onnx = require "tidepool.bench.onnx"
 local pace = require "tidepool.bench.pace"
 local profiling = require "tidepool.profile.measure"
+local subject = require "tidepool.bench.subject"
 
 -- Elements of a side of each layer's matrix, and layers: 2, 8 and 20 MB. Runs take 4, 17 and 42 ms, loads a quarter
 -- more.
@@ -70,6 +71,7 @@ function Subject:profile(samples)
     deploy_own(self, model.name, model, i, "")
     models[i] = { name = model.name, entry = model.name .. "/net", inputs = function() return model.input end }
   end
+  subject.settle(self.connection)
   local profile = profiling.node(self.connection, models, { samples = samples, batches = {}, has_peers = true })
   for _, model in ipairs(MODELS) do self.connection:call("function.remove", model.name) end
   return profile
@@ -83,6 +85,7 @@ local function renew(self, deadlines)
     local slo = ("slo = { percentile = 98, ms = %d }"):format(deadlines[model.name])
     deploy_own(self, "f" .. i, model, 100 + i, slo)
   end
+  subject.settle(self.connection)
 end
 
 -- Send each request when it is due, and take the answers; ms of each that was not refused.

@@ -1,7 +1,6 @@
 --- From a model's deploy to its first answer on a node of its own: `fresh`, whose state folder knows nothing of the
 --- model, and `again`, after the function was removed, when the packed image is there. Each is the deploy, and the call
 --- that follows it at once. A node also keeps a copy of the file, and its device's memory a copy of the parameters.
-local failure = require "tidepool.cli.failure"
 local node = require "tidepool.bench.node"
 local ort = require "tidepool.bench.ort"
 local output = require "tidepool.cli.output"
@@ -11,27 +10,10 @@ local summary = require "tidepool.bench.summary"
 
 local M = {}
 
--- Seconds that an image has to reach the disk, and that a model has to go.
-local PATIENCE = 30
-
-local function models_of(connection) return assert(connection:call "model.list") end
-
--- Until no model of the node does what `does` finds.
-local function wait_until_none(connection, does, what)
-  local deadline = socket.now() + PATIENCE
-  repeat
-    local busy = false
-    for _, model in ipairs(models_of(connection)) do busy = busy or does(model) end
-    if not busy then return end
-    os.execute "sleep 0.02"
-  until socket.now() > deadline
-  failure.raise("after %d s %s", PATIENCE, what)
-end
-
 -- Deploy and call; microseconds of each.
 local function first(model, connection, times)
   local before = socket.now()
-  model:deploy(connection)
+  model:deploy_only(connection)
   times.deploy[#times.deploy + 1] = (socket.now() - before) * 1e6
   times.call[#times.call + 1] = model:call(connection)
   times.all[#times.all + 1] = (socket.now() - before) * 1e6
@@ -43,9 +25,9 @@ local function take_sample(model, options, fresh, again)
   node.with(("return { devices = { { kind = 'host', threads = %d } } }"):format(options.threads), function(running)
     local connection = running:connect()
     first(model, connection, fresh)
-    wait_until_none(connection, function(entry) return entry.image == "writing" end, "the image is not on disk")
+    subject.settle(connection)
     assert(connection:call("function.remove", model.name))
-    wait_until_none(connection, function() return true end, "the model is not gone")
+    subject.await(function() return #assert(connection:call "model.list") == 0 end, "the model is not gone")
     first(model, connection, again)
     connection:close()
   end)

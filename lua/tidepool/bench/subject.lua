@@ -10,6 +10,28 @@ Subject.__index = Subject
 
 local subject = {}
 
+-- Seconds that an image has to reach the disk.
+local PATIENCE = 60
+
+--- Call f until it gives true; what says in words what did not come about.
+function subject.await(f, what)
+  local deadline = socket.now() + PATIENCE
+  while not f() do
+    if socket.now() > deadline then failure.raise("after %d s %s", PATIENCE, what) end
+    os.execute "sleep 0.02"
+  end
+end
+
+--- Wait until no image is being written, which takes a processor that is to be measured.
+function subject.settle(connection)
+  subject.await(function()
+    for _, model in ipairs(assert(connection:call "model.list")) do
+      if model.image == "writing" then return false end
+    end
+    return true
+  end, "an image is not on disk")
+end
+
 -- Numbers of a fixed sequence, so that each run asks the same: fractions for floats, 0 and 1 for whole numbers, which
 -- may be indices into tables of any size.
 local function fill(count, is_float)
@@ -55,12 +77,19 @@ end
 --- The name that the node gives the model.
 function Subject:model_name() return self.name .. "/net" end
 
-function Subject:deploy(connection)
+--- Deploy it; the node writes its image to disk behind the answer.
+function Subject:deploy_only(connection)
   local _, message = connection:call("function.deploy", {
     name = self.name, chunk = self.name .. ".lua", source = "return { models = { net = 'net.onnx' } }",
     models = { net = { path = self.path } },
   })
   if message then failure.raise("%s: %s", self.name, message) end
+end
+
+--- Deploy it and let the node settle.
+function Subject:deploy(connection)
+  self:deploy_only(connection)
+  subject.settle(connection)
 end
 
 --- One call: microseconds, and its outputs.
