@@ -112,7 +112,7 @@ describe("the cuda device", function()
     local from, to = rig.reserve(b, 2 * MIB), rig.reserve(a, 2 * MIB)
     local stream = rig.stream(a, C.STREAM_COPY_IN)
     cuda.standin_fail("cudaDeviceEnablePeerAccess", 1, 1, errors.cudaErrorPeerAccessAlreadyEnabled)
-    local function copy() return C.stream_copy_peer(stream, to, b, from, 0) end
+    local function copy() return C.stream_copy_peer(stream, to, b, from, 4096) end
     check(copy())
     local calls = tonumber(cuda.standin_calls "cudaDeviceEnablePeerAccess")
     check(copy())
