@@ -43,6 +43,7 @@ describe("gpu-check", function()
     assert.is_true(parts >= 10, text)
     assert.is_true(sum <= SECONDS_IN_ALL, "parts take " .. sum .. " s")
     assert.matches("would run:", text)
+    assert.matches("conformance +what is left", text)
   end)
 
   describe("table", function()

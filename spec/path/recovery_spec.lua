@@ -186,6 +186,7 @@ describe("a device that was lost", function()
   -- All at once: a model with fused operators comes over the device's own link and over a neighbour's, the handler's
   -- calls are redirected behind it, and one of both devices goes while this is under way.
   it("while one brings a model over the other's link runs the redirected calls right all the same", function()
+    if kind == "cuda" then pending "GPUs of the stand-in that are linked share a switch: nothing is relayed" end
     local TOKENS, HEADS, SIZE = 24, 4, 32
     local width = HEADS * SIZE
     serve(2, { link_rate = "50M", peer_rate = "100M" }, { group = "64K", policy_config = { relay = 1 } })
