@@ -13,7 +13,7 @@
 #include "script/worker_request.h"
 #include "script/zygote.h"
 
-enum { HANDLES_MAX = 4096, TEXT_BYTES = 1 << 20 };
+enum { HANDLES_MAX = 4096, TEXT_BYTES = 1 << 20, MANIFEST_MS = 120000 };
 
 struct value {
 	struct call_tensor type;
@@ -414,8 +414,13 @@ rig_manifest(struct rig *rig, const char *chunk, const char *source, size_t byte
 	rig->manifest_done = false;
 	if (worker_read_manifest(rig->host, chunk, source, bytes, on_manifest, rig) != 0)
 		return NULL;
-	while (!rig->manifest_done)
+	/* The timer keeps the loop alive for a worker that was killed: its end is heard from the zygote. */
+	rig->timed_out = false;
+	uv_timer_start(&rig->timer, on_timer, MANIFEST_MS, 0);
+	while (!rig->manifest_done && !rig->timed_out)
 		uv_run(&rig->loop, UV_RUN_DEFAULT);
+	uv_timer_stop(&rig->timer);
+	assert(rig->manifest_done);
 	if (rig->manifest == NULL)
 		error_restore(&rig->manifest_error);
 	return rig->manifest;
