@@ -258,8 +258,7 @@ propose(struct search *search, cudnnBackendHeurMode_t mode, cudnnBackendDescript
 	struct plan_build *build = &search->build;
 	cudnnBackendDescriptor_t heuristic =
 		plan_build_create(build, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-	plan_build_set(build, heuristic, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH,
-		       CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &search->graph);
+	plan_build_link(build, heuristic, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, search->graph);
 	plan_build_set(build, heuristic, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1,
 		       &mode);
 	plan_build_finalize(build, heuristic);

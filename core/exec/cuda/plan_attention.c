@@ -178,14 +178,10 @@ add_product(struct plan_build *build, cudnnBackendDescriptor_t a, cudnnBackendDe
 	plan_build_finalize(build, desc);
 	cudnnBackendDescriptor_t operation =
 		plan_build_create(build, CUDNN_BACKEND_OPERATION_MATMUL_DESCRIPTOR);
-	plan_build_set(build, operation, CUDNN_ATTR_OPERATION_MATMUL_DESC,
-		       CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &desc);
-	plan_build_set(build, operation, CUDNN_ATTR_OPERATION_MATMUL_ADESC,
-		       CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &a);
-	plan_build_set(build, operation, CUDNN_ATTR_OPERATION_MATMUL_BDESC,
-		       CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &b);
-	plan_build_set(build, operation, CUDNN_ATTR_OPERATION_MATMUL_CDESC,
-		       CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &c);
+	plan_build_link(build, operation, CUDNN_ATTR_OPERATION_MATMUL_DESC, desc);
+	plan_build_link(build, operation, CUDNN_ATTR_OPERATION_MATMUL_ADESC, a);
+	plan_build_link(build, operation, CUDNN_ATTR_OPERATION_MATMUL_BDESC, b);
+	plan_build_link(build, operation, CUDNN_ATTR_OPERATION_MATMUL_CDESC, c);
 	plan_build_operation(build, operation);
 }
 
@@ -204,12 +200,9 @@ add_reduction(struct plan_build *build, const struct attention *attention,
 	plan_build_finalize(build, desc);
 	cudnnBackendDescriptor_t operation =
 		plan_build_create(build, CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR);
-	plan_build_set(build, operation, CUDNN_ATTR_OPERATION_REDUCTION_DESC,
-		       CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &desc);
-	plan_build_set(build, operation, CUDNN_ATTR_OPERATION_REDUCTION_XDESC,
-		       CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &x);
-	plan_build_set(build, operation, CUDNN_ATTR_OPERATION_REDUCTION_YDESC,
-		       CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &y);
+	plan_build_link(build, operation, CUDNN_ATTR_OPERATION_REDUCTION_DESC, desc);
+	plan_build_link(build, operation, CUDNN_ATTR_OPERATION_REDUCTION_XDESC, x);
+	plan_build_link(build, operation, CUDNN_ATTR_OPERATION_REDUCTION_YDESC, y);
 	plan_build_operation(build, operation);
 	return y;
 }

@@ -24,6 +24,13 @@ plan_build_set(struct plan_build *build, cudnnBackendDescriptor_t descriptor,
 }
 
 void
+plan_build_link(struct plan_build *build, cudnnBackendDescriptor_t descriptor,
+		cudnnBackendAttributeName_t name, cudnnBackendDescriptor_t other)
+{
+	plan_build_set(build, descriptor, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &other);
+}
+
+void
 plan_build_finalize(struct plan_build *build, cudnnBackendDescriptor_t descriptor)
 {
 	if (build->status == CUDNN_STATUS_SUCCESS)
@@ -103,15 +110,11 @@ plan_build_pointwise(struct plan_build *build, cudnnPointwiseMode_t mode, cudnnD
 	plan_build_finalize(build, desc);
 	cudnnBackendDescriptor_t operation =
 		plan_build_create(build, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
-	plan_build_set(build, operation, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR,
-		       CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &desc);
-	plan_build_set(build, operation, CUDNN_ATTR_OPERATION_POINTWISE_XDESC,
-		       CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &x);
+	plan_build_link(build, operation, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, desc);
+	plan_build_link(build, operation, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, x);
 	if (other != NULL)
-		plan_build_set(build, operation, CUDNN_ATTR_OPERATION_POINTWISE_BDESC,
-			       CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &other);
-	plan_build_set(build, operation, CUDNN_ATTR_OPERATION_POINTWISE_YDESC,
-		       CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &out);
+		plan_build_link(build, operation, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, other);
+	plan_build_link(build, operation, CUDNN_ATTR_OPERATION_POINTWISE_YDESC, out);
 	plan_build_operation(build, operation);
 }
 

@@ -32,6 +32,10 @@ void
 plan_build_set(struct plan_build *build, cudnnBackendDescriptor_t descriptor,
 	       cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count,
 	       const void *values);
+/* Set an attribute that is another descriptor. */
+void
+plan_build_link(struct plan_build *build, cudnnBackendDescriptor_t descriptor,
+		cudnnBackendAttributeName_t name, cudnnBackendDescriptor_t other);
 void
 plan_build_finalize(struct plan_build *build, cudnnBackendDescriptor_t descriptor);
 

@@ -178,11 +178,10 @@ add_conv(struct plan_build *build, const struct plan_conv *conv, bool is_last)
 	cudnnBackendDescriptor_t out = add_output(build, conv, is_last);
 	cudnnBackendDescriptor_t desc = describe_conv(build, conv);
 	cudnnBackendDescriptor_t operation = plan_build_create(build, names->operation);
-	plan_build_set(build, operation, names->conv, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &desc);
-	plan_build_set(build, operation, names->weights, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-		       &weights);
-	plan_build_set(build, operation, names->in, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &in);
-	plan_build_set(build, operation, names->out, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &out);
+	plan_build_link(build, operation, names->conv, desc);
+	plan_build_link(build, operation, names->weights, weights);
+	plan_build_link(build, operation, names->in, in);
+	plan_build_link(build, operation, names->out, out);
 	plan_build_set(build, operation, names->alpha, CUDNN_TYPE_FLOAT, 1, &alpha);
 	plan_build_set(build, operation, names->beta, CUDNN_TYPE_FLOAT, 1, &beta);
 	plan_build_operation(build, operation);
