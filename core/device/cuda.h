@@ -34,6 +34,7 @@ struct cuda_device {
 	struct error loss;
 };
 
+extern const struct memory_ops cuda_memory_ops;
 extern const struct stream_ops cuda_stream_ops;
 extern const struct event_ops cuda_event_ops;
 
@@ -42,6 +43,10 @@ cuda_stream_new(struct device *device, enum stream_kind kind);
 
 struct device_event *
 cuda_event_new(struct device *device);
+
+/* Give back what device_reserve took and nobody released. */
+void
+cuda_memory_release_all(struct cuda_device *device);
 
 /* Free the notifies that are not in use; all are. */
 void
