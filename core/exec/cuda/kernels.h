@@ -19,7 +19,7 @@
 #include "exec/rows.h"
 #include "exec/tensor.h"
 
-/* --- element-wise (element.cu) --------------------------------------------------------------------------------------- */
+/* --- element-wise, of one (unary.cu) ---------------------------------------------------------------------------------- */
 
 /* out[i] = f(in[i]) as exec/rows.h names f: FP32, FP64, FP16, BF16; out may be in. */
 cudaError_t
@@ -35,16 +35,6 @@ kernel_unary_integer(cudaStream_t stream, enum row_unary function, enum data_typ
 cudaError_t
 kernel_clip(cudaStream_t stream, enum data_type data_type, const void *in, void *out, int64_t n,
 	    double low, double high);
-
-/* out = f(a, b), broadcast; data_type is the operands'. All types. */
-cudaError_t
-kernel_binary(cudaStream_t stream, enum row_binary function, enum data_type data_type,
-	      const struct broadcast *broadcast, const void *a, const void *b, void *out);
-
-/* out = condition ? a : b, elements of 1, 2, 4 or 8 bytes. */
-cudaError_t
-kernel_where(cudaStream_t stream, size_t element_bytes, const struct broadcast *broadcast,
-	     const void *condition, const void *a, const void *b, void *out);
 
 enum { KERNEL_POSTS = 8 };
 
@@ -66,6 +56,18 @@ struct kernel_posts {
 cudaError_t
 kernel_posts(cudaStream_t stream, enum data_type data_type, const struct kernel_posts *posts,
 	     const void *in, void *out, int64_t n);
+
+/* --- element-wise, of several (element.cu) ----------------------------------------------------------------------------- */
+
+/* out = f(a, b), broadcast; data_type is the operands'. All types. */
+cudaError_t
+kernel_binary(cudaStream_t stream, enum row_binary function, enum data_type data_type,
+	      const struct broadcast *broadcast, const void *a, const void *b, void *out);
+
+/* out = condition ? a : b, elements of 1, 2, 4 or 8 bytes. */
+cudaError_t
+kernel_where(cudaStream_t stream, size_t element_bytes, const struct broadcast *broadcast,
+	     const void *condition, const void *a, const void *b, void *out);
 
 /* Every type to every other, as exec/cast.h converts. */
 cudaError_t
