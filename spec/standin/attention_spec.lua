@@ -8,12 +8,7 @@ local standin = require "spec.support.standin"
 local HALF, TOKENS, HEADS = 10, 20, 2
 local NOT_SUPPORTED = 3000
 
-local function it_does(what, body)
-  it(what, function()
-    if not standin.lib then return pending(standin.reason) end
-    body()
-  end)
-end
+local it_does = standin.it_does(it, pending)
 
 describe("attention on the stand-in", function()
   local cuda = standin.lib

@@ -12,12 +12,7 @@ local check = new_rig.check
 local MIB = 2 ^ 20
 local LAUNCH_FAILURE = 719
 
-local function it_does(what, body)
-  it(what, function()
-    if not standin.lib then return pending(standin.reason) end
-    body()
-  end)
-end
+local it_does = standin.it_does(it, pending)
 
 local function message() return ffi.string(C.error_last().message) end
 local function code() return ffi.string(C.error_code_name(C.error_last().code)) end

@@ -6,12 +6,7 @@ local C = require "spec.support.c" "spec/standin/selftest.h"
 
 local SIZES = { 1, 31, 32, 33, 128, 129, 1000, 4099 }
 
-local function it_does(what, body)
-  it(what, function()
-    if not standin.lib then return pending(standin.reason) end
-    body()
-  end)
-end
+local it_does = standin.it_does(it, pending)
 
 -- n whole numbers below limit, as an array of ctype.
 local function numbers(n, limit, ctype)

@@ -2,12 +2,7 @@
 -- same libraries; whatever is wrong with that file costs a warning and a new search.
 local standin = require "spec.support.standin"
 
-local function it_does(what, body)
-  it(what, function()
-    if not standin.lib then return pending(standin.reason) end
-    body()
-  end)
-end
+local it_does = standin.it_does(it, pending)
 
 local function capture(command)
   local pipe = io.popen(command)

@@ -9,12 +9,7 @@ local standin = require "spec.support.standin"
 -- More calls than the run makes; the sweep ends with the first run in which none failed.
 local MOST_CALLS = 600
 
-local function it_does(what, body)
-  it(what, function()
-    if not standin.lib then return pending(standin.reason) end
-    body()
-  end)
-end
+local it_does = standin.it_does(it, pending)
 
 describe("a failing call of a program on CUDA", function()
   local cuda, errors = standin.lib, standin.errors

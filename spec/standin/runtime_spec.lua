@@ -8,12 +8,7 @@ local check = new_rig.check
 local MIB = 2 ^ 20
 local WAIT_MS = 10000
 
-local function it_does(what, body)
-  it(what, function()
-    if not standin.lib then return pending(standin.reason) end
-    body()
-  end)
-end
+local it_does = standin.it_does(it, pending)
 
 local function code()
   return ffi.string(C.error_code_name(C.error_last().code))

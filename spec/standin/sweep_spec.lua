@@ -19,12 +19,7 @@ local WAIT_MS = 10000
 local EXPECTED = { RESOURCE_EXHAUSTED = true, INTERNAL = true, UNAVAILABLE = true, NOT_FOUND = true,
   FAILED_PRECONDITION = true }
 
-local function it_does(what, body)
-  it(what, function()
-    if not standin.lib then return pending(standin.reason) end
-    body()
-  end)
-end
+local it_does = standin.it_does(it, pending)
 
 -- Waits as a node does: nobody is called back by a device that is lost, so somebody looks now and then.
 local function wait(rig, device, on)

@@ -25,6 +25,16 @@ else
   M.reason = "needs the stand-in for CUDA: run by standin/spec-runner of the build"
 end
 
+-- A spec file's `it` (and `pending`) for what only the stand-in can show.
+function M.it_does(it, pending)
+  return function(what, body)
+    it(what, function()
+      if not M.lib then return pending(M.reason) end
+      body()
+    end)
+  end
+end
+
 -- cudaError_t's numbers, from the stand-in's header.
 M.errors = setmetatable({}, {
   __index = function(_, name)
