@@ -72,6 +72,7 @@ cuda_compute_create(struct cuda_compute *compute, struct cuda_device *device, cu
 {
 	*compute = (struct cuda_compute){ .device = device, .stream = stream };
 	pthread_mutex_init(&compute->lock, NULL);
+	cuda_watch_create(&compute->watch, device, stream);
 	if (cuda_compute_check(compute,
 			       cudaHostAlloc((void **)&compute->fault, sizeof(*compute->fault),
 					     cudaHostAllocPortable | cudaHostAllocMapped),
@@ -98,6 +99,7 @@ void
 cuda_compute_destroy(struct cuda_compute *compute)
 {
 	struct cuda_device *device = compute->device;
+	cuda_watch_destroy(&compute->watch);
 	for (int i = 0; i < CUDA_GRAPHS; i++)
 		forget_graph(compute, &compute->graphs[i]);
 	for (uint32_t i = 0; i < compute->staging_count; i++)
@@ -216,6 +218,7 @@ record(struct cuda_compute *compute, const struct device_launch *launch)
 int
 cuda_compute_launch(struct cuda_compute *compute, const struct device_launch *launch)
 {
+	cuda_watch_read(&compute->watch);
 	if (launch->key == 0)
 		return launch->run(launch, compute);
 	struct cuda_graph *graph = find_graph(compute, launch->key);

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "device/cuda_fault.h"
+#include "device/cuda_watch.h"
 
 struct cuda_device;
 
@@ -53,6 +54,7 @@ struct cuda_compute {
 	uint64_t launches;
 	/* A launch is being recorded: work that cannot be is to fail. */
 	bool recording;
+	struct cuda_watch watch;
 	/* Guards what follows. */
 	pthread_mutex_t lock;
 	/* The first error of a host function since the last notify. */

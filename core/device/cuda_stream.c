@@ -128,8 +128,11 @@ cuda_event_query(struct device_event *base)
 	if (atomic_load(&event->reached) == recorded)
 		return 1;
 	cudaError_t status = cudaEventQuery(event->native);
-	if (status == cudaErrorNotReady)
+	if (status == cudaErrorNotReady) {
+		/* The runtime would tell it the next who asks. */
+		cudaGetLastError();
 		return 0;
+	}
 	if (cuda_check(event->device, status, "cudaEventQuery") != 0)
 		return -1;
 	atomic_store(&event->reached, recorded);

@@ -14,6 +14,15 @@
 
 struct operator_call;
 
+enum {
+	/* For backend.mark: what was put since the mark before is none of the run's parts, as a wait. */
+	BACKEND_NO_PART = UINT32_MAX,
+};
+
+/* Gets the ns that each part of a run took, 0 of those that were not marked; NULL: its end was not seen. */
+typedef void
+backend_times_f(void *context, const uint64_t *ns);
+
 struct backend {
 	/* Are there kernels for LAYOUT_BLOCKED on this machine? NULL: no. */
 	bool (*blocks)(void);
@@ -37,6 +46,14 @@ struct backend {
 	 * aligned and apart. NULL: narrow parameters are not for this kind.
 	 */
 	int (*widen)(void *queue, enum narrow_form form, void *to, const void *from, size_t bytes);
+	/*
+	 * Note how long the `parts` parts of the run that is put on a queue next take; done gets it, once, on the thread that
+	 * puts, when something is put after the run is over. False, and done is never called: not this run. NULL: kernels
+	 * are over when they return, and whoever calls them can see how long they take.
+	 */
+	bool (*watch)(void *queue, uint32_t parts, backend_times_f *done, void *context);
+	/* What was put on the queue since the last mark is that part of the watched run; its last part ends it. */
+	void (*mark)(void *queue, uint32_t part);
 };
 
 /* The backend of that kind of device; NULL with the error set: UNAVAILABLE when its module cannot be loaded. Any thread. */

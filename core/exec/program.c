@@ -12,7 +12,15 @@
 /* Programs that cost less than this are done sooner than another thread wakes up. */
 static const uint64_t INLINE_FLOPS = 200000;
 
-enum { STACK_PAGE_BYTES = 4096 };
+enum {
+	STACK_PAGE_BYTES = 4096,
+	/*
+	 * Of a program on a queue the first runs are not timed, since a GPU's driver loads its kernels then and the device records
+	 * what is repeated; a few after them are. From then on it costs nothing.
+	 */
+	UNTIMED_RUNS = 3,
+	TIMED_RUNS = 4,
+};
 
 /* One launch: the steps of a segment, for one run. */
 struct segment_run {
@@ -21,6 +29,8 @@ struct segment_run {
 	const struct segment *segment;
 	/* The first of the program's segments that are joined in it; segment_count: their times are not to be noted. */
 	uint32_t first;
+	/* Its times are told by the backend. */
+	bool is_watched;
 };
 
 struct program *
@@ -198,6 +208,32 @@ copy_literals(const struct segment_run *run, void *queue)
 					 program->literals, program->literal_bytes);
 }
 
+/* backend_times_f: of a run of the program, which is given back. Without waits and, of a few runs, the least. */
+static void
+note_times(void *context, const uint64_t *ns)
+{
+	struct program *program = context;
+	for (uint32_t i = 0; i < program->segment_count && ns != NULL; i++) {
+		uint64_t old = atomic_load_explicit(&program->measured_ns[i], memory_order_relaxed);
+		if (ns[i] != 0 && (old == 0 || ns[i] < old))
+			atomic_store_explicit(&program->measured_ns[i], ns[i],
+					      memory_order_relaxed);
+	}
+	program_unref(program);
+}
+
+/* The launch of a watched run begins: with the run, or after a wait. */
+static void
+begin_watch(const struct segment_run *run, void *queue)
+{
+	struct program *program = (struct program *)run->program;
+	const struct backend *backend = program->backend;
+	if (run->segment->first_step == 0 &&
+	    !backend->watch(queue, program->segment_count, note_times, program_ref(program)))
+		program_unref(program);
+	backend->mark(queue, BACKEND_NO_PART);
+}
+
 /*
  * A segment's steps have run since `from`; returns now. Runs of the whole program at once are averaged, with a weight of 1/8
  * for the new value; beside a load, whose copies slow a run down, only what was faster counts. Of runs beside each other
@@ -219,8 +255,8 @@ __attribute__((noinline)) static int
 run_steps(const struct segment_run *run, void *native)
 {
 	const struct program *program = run->program;
-	/* Where steps are only put on a native stream their times say nothing. */
-	uint32_t at = native == NULL ? run->first : program->segment_count;
+	/* Where steps are only put on a native stream the clock says nothing of their times. */
+	uint32_t at = native == NULL || run->is_watched ? run->first : program->segment_count;
 	bool is_whole =
 		run->segment->first_step == 0 && run->segment->end_step == program->info.step_count;
 	const void *inputs[program->operand_count + 1];
@@ -228,13 +264,19 @@ run_steps(const struct segment_run *run, void *native)
 	/* Primitives were made for this many threads, and must be run by a thread that would use as many. */
 	if (omp_get_max_threads() != (int)program->threads)
 		omp_set_num_threads((int)program->threads);
+	if (run->is_watched)
+		begin_watch(run, native);
 	if (run->segment->first_step == 0 && copy_literals(run, native) != 0)
 		return -1;
 	uint64_t from = clock_now();
 	for (uint32_t i = run->segment->first_step; i < run->segment->end_step; i++) {
 		if (run_step(run->binding, &program->steps[i], native, inputs, outputs) != 0)
 			return -1;
-		if (at < program->segment_count && i + 1 == program->segments[at].end_step)
+		if (at == program->segment_count || i + 1 != program->segments[at].end_step)
+			continue;
+		if (run->is_watched)
+			program->backend->mark(native, at++);
+		else
 			from = note_time(&program->measured_ns[at++], from, is_whole);
 	}
 	return 0;
@@ -292,7 +334,7 @@ key_of(const struct segment_run *run)
 	const struct program *program = run->program;
 	const struct program_binding *binding = run->binding;
 	const void *workspace = binding->workspace;
-	if (!program->repeatable || program->backend == NULL)
+	if (!program->repeatable || program->backend == NULL || run->is_watched)
 		return 0;
 	uint64_t key = program->id << 32 | (uint64_t)run->segment->first_step << 16 |
 		       run->segment->end_step;
@@ -323,11 +365,24 @@ join_segments(const struct program *program, uint32_t first,
 	return end;
 }
 
+/* Is this run one of those that the backend times? */
+static bool
+is_to_watch(const struct program *shared)
+{
+	struct program *program = (struct program *)shared;
+	if (program->backend == NULL || program->backend->watch == NULL ||
+	    atomic_load_explicit(&program->watched, memory_order_relaxed) >=
+		    UNTIMED_RUNS + TIMED_RUNS)
+		return false;
+	return atomic_fetch_add(&program->watched, 1) >= UNTIMED_RUNS;
+}
+
 int
 program_submit(const struct program *program, const struct program_binding *binding,
 	       struct device_stream *stream, struct device_event *const *group_ready,
 	       struct arena *arena)
 {
+	bool is_watched = is_to_watch(program);
 	report_types(program, binding);
 	for (uint32_t i = 0; i < program->segment_count;) {
 		struct segment_run *run = arena_alloc(arena, sizeof(*run));
@@ -335,7 +390,7 @@ program_submit(const struct program *program, const struct program_binding *bind
 		if (run == NULL || segment == NULL)
 			return -1;
 		uint32_t end = join_segments(program, i, group_ready, segment);
-		*run = (struct segment_run){ program, binding, segment, i };
+		*run = (struct segment_run){ program, binding, segment, i, is_watched };
 		struct device_launch launch = { .run = run_segment,
 						.work = run,
 						.duration_ns = segment->duration_ns,
@@ -355,7 +410,7 @@ program_run_now(const struct program *program, const struct program_binding *bin
 		struct device_stream *stream, struct arena *arena)
 {
 	struct segment all = { .end_step = program->info.step_count };
-	struct segment_run run = { program, binding, &all, 0 };
+	struct segment_run run = { program, binding, &all, 0, false };
 	struct device_launch launch = { .run = run_segment, .work = &run };
 	report_types(program, binding);
 	return stream_run_now(stream, &launch);
@@ -404,7 +459,7 @@ program_profile(const struct program *program, const struct program_binding *bin
 {
 	for (uint32_t i = 0; i < program->info.step_count; i++) {
 		struct segment one = { .first_step = i, .end_step = i + 1 };
-		struct segment_run run = { program, binding, &one, program->segment_count };
+		struct segment_run run = { program, binding, &one, program->segment_count, false };
 		struct device_launch launch = { .run = run_segment, .work = &run };
 		uint64_t start = clock_now();
 		if (run_segment(&launch, NULL) != 0)
@@ -418,7 +473,7 @@ int
 program_run_here(const struct program *program, const struct program_binding *binding)
 {
 	struct segment all = { .end_step = program->info.step_count };
-	struct segment_run run = { program, binding, &all, program->segment_count };
+	struct segment_run run = { program, binding, &all, program->segment_count, false };
 	struct device_launch launch = { .run = run_segment, .work = &run };
 	return run_segment(&launch, NULL);
 }

@@ -86,6 +86,8 @@ struct program {
 	struct segment *segments;
 	/* What each segment took when it ran, waits for groups left out, averaged; 0 until then. Any thread. */
 	_Atomic uint64_t *measured_ns;
+	/* Runs that were put, up to the last one that its backend is to watch. Any thread. */
+	_Atomic uint32_t watched;
 	struct step *steps;
 };
 

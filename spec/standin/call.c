@@ -157,7 +157,7 @@ call_work(struct call *work)
 cudaError_t
 call_end(cudaError_t status)
 {
-	if (status != cudaSuccess && status != cudaErrorNotReady)
+	if (status != cudaSuccess)
 		call_thread()->last = status;
 	return status;
 }

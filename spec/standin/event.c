@@ -219,7 +219,7 @@ cudaEventQuery(cudaEvent_t event)
 	status = gpu_error(event->handle.gpu);
 	if (status != cudaSuccess)
 		return call_end(status);
-	return is_done ? cudaSuccess : cudaErrorNotReady;
+	return is_done ? cudaSuccess : call_end(cudaErrorNotReady);
 }
 
 cudaError_t
@@ -251,7 +251,7 @@ cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
 	    ((start->flags | end->flags) & cudaEventDisableTiming) != 0)
 		status = call_end(cudaErrorInvalidResourceHandle);
 	else if (!atomic_load(&from->is_done) || !atomic_load(&to->is_done))
-		status = cudaErrorNotReady;
+		status = call_end(cudaErrorNotReady);
 	else
 		*ms = (float)((double)(to->ns - from->ns) / 1e6);
 	mark_unref(from);

@@ -254,7 +254,7 @@ cudaStreamQuery(cudaStream_t stream)
 	pthread_mutex_lock(&stream->lock);
 	bool is_busy = stream->is_busy;
 	pthread_mutex_unlock(&stream->lock);
-	return is_busy ? cudaErrorNotReady : cudaSuccess;
+	return is_busy ? call_end(cudaErrorNotReady) : cudaSuccess;
 }
 
 /* --- host functions ---------------------------------------------------------------------------------------------- */

@@ -99,6 +99,20 @@ widen(void *queue, enum narrow_form form, void *to, const void *from, size_t byt
 		"cudaMemcpyAsync");
 }
 
+static bool
+watch(void *queue, uint32_t parts, backend_times_f *done, void *context)
+{
+	struct cuda_compute *compute = queue;
+	return cuda_watch_begin(&compute->watch, parts, done, context);
+}
+
+static void
+mark(void *queue, uint32_t part)
+{
+	struct cuda_compute *compute = queue;
+	cuda_watch_mark(&compute->watch, part);
+}
+
 /* What the module exports. */
 extern const struct backend tidepool_module_backend;
 
@@ -110,4 +124,6 @@ const struct backend tidepool_module_backend = {
 	.copy_in = copy_in,
 	.cast = cast,
 	.widen = widen,
+	.watch = watch,
+	.mark = mark,
 };
