@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -242,6 +243,35 @@ file_make_folder(const char *path)
 	if (mkdir(part, 0700) != 0 && errno != EEXIST)
 		return error_set_errno("%s", part);
 	return 0;
+}
+
+/* Say in the error who has the lock. Always -1. */
+static int
+refuse_lock(int fd, const char *path)
+{
+	char owner[32] = "";
+	if (errno != EWOULDBLOCK)
+		return error_set_errno("%s", path);
+	ssize_t count = read(fd, owner, sizeof(owner) - 1);
+	owner[count > 0 ? count : 0] = '\0';
+	owner[strcspn(owner, "\n")] = '\0';
+	return error_set(ERR_FAILED_PRECONDITION, "%s: locked by process %s", path,
+			 owner[0] != '\0' ? owner : "?");
+}
+
+int
+file_lock(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd == -1)
+		return error_set_errno("%s", path);
+	int status = flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : refuse_lock(fd, path);
+	if (status == 0 && (ftruncate(fd, 0) != 0 || dprintf(fd, "%d\n", (int)getpid()) < 0))
+		status = error_set_errno("%s", path);
+	if (status == 0)
+		return fd;
+	close(fd);
+	return -1;
 }
 
 static int

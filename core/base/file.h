@@ -58,6 +58,13 @@ file_visit_f(void *context, const char *name);
 int
 file_each(const char *folder, const char *suffix, file_visit_f *visit, void *context);
 
+/*
+ * Make the file at path, if it is missing, and lock it for this process, whose number is written there, until the descriptor that is
+ * returned is closed or the process ends, in whatever way. -1: FAILED_PRECONDITION, which process has it locked.
+ */
+int
+file_lock(const char *path);
+
 /* Remove the temporary files that interrupted writes have left in the folder; nobody may be writing there. 0 or -1. */
 int
 file_sweep(const char *folder);

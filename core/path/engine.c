@@ -266,7 +266,7 @@ open_server(struct engine *engine)
 void
 engine_create(struct engine *engine, const struct config *config)
 {
-	*engine = (struct engine){ .config = config, .started_at = clock_now() };
+	*engine = (struct engine){ .config = config, .started_at = clock_now(), .state_lock = -1 };
 	list_create(&engine->clients);
 	list_create(&engine->jobs);
 	list_create(&engine->held);
@@ -376,6 +376,7 @@ engine_close(struct engine *engine)
 	uv_walk(&engine->loop, close_handle, NULL);
 	uv_run(&engine->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&engine->loop);
+	state_close(engine);
 	engine_destroy(engine);
 }
 

@@ -205,6 +205,8 @@ struct engine {
 	/* What models and operations are compiled for. */
 	struct model_options model_options;
 	char cache_folder[ENGINE_PATH_BYTES];
+	/* Descriptor of the state folder's lock (state.h); -1: not locked. */
+	int state_lock;
 	uv_loop_t loop;
 	/* Runs after the loop's callbacks: dispatches. */
 	uv_check_t check;

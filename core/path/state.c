@@ -15,18 +15,41 @@
 
 static const char suffix[] = ".mp";
 
+static int
+lock_folder(struct engine *engine)
+{
+	char path[STATE_PATH_BYTES];
+	snprintf(path, sizeof(path), "%s/lock", engine->config->state);
+	engine->state_lock = file_lock(path);
+	if (engine->state_lock != -1)
+		return 0;
+	return error_wrap("state: another node has this folder");
+}
+
 int
-state_open(const struct engine *engine)
+state_open(struct engine *engine)
 {
 	static const char *const folders[] = { "functions", "generations", "models", "names",
 					       "cache" };
 	char path[STATE_PATH_BYTES];
+	if (file_make_folder(engine->config->state) != 0)
+		return error_wrap("state");
+	if (lock_folder(engine) != 0)
+		return -1;
 	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
 		snprintf(path, sizeof(path), "%s/%s", engine->config->state, folders[i]);
 		if (file_make_folder(path) != 0 || file_sweep(path) != 0)
 			return error_wrap("state");
 	}
 	return 0;
+}
+
+void
+state_close(struct engine *engine)
+{
+	if (engine->state_lock != -1)
+		close(engine->state_lock);
+	engine->state_lock = -1;
 }
 
 static void

@@ -7,6 +7,7 @@
  *     models/HASH.onnx    models by content
  *     names/NAME.mp       what model.load named: the hash
  *     policy.mp           {name, source, config} of the policy in force
+ *     lock                held by the node that has the folder, with the number of its process
  *     cache/              packed images (model_open's), written behind a deploy's answer (keeping.h), and notes of what
  *                         files hash to (known.h)
  */
@@ -23,9 +24,16 @@ enum {
 	STATE_RECORD_BYTES = 256 << 20,
 };
 
-/* Make the folders, and remove what a killed node had not written to its end; 0 or -1. */
+/*
+ * Lock the folder for this node, make the folders in it, and remove what a killed node had not written to its end. -1:
+ * FAILED_PRECONDITION when another node has it, or what cannot be made.
+ */
 int
-state_open(const struct engine *engine);
+state_open(struct engine *engine);
+
+/* Let another node have it. Harmless when it is not open. */
+void
+state_close(struct engine *engine);
 
 /* Pool threads. Path of models/HASH.onnx; NOT_FOUND when it is not there. */
 int

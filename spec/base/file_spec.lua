@@ -1,7 +1,7 @@
 local ffi = require "ffi"
 local C = require "spec.support.c"("base/file.h", "base/error.h")
 
-ffi.cdef "void free(void *); int munmap(void *, size_t);"
+ffi.cdef "void free(void *); int munmap(void *, size_t); int close(int); int getpid(void);"
 
 local function message() return ffi.string(C.error_last().message) end
 
@@ -46,6 +46,21 @@ describe("file", function()
     local text, why = read(folder .. "/f", 4)
     assert.is_nil(text)
     assert.matches("5 bytes, at most 4", why)
+  end)
+
+  it("locks a file for one process, until its descriptor is closed", function()
+    local path = folder .. "/lock"
+    local fd = C.file_lock(path)
+    assert.is_true(fd >= 0)
+    assert.equal(-1, C.file_lock(path))
+    assert.equal(C.ERR_FAILED_PRECONDITION, C.error_last().code)
+    assert.equal(("%s: locked by process %d"):format(path, ffi.C.getpid()), message())
+    ffi.C.close(fd)
+    fd = C.file_lock(path)
+    assert.is_true(fd >= 0)
+    ffi.C.close(fd)
+    assert.equal(-1, C.file_lock(folder .. "/none/lock"))
+    assert.equal(C.ERR_NOT_FOUND, C.error_last().code)
   end)
 
   it("maps a file whole, and says why it does not", function()

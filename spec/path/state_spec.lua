@@ -49,6 +49,16 @@ describe("the state folder", function()
     end)
   end
 
+  it("is one node's at a time", function()
+    local running = node.start()
+    local ok, why = pcall(node.start, { state = running.folder .. "/state" })
+    assert.is_false(ok)
+    assert.matches("another node has this folder: .*/state/lock: locked by process " .. running.pid, why)
+    running:stop()
+    local other = node.start { state = running.folder .. "/state" }
+    assert.equal(0, other:stop())
+  end)
+
   it("counts generations on across restarts", function()
     local running = node.start()
     local function deploy(text)
