@@ -5,8 +5,8 @@ local shell = require "spec.support.shell"
 
 local run = shell.run
 
-local commands = { "serve", "deploy", "remove", "invoke", "functions", "logs", "models", "policy", "status", "top",
-  "import", "bench", "sim", "fetch", "version" }
+local commands = { "serve", "new", "check", "deploy", "rollback", "remove", "invoke", "functions", "logs", "models",
+  "devices", "policy", "status", "top", "trace", "import", "bench", "profile", "sim", "paper", "fetch", "version" }
 
 describe("tidepool", function()
   it("lists every command with a line", function()
@@ -23,6 +23,8 @@ describe("tidepool", function()
       assert.matches("^Usage: tidepool " .. command, text)
       if command ~= "version" then assert.matches("\nExamples:\n  tidepool " .. command, text) end
       assert.equal(text, (run("help " .. command)))
+      -- Forms of an option share a line.
+      for line in text:gmatch "[^\n]+" do assert.not_matches("^ +%-%a.*,$", line) end
     end
   end)
 

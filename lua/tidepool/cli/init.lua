@@ -30,6 +30,19 @@ local function add_command(parser, name)
   return command
 end
 
+-- argparse gives each form of an option that takes an argument a line in --help; here they share one:
+-- "-a, --address ADDRESS".
+local function label_on_one_line(option)
+  local label = option:_get_argument_list()
+  table.insert(label, 1, table.concat(option._public_aliases, ", "))
+  return { table.concat(label, " ") }
+end
+
+local function label_options(parser)
+  for _, option in ipairs(parser._options) do option._get_label_lines = label_on_one_line end
+  for _, command in ipairs(parser._commands) do label_options(command) end
+end
+
 local function usage_error(parser, message)
   failure.usage(("%s\nTry: %s --help"):format(message, parser:_get_fullname()))
 end
@@ -51,10 +64,12 @@ Exit status: 0 done; 1 the node or the command says no; 2 the command line is wr
   parser:command_target "command"
   parser:usage_max_width(100)
   parser:help_max_width(100)
+  parser:help_description_margin(27)
   parser:add_help_command "help"
   parser.error = usage_error
   local commands = {}
   for _, name in ipairs(names) do commands[name] = add_command(parser, name) end
+  label_options(parser)
   return parser, commands
 end
 

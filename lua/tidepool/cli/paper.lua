@@ -70,12 +70,14 @@ return {
     "tidepool paper --only one,ablations --out build/paper" },
   options = function(parser)
     parser:option("--out", "Folder for index.html, paper.md, figures and what was run already; it must exist.")
-      :default "."
+      :argname "FOLDER":default "."
     parser:option("--trace", "File of requests a minute, a row a function: the experiments are run with its rates too.")
-    parser:option("--seed", "Another number, other arrivals."):default "1":convert(tonumber)
+      :argname "FILE"
+    parser:option("--seed", "Another number, other arrivals."):argname "N":default "1":convert(tonumber)
     parser:option("--only", "Run only these experiments, separated by commas: latency, one, same, mixed, seeds,"
-      .. " ablations, cluster, fit. The page shows all whose results are known."):convert(names_of)
-    parser:option("--jobs", "Runs at once; as many as there are processors."):convert(tonumber)
+      .. " ablations, cluster, fit. The page shows all whose results are known.")
+      :argname "NAME,NAME":convert(names_of)
+    parser:option("--jobs", "Runs at once; as many as there are processors."):argname "N":convert(tonumber)
     parser:flag("--keep", "Use results that are in the folder whatever program found them.")
   end,
   run = function(options)

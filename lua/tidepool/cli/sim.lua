@@ -136,27 +136,30 @@ return {
     "tidepool sim --gpus 1 --functions 210 --models resnet152 --rate 10",
   },
   options = function(parser)
-    parser:option("--functions", "How many functions, models in turn; or several counts, a run each."):default "480"
-      :convert(list_of(whole, "--functions"))
-    parser:option("--policy", "A built-in policy or a file; more than one may be given."):count "*"
-    parser:option("--config", "The table for the policies' new(node, config), as text.")
-    parser:option("--profile", "v100, or a file."):default "v100"
-    parser:option("--nodes", "Nodes, each with functions of its own."):default "1":convert(positive "--nodes")
-    parser:option("--gpus", "Devices of a node; the profile's."):convert(positive "--gpus")
+    parser:option("--functions", "How many functions, models in turn; or several counts, a run each.")
+      :argname "N,N":default "480":convert(list_of(whole, "--functions"))
+    parser:option("--policy", "A built-in policy or a file; more than one may be given."):argname "POLICY":count "*"
+    parser:option("--config", "The table for the policies' new(node, config), as text."):argname "LUA"
+    parser:option("--profile", "v100, or a file."):argname "PROFILE":default "v100"
+    parser:option("--nodes", "Nodes, each with functions of its own.")
+      :argname "N":default "1":convert(positive "--nodes")
+    parser:option("--gpus", "Devices of a node; the profile's."):argname "N":convert(positive "--gpus")
     parser:option("--models", "Only these models of the profile, in turn, separated by commas.")
-      :convert(list_of(tostring, "--models"))
+      :argname "NAME,NAME":convert(list_of(tostring, "--models"))
     parser:option("--trace", "File of requests a minute, a row a function; rows are drawn with replacement.")
-    parser:option("--rate", "A constant rate for all functions, requests a minute."):convert(tonumber)
-    parser:option("--minutes", "Only so many minutes; all of the trace's."):convert(positive "--minutes")
+      :argname "FILE"
+    parser:option("--rate", "A constant rate for all functions, requests a minute."):argname "N":convert(tonumber)
+    parser:option("--minutes", "Only so many minutes; all of the trace's."):argname "N":convert(positive "--minutes")
     parser:option("--arrivals", "poisson or smooth."):choices { "poisson", "smooth" }:default "poisson"
-    parser:option("--seed", "Another number, other arrivals."):default "1":convert(tonumber)
-    parser:option("--group", "Bytes of a group of a model's image."):convert(positive "--group")
+    parser:option("--seed", "Another number, other arrivals."):argname "N":default "1":convert(tonumber)
+    parser:option("--group", "Bytes of a group of a model's image."):argname "BYTES":convert(positive "--group")
     parser:option("--batch", "Run up to so many requests of a function as one; the profile must say what that takes.")
       :argname "MAX":convert(positive "--batch")
-    parser:option("--window", "How long the first of them waits for others, ms."):default "0":convert(tonumber)
-    parser:option("--plot", "Write plots to this HTML file.")
+    parser:option("--window", "How long the first of them waits for others, ms.")
+      :argname "MS":default "0":convert(tonumber)
+    parser:option("--plot", "Write plots to this HTML file."):argname "FILE"
     parser:option("--jobs", "Runs at once, where there are several; as many as there are processors.")
-      :convert(positive "--jobs")
+      :argname "N":convert(positive "--jobs")
     parser:flag("--cold", "Begin with nothing on the devices, not with warm functions.")
     parser:flag("--native", "Functions are processes of their own: run times and memory accordingly.")
   end,
