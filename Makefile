@@ -17,8 +17,7 @@ demo: build
 
 build:
 	@cmake/setup.sh build
-	@cmake --preset release >/dev/null
-	@cmake --build --preset release --target tidepool -j $(JOBS)
+	@JOBS=$(JOBS) cmake/build.sh
 
 test:
 	@cmake/setup.sh test
