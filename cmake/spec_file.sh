@@ -4,7 +4,9 @@
 # failure; so is an exit status that no spec explains, since a sanitizer speaks through it alone.
 results=$1 build=$2 file=$3
 counts=$(mktemp) said=$(mktemp)
-trap 'rm -f "$counts" "$said"' EXIT
+# Also what a run that is killed leaves behind.
+export TMPDIR=$(mktemp -d)
+trap 'rm -rf "$counts" "$said" "$TMPDIR"' EXIT
 
 {
   echo "-- $build $file"

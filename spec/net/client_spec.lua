@@ -3,18 +3,13 @@ local client = require "tidepool.client"
 local echo = require "spec.support.echo"
 local msgpack = require "tidepool.msgpack"
 local socket = require "tidepool.client.socket"
+local temporary = require "spec.support.temporary"
 
 local function shell(format, ...)
   local handle = io.popen(format:format(...) .. " 2>&1; echo status=$?")
   local text = handle:read "*a"
   handle:close()
   return text:match "status=0\n$" ~= nil, text
-end
-
-local function temporary_path()
-  local path = os.tmpname()
-  os.remove(path)
-  return path
 end
 
 describe("client", function()
@@ -31,7 +26,7 @@ describe("client", function()
     c, server = nil, nil
   end)
 
-  local path = "/tmp/tidepool-client-spec.sock"
+  local path = temporary.path()
   for _, address in ipairs { "127.0.0.1:0", "[::1]:0", "unix:" .. path, path } do
     it("calls over " .. address, function()
       start { address = address }
@@ -226,7 +221,7 @@ describe("client", function()
   describe("with a peer that is no node", function()
     -- A process that answers the first bytes it gets on a Unix socket with these, and ends.
     local function speak(bytes)
-      local address = temporary_path()
+      local address = temporary.path()
       local script = os.tmpname()
       local file = assert(io.open(script, "w"))
       file:write(([[
@@ -359,7 +354,7 @@ peer.recv(1000)
 
   it("installs by its rockspec without a network, and loads under plain LuaJIT", function()
     start()
-    local tree = temporary_path()
+    local tree = temporary.path()
     local installed, text = shell(
       "env http_proxy=http://127.0.0.1:1 https_proxy=http://127.0.0.1:1 luarocks --lua-version=5.1 --tree %s make "
         .. "rockspec/tidepool-scm-1.rockspec", tree)

@@ -2,6 +2,7 @@ local ffi = require "ffi"
 local echo = require "spec.support.echo"
 local msgpack = require "tidepool.msgpack"
 local socket = require "tidepool.client.socket"
+local temporary = require "spec.support.temporary"
 
 -- A connection that speaks bytes: send(), next() for one decoded message, nil and why at the end.
 local Raw = {}
@@ -41,12 +42,6 @@ local function eventually(condition)
   return false
 end
 
-local function temporary_path()
-  local path = os.tmpname()
-  os.remove(path)
-  return path
-end
-
 local function exists(path)
   local handle = io.popen("test -e " .. path .. " && echo yes")
   local answer = handle:read "*a"
@@ -67,7 +62,7 @@ describe("server", function()
     server = nil
   end)
 
-  for _, address in ipairs { "127.0.0.1:0", "[::1]:0", "localhost:0", "unix:/tmp/tidepool-server-spec.sock" } do
+  for _, address in ipairs { "127.0.0.1:0", "[::1]:0", "localhost:0", "unix:" .. temporary.path() } do
     it("answers on " .. address, function()
       local raw = connect(start { address = address })
       raw:request(1, "hi", 1, "two", { 3 })
@@ -341,7 +336,7 @@ describe("server", function()
     end)
 
     it("gives a Unix socket to its owner only, and removes it at the end", function()
-      local path = temporary_path()
+      local path = temporary.path()
       start { address = path }
       local handle = io.popen("stat -c %a " .. path)
       assert.equal("600", handle:read "*l")
@@ -351,7 +346,7 @@ describe("server", function()
     end)
 
     it("replaces a stale Unix socket, but neither a live one nor a file", function()
-      local path = temporary_path()
+      local path = temporary.path()
       -- A process that ends without removing its socket's file.
       os.execute(("python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"%s\")'"):format(path))
       assert.is_true(exists(path))
