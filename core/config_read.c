@@ -133,6 +133,7 @@ static const struct config_field device_fields[] = {
 	NUMBER("peer_rate", config_value_rate, config_device, options.peer_rate, 0, 0x1p50),
 	NUMBER("compute_rate", config_value_rate, config_device, options.compute_rate, 0, 0x1p60),
 	VALUE("math", config_value_math, config_device, options.math),
+	VALUE("layout", config_value_layout, config_device, options.layout),
 	VALUE("plans", config_value_plans, config_device, options.time_plans),
 	NUMBER("reopen_ms", config_value_count, config_device, reopen_ms, 0, 3600 * 1000),
 	VALUE("faults", config_value_bool, config_device, faults),

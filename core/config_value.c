@@ -213,6 +213,19 @@ config_value_math(struct config_source *source, const struct config_field *field
 }
 
 int
+config_value_layout(struct config_source *source, const struct config_field *field, void *to)
+{
+	(void)field;
+	int layout = lua_type(source->L, -1) == LUA_TSTRING
+			     ? device_layout_from_name(lua_tostring(source->L, -1))
+			     : -1;
+	if (layout < 0)
+		return config_value_refuse(source, "must be \"auto\", \"nchw\" or \"nhwc\"");
+	*(enum device_layout *)to = (enum device_layout)layout;
+	return 0;
+}
+
+int
 config_value_plans(struct config_source *source, const struct config_field *field, void *to)
 {
 	(void)field;

@@ -73,10 +73,14 @@ config_read_f config_value_bytes;
 config_read_f config_value_group;
 /* The same with units of 1000, a second. To a uint64_t. */
 config_read_f config_value_rate;
-/* Names: to an enum log_level, an enum narrow_form, an enum device_math, a bool (are plans timed?), an enum device_kind. */
+/*
+ * Names: to an enum log_level, an enum narrow_form, an enum device_math, an enum device_layout, a bool (are plans timed?), an enum
+ * device_kind.
+ */
 config_read_f config_value_log_level;
 config_read_f config_value_parameters;
 config_read_f config_value_math;
+config_read_f config_value_layout;
 config_read_f config_value_plans;
 config_read_f config_value_device_kind;
 

@@ -43,7 +43,7 @@ describe("config", function()
         limits = { frame = "1M", depth = 16, connections = 7, in_flight = 8, unsent = "2M", idle_ms = 9 },
         devices = {
           { kind = "host", memory = "512M", threads = 3, link_rate = "12.5G", switch = 1, peer_rate = "50G",
-            faults = true, math = "bf16", plans = "timed", compute_rate = "2G" },
+            faults = true, math = "bf16", plans = "timed", layout = "nhwc", compute_rate = "2G" },
           { kind = "cuda", index = 2, memory = 4 * 1024 * 1024 },
         },
         store = "3G",
@@ -75,6 +75,8 @@ describe("config", function()
     assert.equal(2e9, tonumber(first.options.compute_rate))
     assert.is_true(first.faults)
     assert.equal(C.DEVICE_MATH_BF16, first.options.math)
+    assert.equal(C.DEVICE_LAYOUT_NHWC, first.options.layout)
+    assert.equal(C.DEVICE_LAYOUT_AUTO, second.options.layout)
     assert.is_true(first.options.time_plans)
     assert.equal(C.DEVICE_MATH_FP32, second.options.math)
     assert.is_false(second.options.time_plans)
@@ -141,6 +143,8 @@ describe("config", function()
     message("return { devices = { { memory = 1 } } }",
       "devices[1].memory: must be a whole number from 2097152 to 1125899906842624, is 1")
     message("return { devices = { { kind = 'tpu' } } }", "devices[1].kind: must be \"host\" or \"cuda\"")
+    message("return { devices = { { layout = 'chwn' } } }",
+      "devices[1].layout: must be \"auto\", \"nchw\" or \"nhwc\"")
     message("return { devices = {} }", "devices: must be an array of 1 to 64 entries")
     message("return { devices = { 3 } }", "devices[1]: must be a table, is a number")
     message("return { devices = { {}, x = {} } }", "devices: must be an array of 1 to 64 entries")

@@ -67,7 +67,7 @@ cuda_enter(struct cuda_device *device);
 void
 cuda_fail_notifies(struct cuda_device *device);
 
-/* A device was opened with these: what holds for all is the first's, and one that asks for another precision is warned of. */
+/* A device was opened with these: what holds for all is the first's, and one that asks for another precision or layout is warned of. */
 void
 cuda_share(const struct device_options *options);
 
@@ -82,6 +82,8 @@ cuda_first_index(void);
 /* What the first device that was opened said of these: see struct device_options. Any thread. */
 enum device_math
 cuda_math(void);
+enum device_layout
+cuda_layout(void);
 bool
 cuda_times_plans(void);
 const char *

@@ -10,6 +10,7 @@ static struct {
 	atomic_bool is_set;
 	int first_index;
 	enum device_math math;
+	enum device_layout layout;
 	bool time_plans;
 	bool has_folder;
 	char plans_folder[PATH_MAX];
@@ -27,6 +28,12 @@ enum device_math
 cuda_math(void)
 {
 	return atomic_load(&shared.is_set) ? shared.math : DEVICE_MATH_FP32;
+}
+
+enum device_layout
+cuda_layout(void)
+{
+	return atomic_load(&shared.is_set) ? shared.layout : DEVICE_LAYOUT_AUTO;
 }
 
 bool
@@ -53,6 +60,18 @@ cuda_resets(void)
 	return atomic_load(&shared.resets);
 }
 
+/* Under the lock: the first device decided otherwise. */
+static void
+warn_of_others(const struct device_options *options)
+{
+	if (options->math != shared.math)
+		log_warn("cuda %d: math is %s as for the first device, not %s", options->index,
+			 device_math_name(shared.math), device_math_name(options->math));
+	if (options->layout != shared.layout)
+		log_warn("cuda %d: layout is %s as for the first device, not %s", options->index,
+			 device_layout_name(shared.layout), device_layout_name(options->layout));
+}
+
 void
 cuda_share(const struct device_options *options)
 {
@@ -60,14 +79,15 @@ cuda_share(const struct device_options *options)
 	if (!atomic_load(&shared.is_set)) {
 		shared.first_index = options->index;
 		shared.math = options->math;
+		shared.layout = options->layout;
 		shared.time_plans = options->time_plans;
 		shared.has_folder = options->plans_folder != NULL;
 		snprintf(shared.plans_folder, sizeof(shared.plans_folder), "%s",
 			 shared.has_folder ? options->plans_folder : "");
 		atomic_store(&shared.is_set, true);
-	} else if (options->math != shared.math)
-		log_warn("cuda %d: math is %s as for the first device, not %s", options->index,
-			 device_math_name(shared.math), device_math_name(options->math));
+	} else {
+		warn_of_others(options);
+	}
 	pthread_mutex_unlock(&shared.lock);
 }
 

@@ -109,6 +109,26 @@ device_math_from_name(const char *name)
 	return -1;
 }
 
+static const char *const layouts[] = { "auto", "nchw", "nhwc" };
+
+enum { LAYOUTS = sizeof(layouts) / sizeof(layouts[0]) };
+
+const char *
+device_layout_name(enum device_layout layout)
+{
+	return (unsigned)layout < LAYOUTS ? layouts[layout] : "none";
+}
+
+int
+device_layout_from_name(const char *name)
+{
+	for (int layout = 0; layout < LAYOUTS; layout++) {
+		if (strcmp(layouts[layout], name) == 0)
+			return layout;
+	}
+	return -1;
+}
+
 const void *
 device_module_symbol(enum device_kind kind, const char *name)
 {

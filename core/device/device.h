@@ -34,6 +34,15 @@ enum device_math {
 	DEVICE_MATH_BF16,
 };
 
+/* How the tensors that convolutions read and write are to lie. */
+enum device_layout {
+	/* Channels last where the engines for such a type are on tensor cores: 16-bit floats, and FP32 unless math is FP32. */
+	DEVICE_LAYOUT_AUTO,
+	/* Channels second always, as models have them; channels last wherever there are kernels for it. */
+	DEVICE_LAYOUT_NCHW,
+	DEVICE_LAYOUT_NHWC,
+};
+
 enum {
 	DEVICE_NAME_BYTES = 64,
 	/* Most devices of one node. */
@@ -64,6 +73,8 @@ struct device_options {
 	uint64_t compute_rate;
 	/* cuda: how FP32 is computed; the first device of a process that is opened decides for all of the kind. */
 	enum device_math math;
+	/* cuda: how tensors lie between convolutions; the first decides. */
+	enum device_layout layout;
 	/* cuda: time the ways to compute a product or convolution instead of taking the libraries' first; the first decides. */
 	bool time_plans;
 	/* cuda: the folder where such choices are kept; NULL: nowhere. Copied; the first decides. */
@@ -157,6 +168,12 @@ const char *
 device_math_name(enum device_math math);
 int
 device_math_from_name(const char *name);
+
+/* "auto", "nchw", "nhwc", and back; -1: there is none of that name. */
+const char *
+device_layout_name(enum device_layout layout);
+int
+device_layout_from_name(const char *name);
 
 /* What the module that devices of a kind are opened from exports under that name; NULL: UNAVAILABLE. Any thread. */
 const void *

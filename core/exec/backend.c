@@ -30,14 +30,15 @@ widen_now(void *queue, enum narrow_form form, void *to, const void *from, size_t
 }
 
 /* oneDNN's convolutions that are compiled at run time want them; its others, for other processors, do not. */
-static bool
-has_blocks(void)
+static enum layout
+layout(enum data_type data_type)
 {
-	return isa_level() != ISA_PLAIN;
+	bool blocks = data_type == DATA_TYPE_FLOAT && isa_level() != ISA_PLAIN;
+	return blocks ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
 }
 
 static const struct backend host_backend = {
-	.blocks = has_blocks,
+	.layout = layout,
 	.fuses = fuses,
 	.panels = panels_supported,
 	.prepare = operator_prepare_host,

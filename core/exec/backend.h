@@ -10,9 +10,8 @@
 
 #include "device/device.h"
 #include "exec/narrow.h"
+#include "exec/operator.h"
 #include "exec/tensor.h"
-
-struct operator_call;
 
 enum {
 	/* For backend.mark: what was put since the mark before is none of the run's parts, as a wait. */
@@ -24,8 +23,11 @@ typedef void
 backend_times_f(void *context, const uint64_t *ns);
 
 struct backend {
-	/* Are there kernels for LAYOUT_BLOCKED on this machine? NULL: no. */
-	bool (*blocks)(void);
+	/*
+	 * How convolutions of that type like tensors to lie on this machine; LAYOUT_PLAIN and one other at most, and who names
+	 * LAYOUT_LAST has kernels for it (exec/last.h). NULL: plain.
+	 */
+	enum layout (*layout)(enum data_type data_type);
 	/* Are there kernels for tidepool.Attention on tensors of that type on this machine? NULL: no. */
 	bool (*fuses)(enum data_type data_type);
 	/* And for those that read a matrix packed in panels (GatherPanels and its like)? NULL: no. */

@@ -215,18 +215,23 @@ layout_view(const struct tensor_type *type, enum layout layout)
 	if (layout == LAYOUT_BLOCKED) {
 		view.dims[1] = (view.dims[1] + layout_block() - 1) / layout_block();
 		view.dims[view.rank++] = layout_block();
+	} else if (layout == LAYOUT_LAST && view.rank > 2) {
+		memmove(view.dims + 1, view.dims + 2, (view.rank - 2) * sizeof(view.dims[0]));
+		view.dims[view.rank - 1] = type->dims[1];
 	}
 	return view;
 }
 
 bool
-layout_is_moot(const struct tensor_type *type)
+layout_is_moot(const struct tensor_type *type, enum layout layout)
 {
 	int64_t channels = type->rank > 1 ? type->dims[1] : 1;
+	if (layout == LAYOUT_LAST && channels == 1)
+		return true;
 	for (uint32_t i = 2; i < type->rank; i++)
 		if (type->dims[i] != 1)
 			return false;
-	return channels % layout_block() == 0;
+	return layout != LAYOUT_BLOCKED || channels % layout_block() == 0;
 }
 
 size_t

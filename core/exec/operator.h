@@ -61,9 +61,11 @@ enum layout {
 	 * nChw16c, …, or nCw8c, nChw8c, …
 	 */
 	LAYOUT_BLOCKED,
+	/* Channels (dimension 1) innermost, without gaps: NWC, NHWC, NDHWC. */
+	LAYOUT_LAST,
 };
 
-/* Which layouts an operator takes. The layout pass puts reorders where two do not fit. */
+/* How an operator takes blocks. The layout pass puts reorders where two do not fit. What takes LAYOUT_LAST: exec/last.h. */
 enum operator_layouts {
 	/* All inputs and outputs plain. */
 	OPERATOR_LAYOUTS_PLAIN,
@@ -235,13 +237,16 @@ operator_needs_value(const struct op *op, uint32_t input);
 int64_t
 layout_block(void);
 
-/* The memory of a tensor that lies so, as a plain tensor: blocked, its blocks of channels are a dimension and the last. */
+/*
+ * The memory of a tensor that lies so, as a plain tensor: blocked, its blocks of channels are a dimension and the last; with
+ * channels last, they are the last.
+ */
 struct tensor_type
 layout_view(const struct tensor_type *type, enum layout layout);
 
-/* Do both layouts of that type lie the same in memory? */
+/* Does a tensor of that type lie in memory the same as in LAYOUT_PLAIN? */
 bool
-layout_is_moot(const struct tensor_type *type);
+layout_is_moot(const struct tensor_type *type, enum layout layout);
 
 /* Bytes of a tensor that lies so: padded when blocked. */
 size_t

@@ -221,9 +221,8 @@ static int
 lower(struct compiler *compiler, const struct tensor_type *inputs)
 {
 	struct graph *graph = compiler->graph;
-	bool blocks = compiler->backend->blocks != NULL && compiler->backend->blocks();
 	if (plan_separate_outputs(graph, &compiler->scratch) != 0 ||
-	    layout_choose(graph, blocks, &compiler->layouts) != 0 ||
+	    layout_choose(graph, compiler->backend, &compiler->layouts) != 0 ||
 	    plan_create(&compiler->plan, graph, compiler->layouts, &compiler->scratch) != 0)
 		return -1;
 	if (estimate_flops(graph) < SINGLE_THREAD_FLOPS)

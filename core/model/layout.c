@@ -4,16 +4,18 @@
 
 #include "base/error.h"
 #include "exec/call.h"
+#include "exec/last.h"
 
 struct chooser {
 	struct graph *graph;
-	/* May any value be blocked? */
-	bool blocks;
+	const struct backend *backend;
+	/* May any value have its channels last? */
+	bool turns;
 	/* The nodes as they were; graph->nodes is filled anew. */
 	struct node *old;
 	/* An entry a value, `room` of them. */
 	enum layout *layouts;
-	/* The same tensor in the other layout, -1 while there is none. */
+	/* The same tensor in the other layout, plain or not, -1 while there is none. */
 	int32_t *twins;
 	uint32_t room;
 	struct arena scratch;
@@ -42,9 +44,9 @@ grow(struct chooser *chooser)
 	return 0;
 }
 
-/* A value like that one in the other layout, made by nobody yet. */
+/* A value like that one in another layout, made by nobody yet. */
 static int32_t
-add_twin(struct chooser *chooser, int32_t value)
+add_twin(struct chooser *chooser, int32_t value, enum layout layout)
 {
 	struct graph *graph = chooser->graph;
 	int32_t twin = graph_add_value(graph, graph->values[value].name);
@@ -52,26 +54,27 @@ add_twin(struct chooser *chooser, int32_t value)
 		return -1;
 	graph->values[twin].type = graph->values[value].type;
 	graph->values[twin].has_type = true;
-	chooser->layouts[twin] = !chooser->layouts[value];
+	chooser->layouts[twin] = layout;
 	chooser->twins[value] = twin;
 	chooser->twins[twin] = value;
 	return twin;
 }
 
 /*
- * The value that holds the same tensor in the other layout; what makes it is put in when it is first asked for: a Reorder, a
- * view where both layouts are the same in memory, nothing for such a constant.
+ * The value that holds the same tensor in that layout, which is not its own, one of both being plain; what makes it is put
+ * in when it is first asked for: a Reorder, a view where both layouts are the same in memory, nothing for such a constant.
  */
 static int32_t
-twin_of(struct chooser *chooser, int32_t value)
+twin_of(struct chooser *chooser, int32_t value, enum layout layout)
 {
 	struct graph *graph = chooser->graph;
 	if (chooser->twins[value] >= 0)
 		return chooser->twins[value];
-	int32_t twin = add_twin(chooser, value);
+	enum layout other = layout != LAYOUT_PLAIN ? layout : chooser->layouts[value];
+	int32_t twin = add_twin(chooser, value, layout);
 	if (twin < 0)
 		return -1;
-	bool moot = layout_is_moot(&graph->values[value].type);
+	bool moot = layout_is_moot(&graph->values[value].type, other);
 	if (moot && graph->values[value].constant != NULL) {
 		graph->values[twin].constant = graph->values[value].constant;
 		return twin;
@@ -88,14 +91,15 @@ twin_of(struct chooser *chooser, int32_t value)
 	return node->op != NULL ? twin : -1;
 }
 
-/* Let the node's input be in that layout. */
+/* Let the node's input be in that layout; one of which only the type matters stays as it is. */
 static int
 want(struct chooser *chooser, struct node *node, uint32_t input, enum layout layout)
 {
 	int32_t value = node->inputs[input];
-	if (value < 0 || chooser->layouts[value] == layout)
+	bool is_read = input == 0 || (node->op->flags & OPERATOR_LIKE) == 0;
+	if (value < 0 || chooser->layouts[value] == layout || !is_read)
 		return 0;
-	node->inputs[input] = twin_of(chooser, value);
+	node->inputs[input] = twin_of(chooser, value, layout);
 	return node->inputs[input] < 0 ? -1 : 0;
 }
 
@@ -122,22 +126,53 @@ alike_blocks(const struct chooser *chooser, const struct operator_call *call)
 	return some && is_spatial(&call->outputs[0]) && call->op->blocks(call);
 }
 
+/* The layout that the backend's convolutions of that type like. */
+static enum layout
+liked(const struct chooser *chooser, enum data_type data_type)
+{
+	const struct backend *backend = chooser->backend;
+	return backend->layout != NULL ? backend->layout(data_type) : LAYOUT_PLAIN;
+}
+
+/* Is the operator to work in blocks? */
+static bool
+works_blocked(const struct chooser *chooser, const struct operator_call *call)
+{
+	const struct op *op = call->op;
+	if (op->blocks == NULL || liked(chooser, call->inputs[0].data_type) != LAYOUT_BLOCKED)
+		return false;
+	if (op->layouts == OPERATOR_LAYOUTS_UNARY)
+		return chooser->layouts[call->node->inputs[0]] == LAYOUT_BLOCKED &&
+		       op->blocks(call);
+	if (op->layouts == OPERATOR_LAYOUTS_SPATIAL)
+		return is_spatial(&call->inputs[0]) && op->blocks(call);
+	return op->layouts == OPERATOR_LAYOUTS_ALIKE && alike_blocks(chooser, call);
+}
+
+/* Is it to work with channels last? */
+static bool
+works_last(const struct chooser *chooser, const struct operator_call *call)
+{
+	enum last_role role = chooser->turns ? last_role(call) : LAST_NEVER;
+	if (role == LAST_SEEKS)
+		return liked(chooser, call->inputs[0].data_type) == LAYOUT_LAST;
+	for (uint32_t i = 0; role == LAST_FOLLOWS && i < call->input_count; i++) {
+		int32_t value = call->node->inputs[i];
+		if (value >= 0 && chooser->layouts[value] == LAYOUT_LAST && last_takes(call, i))
+			return true;
+	}
+	return false;
+}
+
 /* The layout that the operator is to work in. */
 static enum layout
 layout_of_node(const struct chooser *chooser, const struct operator_call *call)
 {
-	const struct op *op = call->op;
-	if (!chooser->blocks || op->blocks == NULL || call->node->inputs[0] < 0)
+	if (call->input_count == 0 || call->node->inputs[0] < 0)
 		return LAYOUT_PLAIN;
-	bool blocks = false;
-	if (op->layouts == OPERATOR_LAYOUTS_UNARY)
-		blocks = chooser->layouts[call->node->inputs[0]] == LAYOUT_BLOCKED &&
-			 op->blocks(call);
-	else if (op->layouts == OPERATOR_LAYOUTS_SPATIAL)
-		blocks = is_spatial(&call->inputs[0]) && op->blocks(call);
-	else if (op->layouts == OPERATOR_LAYOUTS_ALIKE)
-		blocks = alike_blocks(chooser, call);
-	return blocks ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
+	if (works_blocked(chooser, call))
+		return LAYOUT_BLOCKED;
+	return works_last(chooser, call) ? LAYOUT_LAST : LAYOUT_PLAIN;
 }
 
 /* The layout of input `input` of a node that works in `layout`. */
@@ -145,6 +180,8 @@ static enum layout
 layout_of_input(const struct operator_call *call, uint32_t input, enum layout layout)
 {
 	const struct tensor_type *type = &call->inputs[input];
+	if (layout == LAYOUT_LAST)
+		return last_takes(call, input) ? LAYOUT_LAST : LAYOUT_PLAIN;
 	if (layout == LAYOUT_PLAIN || tensor_elements(type) == 1)
 		return LAYOUT_PLAIN;
 	if (call->op->layouts == OPERATOR_LAYOUTS_ALIKE)
@@ -157,6 +194,33 @@ layout_of_input(const struct operator_call *call, uint32_t input, enum layout la
 	return input >= call->op->inputs[1] && is_like_output ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
 }
 
+/* The layout of output `output` of a node that works in `layout`. */
+static enum layout
+layout_of_output(const struct operator_call *call, uint32_t output, enum layout layout)
+{
+	if (layout == LAYOUT_LAST)
+		return last_gives(call, output) ? LAYOUT_LAST : LAYOUT_PLAIN;
+	return output == 0 ? layout : LAYOUT_PLAIN;
+}
+
+/* A Transpose that does not move anything, since channels lie last before it or after it, becomes a view. */
+static int
+elide(struct chooser *chooser, const struct operator_call *call, enum layout layout,
+      struct node *node)
+{
+	bool makes = chooser->turns && layout == LAYOUT_PLAIN && last_is_made(call) &&
+		     liked(chooser, call->inputs[0].data_type) == LAYOUT_LAST;
+	if (!makes && (layout != LAYOUT_LAST || !last_is_view(call)))
+		return 0;
+	if (makes)
+		chooser->layouts[node->outputs[0]] = LAYOUT_LAST;
+	node->op_type = "Relabel";
+	node->domain = "tidepool";
+	node->opset = 1;
+	node->op = operator_find(node);
+	return node->op != NULL ? 0 : -1;
+}
+
 static int
 place_node(struct chooser *chooser, struct node *node)
 {
@@ -167,8 +231,11 @@ place_node(struct chooser *chooser, struct node *node)
 	for (uint32_t i = 0; i < node->input_count; i++)
 		if (want(chooser, node, i, layout_of_input(&call, i, layout)) != 0)
 			return -1;
-	if (node->outputs[0] >= 0)
-		chooser->layouts[node->outputs[0]] = layout;
+	for (uint32_t i = 0; i < node->output_count; i++)
+		if (node->outputs[i] >= 0)
+			chooser->layouts[node->outputs[i]] = layout_of_output(&call, i, layout);
+	if (elide(chooser, &call, layout, node) != 0)
+		return -1;
 	struct node *placed = graph_add_node(chooser->graph, node->op_type, 0, 0, 0);
 	if (placed == NULL)
 		return -1;
@@ -188,7 +255,7 @@ place_all(struct chooser *chooser, uint32_t count)
 	for (uint32_t i = 0; i < graph->output_count; i++) {
 		if (chooser->layouts[graph->outputs[i]] == LAYOUT_PLAIN)
 			continue;
-		graph->outputs[i] = twin_of(chooser, graph->outputs[i]);
+		graph->outputs[i] = twin_of(chooser, graph->outputs[i], LAYOUT_PLAIN);
 		if (graph->outputs[i] < 0)
 			return -1;
 	}
@@ -196,9 +263,12 @@ place_all(struct chooser *chooser, uint32_t count)
 }
 
 int
-layout_choose(struct graph *graph, bool blocks, enum layout **layouts)
+layout_choose(struct graph *graph, const struct backend *backend, enum layout **layouts)
 {
-	struct chooser chooser = { .graph = graph, .blocks = blocks, .old = graph->nodes };
+	struct chooser chooser = { .graph = graph, .backend = backend, .old = graph->nodes };
+	chooser.turns = liked(&chooser, DATA_TYPE_FLOAT) == LAYOUT_LAST ||
+			liked(&chooser, DATA_TYPE_FLOAT16) == LAYOUT_LAST ||
+			liked(&chooser, DATA_TYPE_BFLOAT16) == LAYOUT_LAST;
 	uint32_t count = graph->node_count;
 	graph->nodes = NULL;
 	graph->node_count = 0;

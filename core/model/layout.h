@@ -1,16 +1,17 @@
 /*
- * Layouts: which tensors lie in blocks of channels. Convolutions and poolings want blocks, element-wise operators take what
- * comes, the rest is plain; where two do not fit a Reorder node is put in.
+ * Layouts: which tensors lie otherwise than plain. Convolutions want the layout that their kind of device likes (blocks of
+ * channels on the host, channels last on GPUs), poolings and element-wise operators take what comes, the rest is plain; where
+ * two do not fit a Reorder node is put in, or nothing where both are the same in memory.
  */
 #pragma once
 
+#include "exec/backend.h"
 #include "exec/graph.h"
 #include "exec/operator.h"
 
 /*
- * Choose, inserting nodes into graph, all of whose values have types. *layouts becomes an array in the graph's arena, an
- * entry a value. Outputs of the graph are plain, and all values are when
- * blocks is false.
+ * Choose for that backend, inserting nodes into graph, all of whose values have types. *layouts becomes an array in the
+ * graph's arena, an entry a value. Outputs of the graph are plain.
  */
 int
-layout_choose(struct graph *graph, bool blocks, enum layout **layouts);
+layout_choose(struct graph *graph, const struct backend *backend, enum layout **layouts);

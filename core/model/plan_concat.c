@@ -35,12 +35,15 @@ is_in_sequence(const struct joiner *joiner, const struct node *node)
 	if (strcmp(node->op_type, "Concat") != 0 || node->domain[0] != '\0' || node->outputs[0] < 0)
 		return false;
 	const struct tensor_type *type = &joiner->graph->values[node->outputs[0]].type;
+	bool last = joiner->layouts[node->outputs[0]] == LAYOUT_LAST;
 	int64_t axis = node_int(node, "axis", 1);
 	if (axis < 0)
 		axis += type->rank;
-	for (int64_t i = 0; i < axis; i++)
-		if (type->dims[i] != 1)
+	for (int64_t i = 0; i < type->rank; i++) {
+		bool lies_before = last && axis == 1 ? i != 1 : i < axis && !(last && i == 1);
+		if (lies_before && type->dims[i] != 1)
 			return false;
+	}
 	return true;
 }
 

@@ -85,13 +85,15 @@ describe("the cuda device", function()
     assert.equal(0, asked("STANDIN_OLD_NVML=1", "print(tonumber(C.device_properties(open(0)).link_rate))"))
   end)
 
-  it_does("says that `math` is the first device's", function()
+  it_does("says that `math` and `layout` are the first device's", function()
     local said = asked("", [[
       open(0)
-      local options = ffi.new("struct device_options", { memory_bytes = 2 ^ 24, index = 1, math = C.DEVICE_MATH_TF32 })
+      local options = ffi.new("struct device_options", { memory_bytes = 2 ^ 24, index = 1, math = C.DEVICE_MATH_TF32,
+        layout = C.DEVICE_LAYOUT_NCHW })
       assert(C.device_open(C.DEVICE_KIND_CUDA, options))
     ]])
     assert.matches("math is fp32 as for the first device, not tf32", said)
+    assert.matches("layout is auto as for the first device, not nchw", said)
   end)
 
   it_does("releases nothing where nothing was reserved", function()

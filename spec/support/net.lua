@@ -134,6 +134,7 @@ function net.device(kind)
   options.memory_bytes = kind == "host" and 2 ^ 26 or 0
   options.switch_id = C.DEVICE_NO_SWITCH
   options.math = C.device_math_from_name(os.getenv "TIDEPOOL_SPEC_MATH" or "fp32")
+  options.layout = C.device_layout_from_name(os.getenv "TIDEPOOL_SPEC_LAYOUT" or "auto")
   options.time_plans = os.getenv "TIDEPOOL_SPEC_PLANS" == "timed"
   options.plans_folder = os.getenv "TIDEPOOL_SPEC_PLANS_FOLDER"
   local device = C.device_open(C.device_kind_from_name(kind), options)

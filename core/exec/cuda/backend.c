@@ -5,10 +5,12 @@
 #include <cudnn.h>
 
 #include "base/error.h"
+#include "device/cuda.h"
 #include "exec/cuda/op.h"
 #include "exec/cuda/planner.h"
 #include "exec/cuda/runs.h"
 #include "exec/cuda/staged.h"
+#include "exec/last.h"
 #include "exec/operator.h"
 #include "exec/widen.h"
 
@@ -32,6 +34,20 @@ prepare_on_device(struct operator_call *call)
 	return entry != NULL ? entry->prepare(call) : runs_prepare(call);
 }
 
+static int
+prepare(struct operator_call *call);
+
+/* With channels last: as an operator on plain tensors, else by kernels that know the layout, of which one takes every such call. */
+static int
+prepare_last(struct operator_call *call)
+{
+	struct operator_call view;
+	bool is_other;
+	if (last_view(call, &view, &is_other) != 0)
+		return -1;
+	return is_other ? prepare(&view) : try_prepare(call, prepare_on_device);
+}
+
 /*
  * By a kernel of ours for these types, else for FP32, else on the host, where a graph that is interpreted runs as it is. An
  * adapter's own prepare comes back here with the operator that it stands for.
@@ -39,6 +55,8 @@ prepare_on_device(struct operator_call *call)
 static int
 prepare(struct operator_call *call)
 {
+	if (last_is_used(call))
+		return prepare_last(call);
 	if (cuda_op_find(call->op) == NULL && (call->op->flags & OPERATOR_ADAPTER) != 0)
 		return call->op->prepare(call);
 	if ((call->op->flags & OPERATOR_TELLS_TYPES) != 0)
@@ -57,11 +75,28 @@ fuses(enum data_type data_type)
 	return data_type == DATA_TYPE_FLOAT16 || data_type == DATA_TYPE_BFLOAT16;
 }
 
-/* The libraries' versions. */
+/*
+ * Tensor cores' engines read channels last, and convert what does not lie so, at every convolution; those that keep FP32 as it
+ * is do not care.
+ */
+static enum layout
+layout(enum data_type data_type)
+{
+	bool is_half = data_type == DATA_TYPE_FLOAT16 || data_type == DATA_TYPE_BFLOAT16;
+	bool is_float = data_type == DATA_TYPE_FLOAT;
+	enum device_layout wanted = cuda_layout();
+	if (wanted == DEVICE_LAYOUT_AUTO)
+		is_float &= cuda_math() != DEVICE_MATH_FP32;
+	return wanted != DEVICE_LAYOUT_NCHW && (is_half || is_float) ? LAYOUT_LAST : LAYOUT_PLAIN;
+}
+
+/* The libraries' versions, and for which types weights are packed for channels last. */
 static uint64_t
 platform(void)
 {
-	return (uint64_t)cublasLtGetVersion() << 32 | (uint64_t)cudnnGetVersion();
+	uint64_t last = (uint64_t)(layout(DATA_TYPE_FLOAT) == LAYOUT_LAST) |
+			(uint64_t)(layout(DATA_TYPE_FLOAT16) == LAYOUT_LAST) << 1;
+	return last << 62 | (uint64_t)cublasLtGetVersion() << 32 | (uint64_t)cudnnGetVersion();
 }
 
 static int
@@ -117,6 +152,7 @@ mark(void *queue, uint32_t part)
 extern const struct backend tidepool_module_backend;
 
 const struct backend tidepool_module_backend = {
+	.layout = layout,
 	.fuses = fuses,
 	.prepare = prepare,
 	.platform = platform,

@@ -36,7 +36,8 @@ cudaError_t
 kernel_clip(cudaStream_t stream, enum data_type data_type, const void *in, void *out, int64_t n,
 	    double low, double high);
 
-enum { KERNEL_POSTS = 8 };
+/* As many as passes put to an operator, and its bias. */
+enum { KERNEL_POSTS = 9 };
 
 /* What is done to every element of a result, in order. */
 struct kernel_posts {
@@ -121,6 +122,8 @@ struct kernel_conv {
 	/* Of one group. */
 	int64_t in_channels;
 	int64_t out_channels;
+	/* Channels last, and before the places of the kernel in the weights. */
+	bool last;
 };
 
 /* Convolution, each output by itself: FP32, FP64, FP16, BF16. bias may be NULL. */
@@ -132,6 +135,23 @@ kernel_conv(cudaStream_t stream, enum data_type data_type, const struct kernel_c
 cudaError_t
 kernel_deconv(cudaStream_t stream, enum data_type data_type, const struct kernel_conv *conv,
 	      const void *in, const void *weights, const void *bias, void *out);
+
+/* --- pooling with channels last (pool_last.cu) ------------------------------------------------------------------------------ */
+
+struct kernel_pool {
+	struct kernel_window window;
+	int64_t batch;
+	int64_t channels;
+	/* Else the largest. */
+	bool averages;
+	/* Averages divide by the positions in the padding too. */
+	bool counts_padding;
+};
+
+/* FP32, FP16, BF16. */
+cudaError_t
+kernel_pool_last(cudaStream_t stream, enum data_type data_type, const struct kernel_pool *pool,
+		 const void *in, void *out);
 
 /* --- attention without a library (attention.cu) -------------------------------------------------------------------------- */
 

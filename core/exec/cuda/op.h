@@ -28,8 +28,10 @@ struct cuda_family {
 	X(conv) \
 	X(deconv) \
 	X(element) \
+	X(layout) \
 	X(matmul) \
 	X(pad) \
+	X(pool) \
 	X(recurrent) \
 	X(scan)
 /* clang-format on */

@@ -5,6 +5,7 @@
 
 #include "exec/cuda/plan.h"
 #include "exec/cuda/posts.h"
+#include "exec/cuda/weights.h"
 #include "exec/cuda/window.h"
 
 struct cuda_conv {
@@ -69,6 +70,7 @@ describe(const struct operator_call *call, const struct conv *conv, struct plan_
 	const struct window *window = &conv->window;
 	uint32_t lead = window->rank == 1;
 	*plan = (struct plan_conv){ .data_type = in->data_type,
+				    .last = call->input_layouts[0] == LAYOUT_LAST,
 				    .spatial = window->rank + lead,
 				    .batch = in->dims[0],
 				    .groups = conv->groups,
@@ -130,16 +132,9 @@ static int
 create_posts(struct cuda_conv *conv, const struct operator_call *call, uint32_t first,
 	     bool with_bias)
 {
-	const struct tensor_type *out = &call->outputs[0];
 	cuda_posts_begin(&conv->posts, call);
-	if (with_bias) {
-		conv->posts.kernel.posts[0].kind = POST_ADD;
-		conv->posts.kernel.posts[0].step =
-			tensor_elements(out) / (out->dims[0] * out->dims[1]);
-		conv->posts.kernel.posts[0].period = out->dims[1];
-		conv->posts.inputs[0] = 2;
-		conv->posts.kernel.count = 1;
-	}
+	if (with_bias)
+		cuda_posts_put_channels(&conv->posts, 0, call, POST_ADD, 2);
 	for (uint32_t i = first; i < call->node->post_count; i++)
 		if (cuda_posts_add(&conv->posts, call, &call->node->posts[i]) != 0)
 			return -1;
@@ -163,6 +158,9 @@ prepare_conv(struct operator_call *call)
 	conv->kernel = cuda_window_conv(&read.window, &call->inputs[0], read.groups,
 					read.in_channels, read.out_channels);
 	describe(call, &read, &wanted);
+	conv->kernel.last = wanted.last;
+	if (wanted.last && cuda_weights_put_last(call, 1) != 0)
+		return -1;
 	wanted.bias = conv->bias = has_bias;
 	uint32_t fused = choose_plan(call, conv, &wanted);
 	bool bias_after = false;

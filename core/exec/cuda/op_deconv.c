@@ -5,6 +5,7 @@
 
 #include "exec/cuda/plan.h"
 #include "exec/cuda/posts.h"
+#include "exec/cuda/weights.h"
 
 struct cuda_deconv {
 	/* NULL: our own kernel, which adds the bias itself. */
@@ -52,6 +53,7 @@ describe(const struct operator_call *call, const struct deconv *host, struct pla
 	uint32_t first = window->rank == 3 ? 0 : 1, spatial = 3 - first;
 	*plan = (struct plan_conv){ .data_type = call->inputs[0].data_type,
 				    .transposed = true,
+				    .last = call->input_layouts[0] == LAYOUT_LAST,
 				    .spatial = spatial,
 				    .batch = host->batches,
 				    .groups = host->groups,
@@ -89,21 +91,34 @@ kernel_of(const struct deconv *host)
 static void
 add_bias(struct cuda_deconv *deconv, const struct operator_call *call)
 {
-	const struct tensor_type *out = &call->outputs[0];
 	cuda_posts_begin(&deconv->posts, call);
-	if (!deconv->has_bias)
-		return;
-	deconv->posts.kernel.count = 1;
-	deconv->posts.kernel.posts[0].kind = POST_ADD;
-	deconv->posts.kernel.posts[0].step = tensor_elements(out) / (out->dims[0] * out->dims[1]);
-	deconv->posts.kernel.posts[0].period = out->dims[1];
-	deconv->posts.inputs[0] = 2;
+	if (deconv->has_bias)
+		cuda_posts_put_channels(&deconv->posts, 0, call, POST_ADD, 2);
+}
+
+/* The host's state, which says the shapes: its own kernel is for FP32, so that of others is read as if they were. */
+static int
+read_shapes(struct operator_call *call)
+{
+	struct operator_call single = *call;
+	struct tensor_type *types = arena_calloc(call->arena, call->input_count, sizeof(types[0]));
+	if (types == NULL)
+		return -1;
+	for (uint32_t i = 0; i < call->input_count; i++) {
+		types[i] = call->inputs[i];
+		if (types[i].data_type == call->outputs[0].data_type)
+			types[i].data_type = DATA_TYPE_FLOAT;
+	}
+	single.inputs = types;
+	return call->op->prepare(&single);
 }
 
 static int
 prepare_deconv(struct operator_call *call)
 {
-	if (call->op->prepare(call) != 0)
+	if (!cuda_op_is_real(call->inputs[0].data_type))
+		return cuda_op_unsupported(call, call->inputs[0].data_type);
+	if (read_shapes(call) != 0)
 		return -1;
 	const struct deconv *host = call->kernel->state;
 	struct plan_conv wanted;
@@ -115,6 +130,9 @@ prepare_deconv(struct operator_call *call)
 	deconv->has_bias = host->has_bias;
 	add_bias(deconv, call);
 	describe(call, host, &wanted);
+	deconv->kernel.last = wanted.last;
+	if (wanted.last && cuda_weights_put_last(call, 1) != 0)
+		return -1;
 	deconv->plan = plan_new(&wanted);
 	call->kernel->run = run_deconv;
 	call->kernel->destroy = destroy_deconv;

@@ -347,21 +347,12 @@ run_scale(const void *state, const struct operands *operands)
 static int
 prepare_scale(struct operator_call *call)
 {
-	const struct tensor_type *in = &call->inputs[0];
 	struct cuda_posts *posts = operator_state(call, sizeof(*posts));
-	int64_t step = 1;
 	if (posts == NULL)
 		return -1;
-	for (uint32_t i = 2; i < in->rank; i++)
-		step *= in->dims[i];
 	cuda_posts_begin(posts, call);
-	for (uint32_t k = 0; k < 2; k++) {
-		posts->kernel.posts[k].kind = k == 0 ? POST_MUL : POST_ADD;
-		posts->kernel.posts[k].step = step;
-		posts->kernel.posts[k].period = in->dims[1];
-		posts->inputs[k] = k + 1;
-	}
-	posts->kernel.count = 2;
+	cuda_posts_put_channels(posts, 0, call, POST_MUL, 1);
+	cuda_posts_put_channels(posts, 1, call, POST_ADD, 2);
 	for (uint32_t i = 0; i < call->node->post_count; i++)
 		if (cuda_posts_add(posts, call, &call->node->posts[i]) != 0)
 			return -1;

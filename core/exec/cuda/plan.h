@@ -48,6 +48,8 @@ struct plan_operand {
 struct plan_conv {
 	enum data_type data_type;
 	bool transposed;
+	/* Channels last, in the weights (KRSC) as well. */
+	bool last;
 	/* 2 or 3 spatial dims. */
 	uint32_t spatial;
 	int64_t batch;

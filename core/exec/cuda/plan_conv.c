@@ -16,13 +16,13 @@ static void
 describe(const struct plan_problem *problem, char *key)
 {
 	const struct plan_conv *conv = &problem->conv;
-	int at = snprintf(key, PLANNER_KEY_BYTES, "%s %s %s n%lld g%lld c%lld>%lld%s%s%s%s",
+	int at = snprintf(key, PLANNER_KEY_BYTES, "%s %s %s%s n%lld g%lld c%lld>%lld%s%s%s%s",
 			  conv->transposed ? "deconv" : "conv", data_type_name(conv->data_type),
-			  device_math_name(cuda_math()), (long long)conv->batch,
-			  (long long)conv->groups, (long long)conv->in_channels,
-			  (long long)conv->out_channels, conv->bias ? " bias" : "",
-			  conv->residual ? " residual" : "", conv->relu ? " relu" : "",
-			  planner_times() ? " timed" : "");
+			  device_math_name(cuda_math()), conv->last ? " nhwc" : "",
+			  (long long)conv->batch, (long long)conv->groups,
+			  (long long)conv->in_channels, (long long)conv->out_channels,
+			  conv->bias ? " bias" : "", conv->residual ? " residual" : "",
+			  conv->relu ? " relu" : "", planner_times() ? " timed" : "");
 	for (uint32_t i = 0; i < conv->spatial && at < PLANNER_KEY_BYTES; i++)
 		at += snprintf(key + at, (size_t)(PLANNER_KEY_BYTES - at),
 			       " %lld>%lld k%lld s%lld d%lld p%lld,%lld", (long long)conv->in[i],
@@ -72,15 +72,24 @@ compute_type(const struct plan_conv *conv)
 	return conv->data_type == DATA_TYPE_DOUBLE ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT;
 }
 
-/* A tensor whose rows lie last. Within the graph values are kept as exact as they are computed. */
+/* Elements from one index to the next of each dim, rows last or channels. */
+static void
+set_strides(int64_t rank, const int64_t *dims, bool last, int64_t *strides)
+{
+	int64_t step = last ? dims[1] : 1;
+	for (int64_t i = rank; i-- > 0;) {
+		bool is_done = last && i == 1;
+		strides[i] = is_done ? 1 : step;
+		step *= is_done ? 1 : dims[i];
+	}
+}
+
+/* A tensor as they lie in the graph. Within it values are kept as exact as they are computed. */
 static cudnnBackendDescriptor_t
 add_tensor(struct plan_build *build, const struct plan_conv *conv, int64_t id, const int64_t *dims)
 {
-	int64_t rank = 2 + conv->spatial, strides[DIMS], step = 1;
-	for (int64_t i = rank; i-- > 0;) {
-		strides[i] = step;
-		step *= dims[i];
-	}
+	int64_t rank = 2 + conv->spatial, strides[DIMS];
+	set_strides(rank, dims, conv->last, strides);
 	return plan_build_tensor(build, id,
 				 id >= PLAN_TENSOR_VIRTUAL ? compute_type(conv)
 							   : plan_build_type(conv->data_type),

@@ -37,6 +37,24 @@ place_operand(struct cuda_posts *posts, uint32_t k, const struct operator_call *
 	return 0;
 }
 
+/* The same for a result with its channels last: operands lie as it does, or have one element a channel, or one. */
+static int
+place_operand_last(struct cuda_posts *posts, uint32_t k, const struct operator_call *call,
+		   const struct tensor_type *type)
+{
+	const struct tensor_type *out = &call->outputs[0];
+	int64_t elements = tensor_elements(type), channels = out->dims[1];
+	bool is_like = tensor_type_equal(type, out);
+	uint32_t at = type->rank + 1 - out->rank;
+	bool is_channels =
+		type->rank + 1 >= out->rank && type->dims[at] == channels && elements == channels;
+	if (type->data_type != out->data_type || !(is_like || is_channels || elements == 1))
+		return operator_unimplemented(call, "a post's operand does not fit the result");
+	posts->kernel.posts[k].step = 1;
+	posts->kernel.posts[k].period = elements;
+	return 0;
+}
+
 int
 cuda_posts_add(struct cuda_posts *posts, const struct operator_call *call, const struct post *post)
 {
@@ -50,7 +68,23 @@ cuda_posts_add(struct cuda_posts *posts, const struct operator_call *call, const
 	posts->inputs[k] = post->input;
 	if (post->kind != POST_ADD && post->kind != POST_MUL)
 		return 0;
-	return place_operand(posts, k, call, &call->inputs[post->input]);
+	const struct tensor_type *type = &call->inputs[post->input];
+	return call->output_layouts[0] == LAYOUT_LAST ? place_operand_last(posts, k, call, type)
+						      : place_operand(posts, k, call, type);
+}
+
+void
+cuda_posts_put_channels(struct cuda_posts *posts, uint32_t k, const struct operator_call *call,
+			enum post_kind kind, uint32_t input)
+{
+	const struct tensor_type *out = &call->outputs[0];
+	bool last = call->output_layouts[0] == LAYOUT_LAST;
+	posts->kernel.posts[k].kind = kind;
+	posts->kernel.posts[k].step =
+		last ? 1 : tensor_elements(out) / (out->dims[0] * out->dims[1]);
+	posts->kernel.posts[k].period = out->dims[1];
+	posts->inputs[k] = input;
+	posts->kernel.count = k + 1;
 }
 
 int

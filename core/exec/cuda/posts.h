@@ -22,6 +22,11 @@ cuda_posts_begin(struct cuda_posts *posts, const struct operator_call *call);
 int
 cuda_posts_add(struct cuda_posts *posts, const struct operator_call *call, const struct post *post);
 
+/* Let number k, the last then, be a sum or product with that input, one element of it a channel. */
+void
+cuda_posts_put_channels(struct cuda_posts *posts, uint32_t k, const struct operator_call *call,
+			enum post_kind kind, uint32_t input);
+
 /* Begin, and add those of the call's node from `first` on. */
 int
 cuda_posts_create(struct cuda_posts *posts, const struct operator_call *call, uint32_t first);

@@ -62,13 +62,15 @@ static __device__ __forceinline__ struct place
 place_of(const struct kernel_conv &conv, int64_t i)
 {
 	struct place place;
+	int64_t channels = conv.groups * conv.out_channels;
+	place.channel = conv.last ? i % channels : 0;
+	i /= conv.last ? channels : 1;
 	for (int d = 2; d >= 0; d--) {
 		place.at[d] = i % conv.window.out[d];
 		i /= conv.window.out[d];
 	}
-	int64_t channels = conv.groups * conv.out_channels;
-	place.channel = i % channels;
-	place.image = i / channels;
+	place.channel += conv.last ? 0 : i % channels;
+	place.image = i / (conv.last ? 1 : channels);
 	return place;
 }
 
@@ -79,6 +81,24 @@ outputs_of(const struct kernel_conv &conv)
 	       conv.window.out[1] * conv.window.out[2];
 }
 
+/* Elements from one of the input to the next. */
+struct spread {
+	int64_t place;
+	int64_t channel;
+	/* Places. */
+	int64_t size;
+};
+
+static __device__ __forceinline__ struct spread
+spread_of(const struct kernel_conv &conv)
+{
+	const struct kernel_window &window = conv.window;
+	int64_t size = window.in[0] * window.in[1] * window.in[2];
+	struct spread spread = { conv.last ? conv.groups * conv.in_channels : 1,
+				 conv.last ? 1 : size, size };
+	return spread;
+}
+
 /* The sum over the window at `place` of element(input index, weight index). */
 template <typename R, typename F>
 static __device__ R
@@ -86,10 +106,12 @@ sum_window(const struct kernel_conv &conv, const struct place &place, F element)
 {
 	const struct kernel_window &window = conv.window;
 	int64_t group = place.channel / conv.out_channels;
-	int64_t plane = window.in[0] * window.in[1] * window.in[2];
 	int64_t kernel = window.kernel[0] * window.kernel[1] * window.kernel[2];
-	int64_t in = (place.image * conv.groups + group) * conv.in_channels * plane;
+	struct spread in = spread_of(conv);
+	int64_t first = place.image * conv.groups * conv.in_channels * in.size +
+			group * conv.in_channels * in.channel;
 	int64_t weights = place.channel * conv.in_channels * kernel;
+	int64_t next = conv.last ? 1 : kernel, tap = conv.last ? conv.in_channels : 1;
 	R sum = 0;
 	for (int64_t k = 0; k < kernel; k++) {
 		int64_t from = 0, rest = k, step = 1;
@@ -105,7 +127,8 @@ sum_window(const struct kernel_conv &conv, const struct place &place, F element)
 		if (!inside)
 			continue;
 		for (int64_t c = 0; c < conv.in_channels; c++)
-			sum += element(in + c * plane + from, weights + c * kernel + k);
+			sum += element(first + c * in.channel + from * in.place,
+				       weights + c * next + k * tap);
 	}
 	return sum;
 }
@@ -134,12 +157,14 @@ deconv_kernel(struct kernel_conv conv, const T *in, const T *weights, const T *b
 {
 	typedef typename real_of<T>::type R;
 	const struct kernel_window &window = conv.window;
-	int64_t plane = window.in[0] * window.in[1] * window.in[2];
+	struct spread spread = spread_of(conv);
 	int64_t kernel = window.kernel[0] * window.kernel[1] * window.kernel[2];
+	int64_t next = conv.last ? 1 : kernel, tap = conv.last ? conv.out_channels : 1;
 	KERNEL_LOOP(i, outputs_of(conv))
 	{
 		struct place place = place_of(conv, i);
 		int64_t group = place.channel / conv.out_channels;
+		int64_t image = place.image * conv.groups * conv.in_channels * spread.size;
 		int64_t own = place.channel % conv.out_channels;
 		R sum = bias != NULL ? R(to_real(bias[place.channel])) : R(0);
 		for (int64_t k = 0; k < kernel; k++) {
@@ -156,11 +181,10 @@ deconv_kernel(struct kernel_conv conv, const T *in, const T *weights, const T *b
 			}
 			for (int64_t c = 0; inside && c < conv.in_channels; c++) {
 				int64_t channel = group * conv.in_channels + c;
-				int64_t image = place.image * conv.groups * conv.in_channels;
-				sum += to_real(in[(image + channel) * plane + from]) *
-				       to_real(weights[(channel * conv.out_channels + own) *
-							       kernel +
-						       k]);
+				sum += to_real(in[image + channel * spread.channel +
+						  from * spread.place]) *
+				       to_real(weights[channel * conv.out_channels * kernel +
+						       own * next + k * tap]);
 			}
 		}
 		out[i] = from_real<T>::of(sum);

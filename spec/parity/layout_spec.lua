@@ -1,0 +1,89 @@
+-- Tensors with their channels last on `cuda` (docs/gpu.md): every operator that takes them gives what `host` gives, and
+-- no more is transposed than has to be. Of FP16 and BF16 in this process; of FP32 in others, since a process computes
+-- one way.
+local ffi = require "ffi"
+local graphs = require "spec.support.graphs"
+local half = require "spec.support.half"
+local kind = require "spec.support.kind"
+local net = require "spec.support.net"
+local run = require "spec.parity.run"
+local standin = require "spec.support.standin"
+
+local MATH = os.getenv "TIDEPOOL_SPEC_MATH"
+-- ONNX's numbers of types; relative and absolute, of values of about 1 that two convolutions summed up and rounded in
+-- between.
+local TYPES = {
+  FP32 = { 1, 4e-3, 8e-3 }, FP16 = { 10, 8e-3, 1.6e-2 }, BF16 = { 16, 4e-2, 1.2e-1 },
+}
+
+local function kernel_of(dims) return { unpack({ 1, 1, 1 }, 1, #dims - 2) } end
+
+-- The model of a case: a convolution, what the case puts there, another convolution.
+local function model_of(case, data_type)
+  return function(b, x)
+    half(b, data_type)
+    if data_type ~= 1 then x = b:node("Cast", { x }, { to = data_type }) end
+    local channels = case.dims[2]
+    local kernel = kernel_of(case.dims)
+    local y = b:node("Conv", { x, b:weight({ channels, 3, unpack(kernel) }, 0.5), b:weight({ channels }, 0.5) })
+    y = case.make(b, y)
+    channels = case.channels or channels
+    return b:node("Conv", { y, b:weight({ 5, channels, unpack(kernel) }, math.sqrt(3 / channels)) })
+  end
+end
+
+local function steps_named(steps, op_type)
+  local count = 0
+  for _, step in ipairs(steps) do
+    assert(not step.staged, step.op_type .. " ran on the host")
+    count = count + (step.op_type == op_type and 1 or 0)
+  end
+  return count
+end
+
+local function check(case, type_name)
+  local data_type, rtol, atol = unpack(TYPES[type_name])
+  local dims = { case.dims[1], 3, unpack(case.dims, 3) }
+  local input = graphs.input(dims, { seed = 7 })
+  local tensor = { type = net.type(1, dims), data = ffi.new("float[?]", #input.values, input.values) }
+  local path = os.tmpname()
+  graphs.write(path, { input }, model_of(case, data_type))
+  local ok, want = pcall(run, path, { tensor }, "host")
+  local got_ok, got, steps = pcall(run, path, { tensor }, kind)
+  os.remove(path)
+  assert(ok, want)
+  assert(got_ok, got)
+  assert.equal(want[1].count, got[1].count)
+  for i = 0, want[1].count - 1 do
+    local x, y = got[1].numbers[i], want[1].numbers[i]
+    assert(math.abs(x - y) <= atol + rtol * math.abs(y), ("[%d] is %.9g, not %.9g"):format(i, x, y))
+  end
+  return steps_named(steps, "Reorder")
+end
+
+-- Transpositions of the program, the model's input's (of 3 channels) and output's (of 5) left out.
+local function expect(case, type_name)
+  local reorders = check(case, type_name)
+  assert.equal(case.reorders + (case.is_pixel and 1 or 2), reorders)
+end
+
+describe("channels last on " .. kind, function()
+  if kind == "host" then
+    it("of another kind of device", function() pending "this process runs specs on host" end)
+    return
+  end
+  for _, case in ipairs(require "spec.parity.layout_cases") do
+    for _, type_name in ipairs(MATH and { "FP32" } or { "FP16", "BF16" }) do
+      it(("%s of %s"):format(case.name, type_name), function() expect(case, type_name) end)
+    end
+  end
+
+  it("of FP32 that is computed as TF32", function()
+    if MATH then return end
+    local pipe = io.popen(("TIDEPOOL_SPEC_MATH=tf32 '%s' spec/support/run.lua spec/parity/layout_spec.lua 2>&1; "
+      .. "echo status $?"):format(standin.runner))
+    local text = pipe:read "*a"
+    pipe:close()
+    assert.equal("0", text:match "status (%d+)\n$", text)
+  end)
+end)
