@@ -1,6 +1,6 @@
 /*
- * cuDNN's backend API. Engines are two: one that takes its inputs as TF32 where they are floats, and says so, and one that
- * is exact.
+ * cuDNN's backend API. Of floats there are many engines that take their inputs as TF32, and say so, before the one that is exact:
+ * the real one's heuristic puts up to two dozen of those first for an H100. Elsewhere there is the exact one alone.
  */
 #include "dnn.h"
 
@@ -10,7 +10,7 @@
 #include "dnn_describe.h"
 #include "library.h"
 
-enum { MAX_ENGINES = 2 };
+enum { ROUNDING_ENGINES = 20 };
 
 /* --- handles ------------------------------------------------------------------------------------------------------------ */
 
@@ -129,13 +129,14 @@ give_engines(const struct dnn_descriptor *heuristic, int64_t room, int64_t *coun
 	const struct dnn_graph *graph = &heuristic->heuristic.graph;
 	bool rounds = graph->operations[0].x.type == CUDNN_DATA_FLOAT &&
 		      heuristic->heuristic.mode != CUDNN_HEUR_MODE_FALLBACK;
-	int64_t engines = rounds ? MAX_ENGINES : 1;
-	*count = engines;
+	int64_t rounding = rounds ? ROUNDING_ENGINES : 0;
+	int64_t engines = dnn_graph_is_supported(graph) ? rounding + 1 : 0;
+	*count = engines < room ? engines : room;
 	for (int64_t i = 0; i < engines && i < room; i++) {
 		if (configs[i] == NULL || configs[i]->type != CUDNN_BACKEND_ENGINECFG_DESCRIPTOR)
 			return CUDNN_STATUS_BAD_PARAM_DESCRIPTOR_TYPE;
 		configs[i]->plan.graph = *graph;
-		configs[i]->plan.is_rounded = rounds && i == 0;
+		configs[i]->plan.is_rounded = i < rounding;
 		configs[i]->is_final = true;
 	}
 	return CUDNN_STATUS_SUCCESS;

@@ -121,7 +121,7 @@ check_operation(const struct dnn_operation *operation)
 	}
 }
 
-/* Each virtual tensor is made before it is read, and no other is the output of anything but the end. */
+/* Each virtual tensor is made before it is read, and the last one is none. */
 static cudnnStatus_t
 check_order(const struct dnn_graph *graph, int64_t at)
 {
@@ -135,8 +135,8 @@ check_order(const struct dnn_graph *graph, int64_t at)
 			return CUDNN_STATUS_BAD_PARAM;
 	}
 	bool is_last = at == graph->count - 1;
-	return operation->y.is_virtual == !is_last ? CUDNN_STATUS_SUCCESS
-						   : CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN;
+	return is_last && operation->y.is_virtual ? CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN
+						  : CUDNN_STATUS_SUCCESS;
 }
 
 cudnnStatus_t
@@ -168,11 +168,14 @@ comes_from(const struct dnn_graph *graph, const struct dnn_tensor *tensor, int f
 	return from < 0 ? !tensor->is_virtual : tensor->id == graph->operations[from].y.id;
 }
 
-/* softmax(scale x w + mask) w, as engines know it. */
+/*
+ * softmax(scale x w + mask) w, as engines know it, with each row's statistics: without them cuDNN 9.19 takes a scale by value for
+ * a dropout's, and has no engine.
+ */
 static bool
 has_attentions_parts(const struct dnn_graph *graph)
 {
-	int m = graph->count == 9;
+	int m = graph->count == 11;
 	const struct part parts[] = {
 		{ DNN_MATMUL, 0, -1, -1 },
 		{ DNN_POINTWISE, CUDNN_POINTWISE_MUL, 0, -1 },
@@ -181,10 +184,12 @@ has_attentions_parts(const struct dnn_graph *graph)
 		{ DNN_POINTWISE, CUDNN_POINTWISE_SUB, 1 + m, 2 + m },
 		{ DNN_POINTWISE, CUDNN_POINTWISE_EXP, 3 + m, -2 },
 		{ DNN_REDUCTION, CUDNN_REDUCE_TENSOR_ADD, 4 + m, -2 },
+		{ DNN_POINTWISE, CUDNN_POINTWISE_LOG, 5 + m, -2 },
+		{ DNN_POINTWISE, CUDNN_POINTWISE_ADD, 2 + m, 6 + m },
 		{ DNN_POINTWISE, CUDNN_POINTWISE_DIV, 4 + m, 5 + m },
-		{ DNN_MATMUL, 0, 6 + m, -1 },
+		{ DNN_MATMUL, 0, 8 + m, -1 },
 	};
-	if (graph->count != 8 + m)
+	if (graph->count != 10 + m)
 		return false;
 	for (int64_t i = 0; i < graph->count; i++) {
 		const struct dnn_operation *operation = &graph->operations[i];
@@ -220,6 +225,37 @@ is_attention(const struct dnn_graph *graph)
 	       last->y.strides[3] == 1;
 }
 
+/* Is that operation a sum of what the one before gives and something else? */
+static bool
+is_sum(const struct dnn_graph *graph, int64_t at)
+{
+	return at < graph->count && graph->operations[at].kind == DNN_POINTWISE &&
+	       graph->operations[at].mode == CUDNN_POINTWISE_ADD &&
+	       graph->operations[at].x.id == graph->operations[at - 1].y.id;
+}
+
+/*
+ * What may follow a convolution in this layout, as cuDNN 9.19 has engines for: a summand like the output, then a bias, which may
+ * not be missing, then Relu.
+ */
+static bool
+is_fusion(const struct dnn_graph *graph)
+{
+	int64_t at = 1;
+	if (is_sum(graph, 1) && is_sum(graph, 2) &&
+	    are_alike(&graph->operations[1].x, &graph->operations[1].w))
+		at++;
+	if (!is_sum(graph, at) ||
+	    dnn_tensor_elements(&graph->operations[at].w) != graph->operations[at].x.dims[1])
+		return false;
+	at++;
+	if (at < graph->count && graph->operations[at].kind == DNN_POINTWISE &&
+	    graph->operations[at].mode == CUDNN_POINTWISE_RELU_FWD &&
+	    graph->operations[at].x.id == graph->operations[at - 1].y.id)
+		at++;
+	return at == graph->count;
+}
+
 /* Convolutions of one type; forward ones in less than doubles may be followed by sums and activations. */
 bool
 dnn_graph_is_supported(const struct dnn_graph *graph)
@@ -233,16 +269,9 @@ dnn_graph_is_supported(const struct dnn_graph *graph)
 	    first->conv.compute != compute || first->conv.mode != CUDNN_CROSS_CORRELATION ||
 	    first->conv.spatial < 2 || first->conv.spatial > 3)
 		return false;
-	if (graph->count > 1 && (first->kind != DNN_CONV || type == CUDNN_DATA_DOUBLE))
+	if (graph->count > 1 &&
+	    (first->kind != DNN_CONV || type == CUDNN_DATA_DOUBLE || !is_fusion(graph)))
 		return false;
-	for (int64_t i = 1; i < graph->count; i++) {
-		const struct dnn_operation *operation = &graph->operations[i];
-		bool is_known = operation->mode == CUDNN_POINTWISE_ADD ||
-				operation->mode == CUDNN_POINTWISE_RELU_FWD;
-		if (operation->kind != DNN_POINTWISE || !is_known ||
-		    operation->x.id != graph->operations[i - 1].y.id)
-			return false;
-	}
 	return graph->operations[graph->count - 1].y.type == type;
 }
 

@@ -191,6 +191,8 @@ of_one(cudnnPointwiseMode_t mode, double x)
 {
 	if (mode == CUDNN_POINTWISE_EXP)
 		return exp(x);
+	if (mode == CUDNN_POINTWISE_LOG)
+		return log(x);
 	return mode == CUDNN_POINTWISE_RELU_FWD && x < 0 ? 0 : x;
 }
 
@@ -304,8 +306,9 @@ dnn_run(const void *context)
 		free(loaded[0]);
 		free(loaded[1]);
 		results.values[results.count++] = y;
+		if (!operation->y.is_virtual)
+			store(run, &operation->y, y);
 	}
-	store(run, &graph->operations[graph->count - 1].y, results.values[graph->count - 1]);
 	while (results.count != 0)
 		free(results.values[--results.count]);
 }

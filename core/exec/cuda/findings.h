@@ -11,9 +11,9 @@
 #include <stdint.h>
 
 enum {
-	/* Most findings kept, and bytes of one; the oldest go first. */
+	/* Most findings kept, and bytes of one; the oldest go first. A plan that cuDNN has compiled for has its code inside. */
 	FINDINGS_MOST = 4096,
-	FINDING_BYTES = 64 << 10,
+	FINDING_BYTES = 1 << 20,
 };
 
 /* One: key is NUL-terminated text; no bytes: it was found that nothing serves. Both belong to the findings. */

@@ -24,9 +24,10 @@ run_attention(const void *state, const struct operands *operands)
 							 in[2], mask, out),
 					"kernel_attention");
 	const struct plan_operand given[PLAN_OPERANDS] = {
-		{ PLAN_TENSOR_Q, in[0] }, { PLAN_TENSOR_K, in[1] },
-		{ PLAN_TENSOR_V, in[2] }, { PLAN_TENSOR_SCALE, &attention->scale },
-		{ PLAN_TENSOR_OUT, out }, { PLAN_TENSOR_MASK, mask },
+		{ PLAN_TENSOR_Q, in[0] },   { PLAN_TENSOR_K, in[1] },
+		{ PLAN_TENSOR_V, in[2] },   { PLAN_TENSOR_SCALE, &attention->scale },
+		{ PLAN_TENSOR_OUT, out },   { PLAN_TENSOR_STATS, operands->scratch },
+		{ PLAN_TENSOR_MASK, mask },
 	};
 	return plan_run(own->plan, compute, given,
 			attention->masked ? PLAN_OPERANDS : PLAN_OPERANDS - 1);
@@ -49,6 +50,10 @@ prepare_attention(struct operator_call *call)
 	if (data_type != DATA_TYPE_FLOAT16 && data_type != DATA_TYPE_BFLOAT16)
 		return cuda_op_unsupported(call, data_type);
 	own->plan = plan_new_attention(&own->attention);
+	if (own->plan != NULL)
+		call->kernel->scratch_bytes =
+			sizeof(float) * (size_t)(own->attention.batch[0] * own->attention.batch[1] *
+						 own->attention.rows);
 	call->kernel->run = run_attention;
 	call->kernel->destroy = destroy_attention;
 	return 0;

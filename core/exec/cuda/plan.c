@@ -10,13 +10,22 @@
 #include "exec/cuda/plan_problem.h"
 #include "exec/cuda/planner.h"
 
+enum {
+	/*
+	 * Engines that cuDNN is asked to propose: it has up to 40 for a convolution, and of FP32 ones the first dozens use tensor
+	 * cores, which are passed over.
+	 */
+	PROPOSALS = 64,
+};
+
 struct plan {
 	struct plan_problem problem;
-	/* Made anew when the planner's epoch is another than this. Both change under the planner's lock. */
+	/*
+	 * Made anew when the planner's epoch is another than this, and the one before left to itself: another GPU's stream may be
+	 * putting it just now. Both change under the planner's lock.
+	 */
 	_Atomic(cudnnBackendDescriptor_t) execution;
 	_Atomic uint32_t epoch;
-	/* The one before: another GPU's stream may be putting it just now. */
-	cudnnBackendDescriptor_t retired;
 };
 
 /* A search for the plan of one graph. */
@@ -31,10 +40,11 @@ struct search {
 	bool clean;
 };
 
+/* What was loaded for it went with the context of its epoch: of an earlier one there is nothing left to be unloaded. */
 static void
-destroy(cudnnBackendDescriptor_t execution)
+destroy(cudnnBackendDescriptor_t execution, uint32_t epoch)
 {
-	if (execution != NULL)
+	if (execution != NULL && epoch == planner_epoch())
 		cudnnBackendDestroyDescriptor(execution);
 }
 
@@ -164,17 +174,36 @@ succeeds(struct search *search, cudnnStatus_t status)
 	return status == CUDNN_STATUS_SUCCESS;
 }
 
-/* Does the engine of that configuration keep FP32 exact? One that cannot be asked is taken for one that does not. */
+/* May an engine with that note compute it? Results are to be the same each time, and sums as exact as FP32. */
 static bool
-is_exact(struct search *search, cudnnBackendDescriptor_t config)
+is_welcome(cudnnBackendNumericalNote_t note, bool is_exact)
+{
+	switch (note) {
+	case CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC:
+	case CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION:
+	case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13:
+		return false;
+	case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
+	case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS:
+		return !is_exact;
+	default:
+		return true;
+	}
+}
+
+/* Are all notes of that configuration's engine welcome? One that cannot be asked is taken for one whose are not. */
+static bool
+suits(struct search *search, cudnnBackendDescriptor_t config)
 {
 	cudnnBackendDescriptor_t engine = NULL;
 	cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
 	int64_t count = 0;
+	bool is_exact =
+		search->problem->data_type == DATA_TYPE_FLOAT && cuda_math() == DEVICE_MATH_FP32;
 	if (!succeeds(search,
 		      cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine)))
 		return false;
-	bool exact =
+	bool suited =
 		succeeds(search, cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE,
 							  CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count,
 							  &engine)) &&
@@ -182,13 +211,10 @@ is_exact(struct search *search, cudnnBackendDescriptor_t config)
 			 cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
 						  CUDNN_TYPE_NUMERICAL_NOTE,
 						  CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count, notes));
-	for (int64_t i = 0; exact && i < count; i++)
-		exact = notes[i] != CUDNN_NUMERICAL_NOTE_TENSOR_CORE &&
-			notes[i] != CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS &&
-			notes[i] != CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION &&
-			notes[i] != CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13;
+	for (int64_t i = 0; suited && i < count; i++)
+		suited = is_welcome(notes[i], is_exact);
 	cudnnBackendDestroyDescriptor(engine);
-	return exact;
+	return suited;
 }
 
 /* Operands of the problem in memory that is all zeros, begun at memory; returns how many bytes they take. */
@@ -241,7 +267,7 @@ consider(struct search *search, cudnnBackendDescriptor_t plan, const struct plac
 	double us = planner_time(put_trial, &trial);
 	us = us < 0 ? INFINITY : us;
 	bool better = !trial.refused && (search->plan == NULL || us < search->us);
-	destroy(better ? search->plan : plan);
+	destroy(better ? search->plan : plan, planner_epoch());
 	if (better) {
 		search->plan = plan;
 		search->us = us;
@@ -270,25 +296,27 @@ propose(struct search *search, cudnnBackendHeurMode_t mode, cudnnBackendDescript
 	return count < most ? count : most;
 }
 
-/* Among what the heuristic of that mode proposes: the first that can be had, or with operands the quickest. */
+/* Among what the heuristic of that mode proposes: the first that can be had, or with operands the quickest of some. */
 static void
 choose(struct search *search, cudnnBackendHeurMode_t mode, const struct placed *placed)
 {
-	cudnnBackendDescriptor_t configs[PLANNER_CANDIDATES], plan;
-	int made = 0;
-	while (made < PLANNER_CANDIDATES &&
+	cudnnBackendDescriptor_t configs[PROPOSALS], plan;
+	int made = 0, tried = 0;
+	while (made < PROPOSALS &&
 	       succeeds(search, cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR,
 							     &configs[made])))
 		made++;
-	bool any = search->problem->data_type != DATA_TYPE_FLOAT || cuda_math() != DEVICE_MATH_FP32;
 	int64_t count = propose(search, mode, configs, made);
 	bool done = false;
-	for (int64_t i = 0; i < count && !done; i++)
-		done = (any || is_exact(search, configs[i])) &&
-		       succeeds(search,
+	for (int64_t i = 0; i < count && tried < PLANNER_CANDIDATES && !done; i++) {
+		if (!suits(search, configs[i]))
+			continue;
+		tried++;
+		done = succeeds(search,
 				realize(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
 					CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &configs[i], &plan)) &&
 		       consider(search, plan, placed);
+	}
 	while (made != 0)
 		cudnnBackendDestroyDescriptor(configs[--made]);
 }
@@ -335,8 +363,6 @@ have_plan(const struct plan_problem *problem)
 static void
 renew(struct plan *plan)
 {
-	destroy(plan->retired);
-	plan->retired = atomic_load(&plan->execution);
 	atomic_store(&plan->execution, planner_dnn() != NULL ? have_plan(&plan->problem) : NULL);
 	atomic_store(&plan->epoch, planner_epoch());
 }
@@ -385,8 +411,7 @@ plan_delete(struct plan *plan)
 {
 	if (plan == NULL)
 		return;
-	destroy(atomic_load(&plan->execution));
-	destroy(plan->retired);
+	destroy(atomic_load(&plan->execution), atomic_load(&plan->epoch));
 	free(plan);
 }
 
@@ -414,7 +439,8 @@ plan_run(struct plan *plan, struct cuda_compute *compute, const struct plan_oper
 {
 	struct placed placed = { .count = count, .workspace = compute->workspace };
 	cudnnBackendDescriptor_t execution = current(plan);
-	if (execution == NULL)
+	/* A plan that was made anew has left the planner's GPU the thread's. */
+	if (execution == NULL || cuda_enter(compute->device) != 0)
 		return -1;
 	memcpy(placed.operands, operands, count * sizeof(operands[0]));
 	return cuda_compute_check_dnn(compute, execute(compute->dnn, execution, &placed),

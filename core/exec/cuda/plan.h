@@ -19,7 +19,7 @@ struct plan;
 enum {
 	PLAN_MAX_SPATIAL = 3,
 	/* Operands of a run. */
-	PLAN_OPERANDS = 6,
+	PLAN_OPERANDS = 7,
 };
 
 /* Tensors of a graph by the number that the run names them by; from VIRTUAL on they exist within it only. */
@@ -35,6 +35,8 @@ enum plan_tensor {
 	PLAN_TENSOR_MASK,
 	/* A float in the host's memory. */
 	PLAN_TENSOR_SCALE,
+	/* FP32, a number a row: the logarithm of the sum of its scores' powers. */
+	PLAN_TENSOR_STATS,
 	PLAN_TENSOR_VIRTUAL = 100,
 };
 
@@ -64,7 +66,7 @@ struct plan_conv {
 	int64_t dilations[PLAN_MAX_SPATIAL];
 	int64_t begin[PLAN_MAX_SPATIAL];
 	int64_t end[PLAN_MAX_SPATIAL];
-	/* What follows, in this order: one summand a channel, a summand like the output, Relu. Not when transposed. */
+	/* What follows: one summand a channel, a summand like the output, then Relu. Not when transposed. */
 	bool bias;
 	bool residual;
 	bool relu;
@@ -80,7 +82,7 @@ plan_delete(struct plan *plan);
 
 /*
  * Put it on the stream: a convolution's IN, WEIGHTS, OUT, BIAS and RESIDUAL as the plan has them, or an attention's Q, K, V, MASK
- * (if any), SCALE and OUT. The first time after the GPU was reset may take long.
+ * (if any), SCALE, STATS (written, of no use) and OUT. The first time after the GPU was reset may take long.
  */
 int
 plan_run(struct plan *plan, struct cuda_compute *compute, const struct plan_operand *operands,

@@ -1,6 +1,8 @@
 /*
  * Attention as a problem for cuDNN: the graph that its fused engines (FlashAttention-2; Dao, 2023) know, product, scale, mask,
- * softmax as its parts, product. cuDNN says which shapes and types it has engines for; of 16-bit floats only, as of cuDNN 9.
+ * softmax as its parts, product. cuDNN says which shapes and types it has engines for; of 16-bit floats only, as of cuDNN 9. The
+ * graph is that of a training's forward pass: cuDNN 9.19 has no engine for one with a scale by value that does not give the rows'
+ * statistics, too.
  */
 #include <stdio.h>
 #include <string.h>
@@ -48,6 +50,18 @@ set_mask_dims(const struct attention *attention, int64_t *dims)
 			dims[i] = 1;
 }
 
+/* A packed tensor of the scores' rows and so many columns. */
+static void
+set_packed(const struct attention *attention, int64_t columns, int64_t *dims, int64_t *strides)
+{
+	int64_t step = 1;
+	set_dims(attention, attention->rows, columns, dims);
+	for (int i = RANK - 1; i >= 0; i--) {
+		strides[i] = step;
+		step *= dims[i];
+	}
+}
+
 /* Of an operand. */
 static void
 shape_of(const struct attention *attention, enum plan_tensor tensor, int64_t *dims,
@@ -70,6 +84,9 @@ shape_of(const struct attention *attention, enum plan_tensor tensor, int64_t *di
 		set_mask_dims(attention, dims);
 		set_strides(&attention->mask, strides);
 		break;
+	case PLAN_TENSOR_STATS:
+		set_packed(attention, 1, dims, strides);
+		break;
 	default:
 		set_dims(attention, attention->rows, attention->width, dims);
 		set_strides(&attention->out, strides);
@@ -86,12 +103,16 @@ list(const struct plan_problem *problem, enum plan_tensor *tensors, size_t *byte
 	tensors[count++] = PLAN_TENSOR_K;
 	tensors[count++] = PLAN_TENSOR_V;
 	tensors[count++] = PLAN_TENSOR_OUT;
+	tensors[count++] = PLAN_TENSOR_STATS;
 	if (attention->masked)
 		tensors[count++] = PLAN_TENSOR_MASK;
 	for (uint32_t i = 0; i < count; i++) {
 		int64_t dims[RANK], strides[RANK];
 		shape_of(attention, tensors[i], dims, strides);
-		bytes[i] = (size_t)extent(dims, strides) * data_type_bytes(attention->data_type);
+		bytes[i] =
+			(size_t)extent(dims, strides) *
+			(tensors[i] == PLAN_TENSOR_STATS ? sizeof(float)
+							 : data_type_bytes(attention->data_type));
 	}
 	tensors[count] = PLAN_TENSOR_SCALE;
 	bytes[count++] = 0;
@@ -158,12 +179,8 @@ static cudnnBackendDescriptor_t
 add_virtual(struct plan_build *build, const struct attention *attention, int64_t columns,
 	    cudnnDataType_t type)
 {
-	int64_t dims[RANK], strides[RANK], step = 1;
-	set_dims(attention, attention->rows, columns, dims);
-	for (int i = RANK - 1; i >= 0; i--) {
-		strides[i] = step;
-		step *= dims[i];
-	}
+	int64_t dims[RANK], strides[RANK];
+	set_packed(attention, columns, dims, strides);
 	return plan_build_tensor(build, plan_build_virtual(build), type, RANK, dims, strides,
 				 false);
 }
@@ -217,6 +234,21 @@ add_step(struct plan_build *build, const struct attention *attention, cudnnPoint
 	return out;
 }
 
+/* The numbers that a gradient would need: the largest score plus the logarithm of the sum. */
+static void
+add_stats(struct plan_build *build, const struct attention *attention,
+	  cudnnBackendDescriptor_t most, cudnnBackendDescriptor_t sum)
+{
+	int64_t dims[RANK], strides[RANK];
+	cudnnDataType_t type = CUDNN_DATA_FLOAT;
+	shape_of(attention, PLAN_TENSOR_STATS, dims, strides);
+	cudnnBackendDescriptor_t logarithm = add_virtual(build, attention, 1, type);
+	cudnnBackendDescriptor_t stats =
+		plan_build_tensor(build, PLAN_TENSOR_STATS, type, RANK, dims, strides, false);
+	plan_build_pointwise(build, CUDNN_POINTWISE_LOG, type, sum, NULL, logarithm);
+	plan_build_pointwise(build, CUDNN_POINTWISE_ADD, type, most, logarithm, stats);
+}
+
 /* Each row's softmax, in the tensors' type: the second product reads no other. */
 static cudnnBackendDescriptor_t
 add_softmax(struct plan_build *build, const struct attention *attention, cudnnBackendDescriptor_t x)
@@ -226,6 +258,7 @@ add_softmax(struct plan_build *build, const struct attention *attention, cudnnBa
 	x = add_step(build, attention, CUDNN_POINTWISE_SUB, x, most, type);
 	x = add_step(build, attention, CUDNN_POINTWISE_EXP, x, NULL, type);
 	cudnnBackendDescriptor_t sum = add_reduction(build, attention, CUDNN_REDUCE_TENSOR_ADD, x);
+	add_stats(build, attention, most, sum);
 	return add_step(build, attention, CUDNN_POINTWISE_DIV, x, sum,
 			plan_build_type(attention->data_type));
 }

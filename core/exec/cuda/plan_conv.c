@@ -207,6 +207,7 @@ add_pointwise(struct plan_build *build, const struct plan_conv *conv, cudnnPoint
 	return out;
 }
 
+/* The residual comes before the bias: the only order that cuDNN has engines for in this layout. */
 static void
 add(const struct plan_problem *problem, struct plan_build *build)
 {
@@ -215,13 +216,13 @@ add(const struct plan_problem *problem, struct plan_build *build)
 	set_dims(conv, conv->out_channels, conv->out, out_dims);
 	cudnnBackendDescriptor_t out =
 		add_conv(build, conv, !conv->bias && !conv->residual && !conv->relu);
-	if (conv->bias)
-		out = add_pointwise(build, conv, CUDNN_POINTWISE_ADD, out,
-				    add_tensor(build, conv, PLAN_TENSOR_BIAS, bias_dims),
-				    !conv->residual && !conv->relu);
 	if (conv->residual)
 		out = add_pointwise(build, conv, CUDNN_POINTWISE_ADD, out,
 				    add_tensor(build, conv, PLAN_TENSOR_RESIDUAL, out_dims),
+				    !conv->bias && !conv->relu);
+	if (conv->bias)
+		out = add_pointwise(build, conv, CUDNN_POINTWISE_ADD, out,
+				    add_tensor(build, conv, PLAN_TENSOR_BIAS, bias_dims),
 				    !conv->relu);
 	if (conv->relu)
 		add_pointwise(build, conv, CUDNN_POINTWISE_RELU_FWD, out, NULL, true);
