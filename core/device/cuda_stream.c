@@ -127,6 +127,8 @@ cuda_event_query(struct device_event *base)
 	uint32_t recorded = atomic_load(&event->recorded);
 	if (atomic_load(&event->reached) == recorded)
 		return 1;
+	if (cuda_enter(event->device) != 0)
+		return -1;
 	cudaError_t status = cudaEventQuery(event->native);
 	if (status == cudaErrorNotReady) {
 		/* The runtime would tell it the next who asks. */

@@ -30,6 +30,10 @@ standin_calls(const char *call);
 const char *
 standin_failed(void);
 
+/* The error that the calling thread would find if it asked for its last; it stays. */
+int
+standin_last_error(void);
+
 /* No planned faults, no slowness. */
 void
 standin_mend(void);
