@@ -48,6 +48,8 @@ struct grid_launch {
 	cudaStream_t stream;
 	/* Its threads do not work together. */
 	bool is_flat;
+	/* The compiler was told how many threads a block has, so that their registers fit. */
+	bool is_bounded;
 	/* Runs one thread. */
 	void (*thread)(const void *closure);
 	const void *closure;

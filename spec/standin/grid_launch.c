@@ -13,6 +13,8 @@
 enum {
 	MAX_YZ = 65535,
 	MAX_BLOCK_Z = 64,
+	/* Of a kernel that is compiled for no size of block: as many threads of some 120 registers as have room. */
+	MAX_UNBOUNDED = 512,
 	PAGE = 4096,
 	LEAST_TEXT = 4,
 	MAX_TEXT = 256,
@@ -46,6 +48,8 @@ check_shape(const struct grid_launch *launch)
 	    grid->x > INT32_MAX || grid->y == 0 || grid->y > MAX_YZ || grid->z == 0 ||
 	    grid->z > MAX_YZ)
 		return cudaErrorInvalidConfiguration;
+	if (threads > MAX_UNBOUNDED && !launch->is_bounded)
+		return cudaErrorLaunchOutOfResources;
 	if (launch->bytes > GRID_MAX_PARAMETERS || launch->shared > GRID_MAX_SHARED)
 		return cudaErrorInvalidValue;
 	return cudaSuccess;
@@ -98,6 +102,9 @@ put(const struct grid_launch *launch)
 	cudaError_t status = call_begin(&launch_call);
 	if (status == cudaSuccess)
 		status = stream_check(launch->stream, launch->kernel);
+	if (status == cudaSuccess &&
+	    call_thread()->device != ((const struct handle *)launch->stream)->gpu->index)
+		status = cudaErrorInvalidResourceHandle;
 	if (status == cudaSuccess)
 		status = check_shape(launch);
 	if (status == cudaSuccess)

@@ -232,6 +232,12 @@ add_one(int *out)
 	out[threadIdx.x] += 1;
 }
 
+static __global__ void __launch_bounds__(1024) add_wide(int *out)
+{
+	if (threadIdx.x < BLOCK)
+		out[threadIdx.x] += 1;
+}
+
 static __global__ void
 meet(int *out)
 {
@@ -270,6 +276,17 @@ standin_commit(enum standin_crime crime)
 		break;
 	case STANDIN_CRIME_TOO_MANY_THREADS:
 		KERNEL_LAUNCH_FLAT(add_one, 1, 2048, on.stream, out);
+		break;
+	case STANDIN_CRIME_UNBOUNDED:
+		KERNEL_LAUNCH_FLAT(add_one, 1, 1024, on.stream, out);
+		break;
+	case STANDIN_CRIME_BOUNDED:
+		KERNEL_LAUNCH_FLAT(add_wide, 1, 1024, on.stream, out);
+		break;
+	case STANDIN_CRIME_OTHER_DEVICE:
+		cudaSetDevice(1);
+		KERNEL_LAUNCH_FLAT(add_one, 1, BLOCK, on.stream, out);
+		cudaSetDevice(0);
 		break;
 	case STANDIN_CRIME_NULL:
 		KERNEL_LAUNCH_FLAT(add_one, 1, BLOCK, on.stream, (int *)NULL);

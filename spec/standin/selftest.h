@@ -36,6 +36,12 @@ enum standin_crime {
 	STANDIN_CRIME_HOST_POINTER,
 	STANDIN_CRIME_FLAT_BARRIER,
 	STANDIN_CRIME_TOO_MANY_THREADS,
+	/* A block whose threads' registers may not fit: the compiler was not told of its size. */
+	STANDIN_CRIME_UNBOUNDED,
+	/* None: the compiler was. */
+	STANDIN_CRIME_BOUNDED,
+	/* A stream that is not the current device's. */
+	STANDIN_CRIME_OTHER_DEVICE,
 	STANDIN_CRIME_NULL,
 	/* A barrier is missing: ThreadSanitizer's to see. */
 	STANDIN_CRIME_RACE,

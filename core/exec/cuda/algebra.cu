@@ -142,7 +142,7 @@ log_sum(const float *scores, int64_t classes, int64_t step)
 }
 
 /* One block, since all targets make one number. */
-static __global__ void
+static __global__ void KERNEL_WIDE
 loss_kernel(struct loss loss, struct loss_at at)
 {
 	__shared__ double scratch[WARP];
@@ -187,6 +187,6 @@ cuda_algebra_loss(const void *state, const struct operands *operands)
 			      loss->wants_log_probabilities ? (float *)operands->outputs[1] : NULL,
 			      cuda_op_compute(operands)->fault,
 			      label_of(operands) };
-	KERNEL_LAUNCH(loss_kernel, 1, 1024, 0, stream_of(operands), *loss, at);
+	KERNEL_LAUNCH(loss_kernel, 1, WIDE, 0, stream_of(operands), *loss, at);
 	return launched(operands, "loss_kernel");
 }

@@ -57,9 +57,17 @@ enum {
 	WARP = 32,
 	/* Threads of a block, where a kernel does not ask for another number. */
 	BLOCK = 256,
+	/* Threads of a block that works alone; its kernel is KERNEL_WIDE. */
+	WIDE = 1024,
 	/* Most blocks of a grid-stride kernel: some for each multiprocessor of any GPU there is. */
 	GRID_MOST = 4096,
 };
+
+/*
+ * Before the name of a kernel that is launched in blocks of WIDE threads: they share the registers of a multiprocessor, and a
+ * kernel that takes more than its part cannot be launched.
+ */
+#define KERNEL_WIDE __launch_bounds__(WIDE)
 
 /* Blocks of a grid-stride kernel for that many items. */
 static inline unsigned

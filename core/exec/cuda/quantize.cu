@@ -58,7 +58,7 @@ cuda_quantize_run(const void *state, const struct operands *operands)
 }
 
 /* Outputs that nobody wants are NULL. One block, since all elements decide on the scale. */
-static __global__ void
+static __global__ void KERNEL_WIDE
 dynamic_kernel(int64_t n, const float *in, uint8_t *out, float *scale_out, uint8_t *zero_out)
 {
 	__shared__ float scratch[WARP];
@@ -83,7 +83,7 @@ extern "C" int
 cuda_quantize_dynamic(const void *state, const struct operands *operands)
 {
 	const struct dynamic *dynamic = (const struct dynamic *)state;
-	KERNEL_LAUNCH(dynamic_kernel, 1, 1024, 0, stream_of(operands), dynamic->elements,
+	KERNEL_LAUNCH(dynamic_kernel, 1, WIDE, 0, stream_of(operands), dynamic->elements,
 		      (const float *)operands->inputs[0],
 		      dynamic->wants[0] ? (uint8_t *)operands->outputs[0] : NULL,
 		      dynamic->wants[1] ? (float *)operands->outputs[1] : NULL,

@@ -147,7 +147,7 @@ copy_row(float *to, const float *from, int64_t n)
 		to[i] = from != NULL ? from[i] : 0;
 }
 
-static __global__ void
+static __global__ void KERNEL_WIDE
 recurrent_kernel(struct recurrent shape, struct recurrent_direction direction,
 		 struct sequence_at at)
 {
@@ -194,7 +194,7 @@ kernel_recurrent(cudaStream_t stream, const struct recurrent *shape,
 	/* The host's functions are of no use there. */
 	for (int i = 0; i < RECURRENT_DIRECTIONS * RECURRENT_FUNCTIONS; i++)
 		own.functions[i / RECURRENT_FUNCTIONS][i % RECURRENT_FUNCTIONS].call = NULL;
-	KERNEL_LAUNCH(recurrent_kernel, (unsigned)shape->batch, shape->hidden < BLOCK ? 256 : 1024,
+	KERNEL_LAUNCH(recurrent_kernel, (unsigned)shape->batch, shape->hidden < BLOCK ? 256 : WIDE,
 		      0, stream, own, *direction, at);
 	return cudaGetLastError();
 }

@@ -22,7 +22,8 @@
 #define __shared__ static thread_local
 #define __forceinline__ inline
 #define __noinline__ __attribute__((noinline))
-#define __launch_bounds__(...)
+/* A kernel whose registers are bounded for its blocks lies among those that are, where kernel_launch finds it. */
+#define __launch_bounds__(...) __attribute__((section("kernel_bounded")))
 #define __align__(bytes) alignas(bytes)
 #ifndef __restrict__
 #define __restrict__ __restrict
@@ -66,6 +67,17 @@ kernel_pointer(T argument)
 		return nullptr;
 }
 
+/* The section of kernels with bounds; the linker's names for its ends, NULL where there is none. */
+extern "C" __attribute__((weak, visibility("hidden"))) const char __start_kernel_bounded[];
+extern "C" __attribute__((weak, visibility("hidden"))) const char __stop_kernel_bounded[];
+
+static inline bool
+kernel_is_bounded(const void *kernel)
+{
+	return (uintptr_t)kernel >= (uintptr_t)__start_kernel_bounded &&
+	       (uintptr_t)kernel < (uintptr_t)__stop_kernel_bounded;
+}
+
 template <class... P, class... A>
 static void
 kernel_launch(const char *name, bool is_flat, void (*kernel)(P...), dim3 grid, dim3 block,
@@ -83,6 +95,7 @@ kernel_launch(const char *name, bool is_flat, void (*kernel)(P...), dim3 grid, d
 	launch.shared = shared;
 	launch.stream = stream;
 	launch.is_flat = is_flat;
+	launch.is_bounded = kernel_is_bounded((const void *)kernel);
 	launch.thread = closure::run;
 	launch.closure = &made;
 	launch.bytes = sizeof(made);
