@@ -57,6 +57,7 @@ config_default(struct config *config)
 			       .options = { .memory_bytes = machine_memory() / 4,
 					    .switch_id = DEVICE_NO_SWITCH } } },
 		.store_bytes = machine_memory() / 2,
+		.cache_bytes = 64 * GIB,
 		.watch = true,
 		.generations = 5,
 		.worker = { .processes = WORKER_PROCESSES_DEFAULT, .idle_ms = 60 * 1000 },

@@ -66,6 +66,8 @@ struct config {
 	struct config_device devices[CONFIG_DEVICES_MAX];
 	/* Budget of packed models in host memory, bytes. */
 	uint64_t store_bytes;
+	/* Budget of packed models in the state folder, bytes. */
+	uint64_t cache_bytes;
 	/* What models' parameters are in host memory and on the link. */
 	enum narrow_form parameters;
 	/* Size at which a model's image is cut into groups, bytes; 0: from where the link's rate hardly rises. */

@@ -245,6 +245,7 @@ static const struct config_field config_fields[] = {
 	{ .name = "limits", .read = read_table, .fields = limit_fields },
 	{ .name = "devices", .read = read_devices },
 	NUMBER("store", config_value_bytes, config, store_bytes, 0, 0x1p50),
+	NUMBER("cache", config_value_bytes, config, cache_bytes, 0, 0x1p60),
 	VALUE("parameters", config_value_parameters, config, parameters),
 	NUMBER("group", config_value_group, config, group_bytes, 64, 0x1p40),
 	VALUE("policy", config_value_string, config, policy),

@@ -47,6 +47,7 @@ describe("config", function()
           { kind = "cuda", index = 2, memory = 4 * 1024 * 1024 },
         },
         store = "3G",
+        cache = "5G",
         group = 65536 * 2,
         policy = "policies/fifo.lua",
         policy_config = { alpha = 0.5, name = "a\"b\n\0", nested = { true, false } },
@@ -84,6 +85,7 @@ describe("config", function()
     assert.equal(2, second.options.index)
     assert.equal(C.DEVICE_NO_SWITCH, second.options.switch_id)
     assert.equal(3 * 2 ^ 30, tonumber(config.store_bytes))
+    assert.equal(5 * 2 ^ 30, tonumber(config.cache_bytes))
     assert.equal(131072, tonumber(config.group_bytes))
     assert.equal("policies/fifo.lua", ffi.string(config.policy))
     assert.is_false(config.watch)
@@ -131,9 +133,9 @@ describe("config", function()
     end
     message("return 3", "must return a table, returns a number")
     message("return { ports = 3 }", "ports: unknown key; known: listen, state, token, log, limits, devices, store, "
-      .. "parameters, group, policy, policy_config, watch, functions, generations, worker")
+      .. "cache, parameters, group, policy, policy_config, watch, functions, generations, worker")
     message("return { 'x' }", "[1]: unknown key; known: listen, state, token, log, limits, devices, store, "
-      .. "parameters, group, policy, policy_config, watch, functions, generations, worker")
+      .. "cache, parameters, group, policy, policy_config, watch, functions, generations, worker")
     message("return { limits = { frames = 1 } }",
       "limits.frames: unknown key; known: frame, depth, connections, in_flight, unsent, idle_ms")
     message("return { devices = { { kind = 'host' }, { memory = '5X' } } }",

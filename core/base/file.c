@@ -297,6 +297,14 @@ file_each(const char *folder, const char *suffix, file_visit_f *visit, void *con
 	return 0;
 }
 
+int
+file_unfinished_name(const char *path, char *name)
+{
+	if (snprintf(name, PATH_MAX, "%s%s", path, unfinished) < PATH_MAX)
+		return 0;
+	return error_set(ERR_INVALID_ARGUMENT, "%s: the path is too long", path);
+}
+
 static void
 remove_unfinished(void *context, const char *name)
 {

@@ -65,6 +65,10 @@ file_each(const char *folder, const char *suffix, file_visit_f *visit, void *con
 int
 file_lock(const char *path);
 
+/* The name, PATH_MAX bytes, of a file beside path that file_sweep removes: for what is on its way out. 0 or -1: too long. */
+int
+file_unfinished_name(const char *path, char *name);
+
 /* Remove the temporary files that interrupted writes have left in the folder; nobody may be writing there. 0 or -1. */
 int
 file_sweep(const char *folder);

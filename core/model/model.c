@@ -86,6 +86,8 @@ model_delete(struct model *model)
 	model_leave_backlog(model);
 	image_delete(model->image);
 	narrow_image_delete(model->narrow);
+	shelf_return(&model->image_on_shelf);
+	shelf_return(&model->narrow_on_shelf);
 	pack_destroy(&model->pack);
 	onnx_files_destroy(&model->files);
 	arena_destroy(&model->arena);

@@ -12,6 +12,7 @@
 struct backlog;
 struct model;
 struct program;
+struct shelf;
 
 enum {
 	/* Programs of one model kept at once, one a set of input types; the least recently used goes first. */
@@ -29,6 +30,8 @@ struct model_options {
 	enum narrow_form parameters;
 	/* Directory for packed images, by content hash; NULL: pack into anonymous memory. */
 	const char *cache_folder;
+	/* What keeps that directory within its budget, and must outlive the model; NULL: nothing does. */
+	struct shelf *shelf;
 	/* Where an image that is made may wait in memory for model_keep; NULL: it is written before model_open ends. */
 	struct backlog *backlog;
 	/* The file's content hash where the caller knows it, as when it is named by it; NULL: found when it is needed. */

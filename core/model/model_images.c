@@ -101,10 +101,10 @@ build_image(struct model *model)
 	return model->image != NULL ? 0 : -1;
 }
 
-/* FOLDER/HASH-KIND.SUFFIX in the arena; *path is NULL where there is no cache folder. */
+/* FOLDER/HASH-KIND.SUFFIX in the arena, in use from now on; *path is NULL where there is no cache folder. */
 static int
-cache_path(struct model *model, const struct model_options *options, const char *suffix,
-	   const char **path)
+take_path(struct model *model, const struct model_options *options, const char *suffix,
+	  const char **path, struct shelf_entry *on_shelf)
 {
 	char text[PATH_MAX];
 	*path = NULL;
@@ -115,7 +115,10 @@ cache_path(struct model *model, const struct model_options *options, const char 
 	if (length >= (int)sizeof(text))
 		return error_set(ERR_INVALID_ARGUMENT, "%s: path too long", options->cache_folder);
 	*path = arena_strndup(&model->arena, text, (size_t)length);
-	return *path != NULL ? 0 : -1;
+	if (*path == NULL)
+		return -1;
+	shelf_take(options->shelf, on_shelf, *path);
+	return 0;
 }
 
 static int
@@ -137,7 +140,7 @@ static int
 find_image(struct model *model, const struct model_options *options)
 {
 	pack_create(&model->pack, model->graph, model->key.group_bytes, &model->files);
-	if (cache_path(model, options, "image", &model->image_path) != 0)
+	if (take_path(model, options, "image", &model->image_path, &model->image_on_shelf) != 0)
 		return -1;
 	uint64_t from = clock_now();
 	if (model->image_path != NULL)
@@ -158,7 +161,7 @@ find_narrow(struct model *model, const struct model_options *options)
 	const char *name = narrow_name(options->parameters);
 	if (options->parameters == NARROW_FP32)
 		return 0;
-	if (cache_path(model, options, name, &model->narrow_path) != 0)
+	if (take_path(model, options, name, &model->narrow_path, &model->narrow_on_shelf) != 0)
 		return -1;
 	model->narrow = narrow_image_open(model->image, &model->pack, options->parameters,
 					  &model->key, model->narrow_path);

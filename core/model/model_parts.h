@@ -15,6 +15,7 @@
 #include "model/onnx.h"
 #include "model/pack.h"
 #include "model/program_cache.h"
+#include "model/shelf.h"
 
 struct model {
 	_Atomic uint32_t references;
@@ -36,6 +37,8 @@ struct model {
 	struct image_key key;
 	const char *image_path;
 	const char *narrow_path;
+	struct shelf_entry image_on_shelf;
+	struct shelf_entry narrow_on_shelf;
 	/* Where images count that wait for model_keep, and what they count for; 0: nothing waits. */
 	struct backlog *backlog;
 	uint64_t waiting;

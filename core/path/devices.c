@@ -188,6 +188,7 @@ devices_open(struct engine *engine)
 							.group_bytes = choose_group(engine),
 							.parameters = engine->config->parameters };
 	engine->model_options.cache_folder = engine->cache_folder;
+	engine->model_options.shelf = &engine->shelf;
 	engine->model_options.backlog = &engine->backlog;
 	return view_create(engine);
 }

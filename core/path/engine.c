@@ -272,6 +272,7 @@ engine_create(struct engine *engine, const struct config *config)
 	list_create(&engine->held);
 	list_create(&engine->deadlines);
 	store_create(&engine->store, config->store_bytes, models_drop_image, engine);
+	shelf_create(&engine->shelf, engine->cache_folder, config->cache_bytes);
 	/* The other half is for images that are brought meanwhile. */
 	backlog_create(&engine->backlog, config->store_bytes / 2);
 	list_create(&engine->models);
@@ -300,6 +301,7 @@ engine_destroy(struct engine *engine)
 	generations_destroy(engine);
 	free_idle_requests(engine);
 	job_free_idle(engine);
+	shelf_destroy(&engine->shelf);
 }
 
 static int
@@ -312,6 +314,7 @@ engine_open(struct engine *engine)
 	/* Clients that connect after a restart find what was deployed. */
 	while (engine->restoring > 0 && !engine->stopping)
 		uv_run(&engine->loop, UV_RUN_ONCE);
+	clearing_begin(engine);
 	if (engine->config->functions != NULL &&
 	    (engine->folder = folder_open(engine, engine->config->functions)) == NULL)
 		return -1;
@@ -364,6 +367,7 @@ engine_close(struct engine *engine)
 	joint_program_drain(engine);
 	keeping_drain(engine);
 	locking_drain(engine);
+	clearing_drain(engine);
 	if (engine->workers != NULL)
 		functions_destroy(engine);
 	if (engine->workers != NULL)

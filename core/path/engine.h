@@ -17,9 +17,11 @@
 #include "model/backlog.h"
 #include "model/model.h"
 #include "model/residency.h"
+#include "model/shelf.h"
 #include "model/store.h"
 #include "net/server.h"
 #include "path/borrow.h"
+#include "path/clearing.h"
 #include "path/keeping.h"
 #include "path/locking.h"
 #include "path/prefetch.h"
@@ -205,6 +207,9 @@ struct engine {
 	/* What models and operations are compiled for. */
 	struct model_options model_options;
 	char cache_folder[ENGINE_PATH_BYTES];
+	/* Keeps the cache folder within its budget (clearing.h). */
+	struct shelf shelf;
+	struct clearing clearing;
 	/* Descriptor of the state folder's lock (state.h); -1: not locked. */
 	int state_lock;
 	uv_loop_t loop;

@@ -41,6 +41,7 @@ note_result(struct engine_model *model)
 	model->keeping = KEEPING_KEPT;
 	store_let_go(&engine->store, &model->store);
 	locking_begin(model);
+	clearing_begin(engine);
 }
 
 static void

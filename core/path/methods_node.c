@@ -277,6 +277,17 @@ write_store(struct writer *writer, const struct store *store)
 }
 
 static void
+write_cache(struct writer *writer, struct shelf *shelf)
+{
+	writer_string(writer, "cache");
+	writer_map(writer, 4);
+	write_uint(writer, "budget_bytes", shelf->budget);
+	write_uint(writer, "used_bytes", atomic_load_explicit(&shelf->bytes, memory_order_relaxed));
+	write_uint(writer, "images", atomic_load_explicit(&shelf->images, memory_order_relaxed));
+	write_uint(writer, "removed", atomic_load_explicit(&shelf->removed, memory_order_relaxed));
+}
+
+static void
 write_workers(struct writer *writer, const struct worker_host *workers)
 {
 	struct worker_totals totals;
@@ -309,7 +320,7 @@ call_status(struct request *request)
 	struct writer *result = request_result(request);
 	if (result == NULL)
 		return -1;
-	writer_map(result, 18);
+	writer_map(result, 19);
 	writer_string(result, "version");
 	writer_string(result, TIDEPOOL_VERSION);
 	write_uint(result, "pid", (uint64_t)getpid());
@@ -335,6 +346,7 @@ call_status(struct request *request)
 	}
 	write_workers(result, engine->workers);
 	write_store(result, &engine->store);
+	write_cache(result, &engine->shelf);
 	write_tiers(result, engine);
 	writer_string(result, "path");
 	writer_map(result, ROUTE_reply);

@@ -177,6 +177,7 @@ forget(struct engine_model *model)
 	store_remove(&engine->store, &model->store);
 	tier_forget(model);
 	model_unref(model->model);
+	clearing_begin(engine);
 	free(model->residency);
 	free(model);
 }

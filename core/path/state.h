@@ -8,8 +8,8 @@
  *     names/NAME.mp       what model.load named: the hash
  *     policy.mp           {name, source, config} of the policy in force
  *     lock                held by the node that has the folder, with the number of its process
- *     cache/              packed images (model_open's), written behind a deploy's answer (keeping.h), and notes of what
- *                         files hash to (known.h)
+ *     cache/              packed images (model_open's), written behind a deploy's answer (keeping.h) and kept
+ *                         within a budget (clearing.h), and notes of what files hash to (known.h)
  */
 #pragma once
 

@@ -6,6 +6,9 @@
 -- declaration uses, save the error-code list, which is expanded here.
 local ffi = require "ffi"
 
+-- A mutex as large as the system's, which only C looks into.
+ffi.cdef "typedef union { char bytes[40]; long align; } pthread_mutex_t;"
+
 local declared = {}
 
 local function read(path)

@@ -36,6 +36,12 @@ local function workers(figures)
     #broken > 0 and table.concat(broken, ", ") or "none")
 end
 
+-- "images: 1.2 MiB of 2.9 GiB in host memory; 3 on disk, 4.6 MiB of 64.0 GiB"
+local function images(store, cache)
+  return ("images: %s of %s in host memory; %d on disk, %s of %s"):format(output.bytes(store.used_bytes),
+    output.bytes(store.budget_bytes), cache.images, output.bytes(cache.used_bytes), output.bytes(cache.budget_bytes))
+end
+
 local function to_text(status)
   return table.concat({
     ("tidepool %s, process %d, up %s, policy %s"):format(status.version, status.pid,
@@ -43,6 +49,7 @@ local function to_text(status)
     ("%d functions, %d models, %d connections; %d requests, %d errors, %d under way"):format(status.functions,
       status.models, status.connections, status.requests, status.errors, status.requests_under_way),
     workers(status.workers),
+    images(status.store, status.cache),
     "isolation: " .. tostring(status.isolation),
     "",
     devices(status.devices),
