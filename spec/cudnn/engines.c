@@ -6,7 +6,7 @@
  *     conv CAPABILITY TYPE BATCH GROUPS IN_CHANNELS OUT_CHANNELS SIZE KERNEL STRIDE BEGIN END FUSED TRANSPOSED
  *     attention CAPABILITY TYPE BATCH HEADS ROWS COLUMNS INNER MASK
  *
- * FUSED: letters of b(ias), r(esidual), a(ctivation), or -; MASK: dims of the mask, letters of b, h, q, k where it has them all, or -.
+ * FUSED: letters of b(ias), r(esidual), a(ctivation), l(ast: channels lie last), or -; MASK: dims of the mask, letters of b, h, q, k where it has them all, or -.
  * For each a line: how many engines are proposed, how many of those compute FP32 exactly, and where the first of these stands.
  */
 #include <cudnn.h>
@@ -190,7 +190,8 @@ read_conv(const char *line, struct plan_problem *problem, int *capability)
 				    .out_channels = out,
 				    .bias = strchr(fused, 'b') != NULL,
 				    .residual = strchr(fused, 'r') != NULL,
-				    .relu = strchr(fused, 'a') != NULL };
+				    .relu = strchr(fused, 'a') != NULL,
+				    .last = strchr(fused, 'l') != NULL };
 	for (int i = 0; i < 2; i++) {
 		conv->in[i] = size;
 		conv->kernel[i] = kernel;

@@ -38,6 +38,13 @@ for _, capability in ipairs { 80, 90 } do
         type == "fp32")
     end
   end
+  for _, fused in ipairs { "l", "bl", "bal", "brl", "bral", "al" } do
+    for _, type in ipairs { "fp16", "bf16" } do
+      expect(type .. " fused " .. fused .. on, conv:format(capability, type, 1, 64, 64, 3, 1, 1, 1, fused, 0), 1)
+    end
+  end
+  expect("depthwise, channels last" .. on, conv:format(capability, "fp16", 96, 96, 96, 3, 1, 1, 1, "bl", 0), 1)
+  expect("transposed, channels last" .. on, conv:format(capability, "fp16", 1, 64, 32, 4, 2, 1, 1, "l", 1), 1)
   expect("1x1" .. on, conv:format(capability, "fp32", 1, 256, 64, 1, 1, 0, 0, "bra", 0), 1, true)
   expect("uneven padding" .. on, conv:format(capability, "fp32", 1, 64, 64, 3, 2, 0, 1, "ba", 0), 1, true)
   expect("channels that are odd" .. on, conv:format(capability, "fp16", 1, 3, 62, 3, 2, 1, 1, "ba", 0), 1)
