@@ -11,13 +11,17 @@
 # --standin: the same parts where there is no GPU, on the stand-in for CUDA, in four times the time: shows that they run, and
 # says nothing of a GPU.
 # Environment: OUT, JOBS, CARRY, ZOO (a folder with models that are there already), PYTHON (that has PyTorch), PARTS (some of
-# them), ARCHITECTURE (what kernels are compiled for; given, PARTS="unpack build" needs no GPU).
+# them), ARCHITECTURE (what kernels are compiled for; given, PARTS="unpack build" needs no GPU, and what it has built runs on a
+# machine without nvcc).
 cd "$(dirname "$0")/.." || exit 1
 OUT=${OUT:-build/gpu-check}
 JOBS=${JOBS:-$(nproc)}
 CARRY=${CARRY:-build/gpu-carry}
 ROOT=$PWD/build/gpu-root
 ZOO=${ZOO:-build/gpu-zoo}
+# This GPU's. As the driver names it, since what CMake calls native wants a program of its own run.
+capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d '. ')
+ARCHITECTURE=${ARCHITECTURE:-${capability:+$capability-real}}
 ARCHITECTURE=${ARCHITECTURE:-native}
 # Where specs' packages were installed (cmake/setup.sh), that one.
 [ -x build/venv/bin/python3 ] && PYTHON=${PYTHON:-build/venv/bin/python3}
@@ -85,7 +89,7 @@ built() { [ -x $runner ] || left_out "nothing was built"; }
 missing() {
   local lacks=0
   [ -e /dev/nvidiactl ] || [ "$ARCHITECTURE" != native ] || { echo "missing: a GPU (/dev/nvidiactl)"; lacks=1; }
-  has nvcc || { echo "missing: the CUDA Toolkit (nvcc)"; lacks=1; }
+  has nvcc || [ -x $runner ] || { echo "missing: the CUDA Toolkit (nvcc)"; lacks=1; }
   has cmake || { echo "missing: cmake"; lacks=1; }
   has ninja || { echo "missing: ninja"; lacks=1; }
   pkg-config --exists luajit libuv 2>/dev/null || ls "$CARRY"/*.deb >/dev/null 2>&1 ||
@@ -149,7 +153,35 @@ look_there() {
   [ -d "$ROOT/usr/share/libonnx-testdata" ] && export TIDEPOOL_ONNX_DATA=$ROOT/usr/share/libonnx-testdata/data
 }
 
+# What a log alone is to tell: the machine, and the libraries that the module will find.
+machine() {
+  nvidia-smi 2>&1 | head -n 25
+  nvidia-smi --format=csv \
+    --query-gpu=name,driver_version,compute_cap,pci.bus_id,pcie.link.gen.current,pcie.link.width.current,clocks.max.sm,mig.mode.current 2>&1
+  nvidia-smi topo -m 2>&1 | head -n 20
+  nvcc --version 2>&1 | tail -n 2
+  cmake --version 2>&1 | head -n 1
+  uname -a
+  free -g | head -n 2
+  ulimit -a | grep -E 'locked|open files|processes'
+  echo "for $ARCHITECTURE with $JOBS jobs; LD_LIBRARY_PATH $LD_LIBRARY_PATH"
+  $PYTHON - <<'LIBRARIES'
+import ctypes
+versions = {"libcudnn.so.9": "cudnnGetVersion", "libcublasLt.so.13": "cublasLtGetVersion"}
+for name in *versions, "libcuda.so.1", "libnvrtc.so.13", "libnvidia-ml.so.1":
+    try:
+        library = ctypes.CDLL(name)
+        print(name, getattr(library, versions[name])() if name in versions else "loads")
+    except OSError as error:
+        print(name, "does not load:", error)
+LIBRARIES
+  nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>&1 | head -n 1
+}
+
 build() {
+  if [ "$mode" != --standin ] && ! has nvcc; then
+    [ -x $runner ] && left_out "no nvcc here: what was built elsewhere"
+  fi
   if [ "$mode" = --standin ]; then
     cmake --preset dev && cmake --build --preset dev -j "$JOBS" --target standin && echo "built with the stand-in for CUDA"
     return
@@ -162,16 +194,29 @@ build() {
 
 # --- is it right? ------------------------------------------------------------------------------------------------------
 
-spec() { TIDEPOOL_SPEC_DEVICE=cuda $runner spec/support/run.lua "$@"; }
+# Each case is named before it runs: of one that hangs or crashes the log's last line tells.
+spec() { TIDEPOOL_SPEC_DEVICE=cuda $runner spec/support/run.lua --output=gtest "$@"; }
 
 devices() { built && spec spec/device/device_spec.lua && spec spec/exec/program_spec.lua; }
 
 parity() {
   built
-  local figures=bench
+  local figures=bench result=0 last='' next
   [ "$mode" = --standin ] && figures=
   set -o pipefail
-  TIDEPOOL_PARITY=$figures spec spec/parity/parity_spec.lua | tee "$OUT/operators.txt" | grep -v '^parity:'
+  : >"$OUT/operators.txt"
+  # A case that loses the GPU or crashes ends its process: another one goes on behind it.
+  for _ in 1 2 3 4 5 6 7 8; do
+    TIDEPOOL_PARITY=$figures TIDEPOOL_PARITY_AFTER=$last spec spec/parity/parity_spec.lua 2>&1 | tee "$OUT/parity.run" || result=1
+    grep -a '^parity:' "$OUT/parity.run" >>"$OUT/operators.txt"
+    grep -aq '^\[==========\] .* ran' "$OUT/parity.run" && break
+    next=$(sed -n 's/^\[ RUN .*: parity with host on [a-z]* of //p' "$OUT/parity.run" | tail -n 1)
+    [ -n "$next" ] && [ "$next" != "$last" ] || break
+    echo "the process ended in '$next'; another goes on behind it"
+    last=$next
+  done
+  echo "$(grep -ac ' host .* us ' "$OUT/operators.txt") operators timed"
+  return $result
 }
 
 conformance() {
@@ -181,7 +226,7 @@ conformance() {
 
 sanitizer() {
   built
-  local tool="compute-sanitizer --tool memcheck --error-exitcode 9"
+  local tool="compute-sanitizer --tool memcheck --target-processes all --launch-timeout 60 --error-exitcode 9 --print-limit 20"
   has compute-sanitizer || tool=
   [ -n "$tool" ] || [ "$mode" = --standin ] || left_out "compute-sanitizer is not installed"
   # shellcheck disable=SC2086
@@ -250,7 +295,7 @@ ort() {
 # --- all of it ---------------------------------------------------------------------------------------------------------
 
 mkdir -p "$OUT" build
-export -f has imports left_out built unpack_packages link_python_libraries unpack build spec devices parity conformance \
+export -f has imports left_out built unpack_packages link_python_libraries unpack machine build spec devices parity conformance \
   sanitizer zoo models measured swap serving torch ort
 case $mode in
 --dry-run)
@@ -266,6 +311,7 @@ esac
 SECONDS=0
 part unpack 20
 look_there
+part machine 10
 part build 150
 part parity 40
 part zoo 30
@@ -276,7 +322,7 @@ part ort 25
 part devices 15
 part sanitizer 40
 # The last one: all that is left.
-part conformance 120 last
+part conformance 110 last
 [ "$mode" = --dry-run ] && exit $lacks
 $PYTHON cmake/gpu_table.py "$OUT" "$mode"
 ! cut -f 2 "$OUT/parts.tsv" | grep -qE '^(failed|cut)'

@@ -78,15 +78,22 @@ local function load(path, kind)
   local binding = run.binding
   binding.groups, binding.inputs, binding.outputs, binding.output_types = run.groups, run.inputs, run.outputs, run.told
   binding.workspace = reserve(device, info.workspace_bytes)
-  -- The host store page-locks what it maps.
-  check(C.device_host_register(device, ffi.cast("void *", image.data), image.bytes))
+  -- The host store page-locks what it maps; where the driver refuses that, memory that is page-locked from the start.
+  run.host = ffi.cast("const char *", image.data)
+  run.registered = C.device_host_register(device, ffi.cast("void *", image.data), image.bytes) == 0
+  if not run.registered then
+    local pinned = C.device_host_alloc(device, image.bytes)
+    if pinned == nil then net.fail() end
+    ffi.copy(pinned, image.data, image.bytes)
+    run.host = ffi.cast("const char *", pinned)
+  end
   return run
 end
 
 local function put_groups(run, events)
   for i = 0, run.image.group_count - 1 do
     local group = run.image.groups[i]
-    check(C.stream_copy_in(run.copy, run.groups[i], run.image.data + group.offset, group.bytes))
+    check(C.stream_copy_in(run.copy, run.groups[i], run.host + group.offset, group.bytes))
     if events then check(C.stream_record(run.copy, run.ready[i])) end
   end
 end
@@ -141,7 +148,8 @@ local function measure(path, kind, samples)
   end)
   return {
     model = path:match "[^/]+$", kind = kind, bytes = bytes, groups = run.image.group_count,
-    steps = C.program_info(run.program).step_count, staged = staged_steps(run.program),
+    registered = run.registered, steps = C.program_info(run.program).step_count,
+    staged = staged_steps(run.program),
     plain_gb_s = bytes / plain / 1e3, swap_gb_s = bytes / groups / 1e3, swap_over_plain = plain / groups,
     resident_us = resident, swapped_us = swapped, swapped_over_floor = swapped / math.max(groups, resident),
   }

@@ -3,6 +3,7 @@
 --   TIDEPOOL_PARITY=bench  prints what each operator takes on both, us
 --   TIDEPOOL_SPEC_MATH=tf32|fp16|bf16  how the device computes, and how near that must be (TIDEPOOL_PARITY_TOLERANCE)
 --   TIDEPOOL_PARITY_ONLY="pattern pattern"  only cases whose name one of them matches
+--   TIDEPOOL_PARITY_AFTER=NAME  only those behind it; and one that loses the device for good ends the process
 local ffi = require "ffi"
 local graphs = require "spec.support.graphs"
 local kind = require "spec.support.kind"
@@ -78,19 +79,34 @@ local function is_wanted(name)
   return false
 end
 
+local AFTER = os.getenv "TIDEPOOL_PARITY_AFTER"
+
+-- compare, or the end of the process when the device was lost by it: what follows on it says nothing.
+local function compare_apart(case, runs)
+  local ok, host_ns, ns = pcall(compare, case, runs)
+  if ok then return host_ns, ns end
+  if AFTER and C.device_health(net.device(kind)) ~= 0 then
+    print(host_ns)
+    os.exit(1)
+  end
+  error(host_ns, 0)
+end
+
 describe("parity with host on " .. kind, function()
   local bench = os.getenv "TIDEPOOL_PARITY" == "bench"
   if kind == "host" then
     it("of another kind of device", function() pending "this process runs specs on host" end)
     return
   end
+  local is_behind = not AFTER or AFTER == ""
   for _, case in ipairs(require "spec.parity.cases") do
-    if is_wanted(case.name) then
+    if is_behind and is_wanted(case.name) then
       it("of " .. case.name, function()
-        local host_ns, ns = compare(case, bench and RUNS)
+        local host_ns, ns = compare_apart(case, bench and RUNS)
         if not bench then return end
         print(("parity: %-36s host %9.1f us  %s %9.1f us"):format(case.name, host_ns / 1e3, kind, ns / 1e3))
       end)
     end
+    is_behind = is_behind or case.name == AFTER
   end
 end)

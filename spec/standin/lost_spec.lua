@@ -34,3 +34,26 @@ describe("a node whose GPU dies", function()
     end)
   end
 end)
+
+describe("parity on a GPU that dies", function()
+  -- What a process of its own says of some cases, and how it ends.
+  local function parity(environment)
+    local process = io.popen(("%s TIDEPOOL_PARITY_ONLY=Hardmax %s spec/support/run.lua --output=gtest "
+      .. "spec/parity/parity_spec.lua 2>&1; echo status=$?"):format(environment, standin.runner))
+    local output = process:read "*a"
+    process:close()
+    return output
+  end
+
+  local it_does = standin.it_does(it, pending)
+
+  it_does("ends the process, and another goes on behind it", function()
+    local first = parity "TIDEPOOL_PARITY_AFTER= STANDIN_FAIL='work:kernel 1 1 719'"
+    local name = assert(first:match "%[ RUN .* of ([^\n]*)\n", first)
+    assert.matches("is lost", first)
+    assert.not_matches("%] %d+ tests? from .* ran", first)
+    local second = parity(("TIDEPOOL_PARITY_AFTER='%s'"):format(name))
+    assert.not_matches(name .. "\n", second)
+    assert.matches(" ran%..*status=0", second)
+  end)
+end)
