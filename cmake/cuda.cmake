@@ -24,6 +24,10 @@ if(TIDEPOOL_CUDA)
     find_library(${name}_LIBRARY ${library} REQUIRED HINTS ${cuda_places})
     find_path(${name}_INCLUDE ${library}.h REQUIRED HINTS ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES} ${cuda_root}/include)
   endforeach()
+  # Where a last bit decides which element is taken, that is decided as on the host: no product is fused into a sum.
+  foreach(kernel resample suppress)
+    set_property(SOURCE ${CMAKE_SOURCE_DIR}/core/exec/cuda/${kernel}.cu APPEND PROPERTY COMPILE_OPTIONS --fmad=false)
+  endforeach()
   add_library(tidepool-cuda MODULE ${cuda_sources})
   set_target_properties(tidepool-cuda PROPERTIES
     PREFIX ""

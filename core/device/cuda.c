@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "device/cuda_links.h"
 
 enum {
@@ -23,9 +24,8 @@ cuda_of(const struct device *device)
 
 /* --- errors ------------------------------------------------------------------------------------------------------ */
 
-/* After these the context does nothing any more. */
-static bool
-is_fatal(cudaError_t status)
+bool
+cuda_is_fatal(cudaError_t status)
 {
 	switch (status) {
 	case cudaErrorCudartUnloading:
@@ -33,6 +33,7 @@ is_fatal(cudaError_t status)
 	case cudaErrorDeviceUninitialized:
 	case cudaErrorECCUncorrectable:
 	case cudaErrorNvlinkUncorrectable:
+	case cudaErrorContained:
 	case cudaErrorIllegalAddress:
 	case cudaErrorLaunchTimeout:
 	case cudaErrorAssert:
@@ -42,6 +43,7 @@ is_fatal(cudaError_t status)
 	case cudaErrorInvalidAddressSpace:
 	case cudaErrorInvalidPc:
 	case cudaErrorLaunchFailure:
+	case cudaErrorTensorMemoryLeak:
 	case cudaErrorContextIsDestroyed:
 	case cudaErrorMpsClientTerminated:
 	case cudaErrorExternalDevice:
@@ -80,7 +82,7 @@ cuda_check(struct cuda_device *device, cudaError_t status, const char *what)
 		return 0;
 	/* The runtime remembers an error for the next who asks; nobody else is to see this one. */
 	cudaGetLastError();
-	if (is_fatal(status))
+	if (cuda_is_fatal(status))
 		lose(device, status, what);
 	else
 		error_set(code_of(status), "%s: %s: %s", device->base.properties.name, what,
@@ -143,12 +145,15 @@ cuda_connect(struct cuda_device *device, const struct cuda_device *peer)
 	if ((atomic_load(&device->peers) & bit) != 0)
 		return 0;
 	cudaError_t status = cudaDeviceEnablePeerAccess(peer->index, 0);
-	if (status == cudaErrorPeerAccessAlreadyEnabled) {
+	if (cuda_is_fatal(status))
+		return cuda_check(device, status, "cudaDeviceEnablePeerAccess");
+	/* More peers than a GPU may have, for one: the copy is made all the same. */
+	if (status != cudaSuccess && status != cudaErrorPeerAccessAlreadyEnabled)
+		log_warn("%s: copies from %s may go through the host: %s",
+			 device->base.properties.name, peer->base.properties.name,
+			 cudaGetErrorString(status));
+	if (status != cudaSuccess)
 		cudaGetLastError();
-		status = cudaSuccess;
-	}
-	if (cuda_check(device, status, "cudaDeviceEnablePeerAccess") != 0)
-		return -1;
 	atomic_fetch_or(&device->peers, bit);
 	return 0;
 }
@@ -162,11 +167,11 @@ find_switch(const char *pci_id)
 {
 	char path[64 + CUDA_PCI_ID_BYTES], real[PATH_MAX];
 	unsigned domain, bus, slot, function;
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", pci_id);
-	for (char *at = path; *at != 0; at++) {
-		if (*at >= 'A' && *at <= 'F')
-			*at += 'a' - 'A';
-	}
+	/* CUDA writes capitals, and maybe more digits of the domain than Linux. */
+	if (sscanf(pci_id, "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4)
+		return DEVICE_NO_SWITCH;
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%04x:%02x:%02x.%x", domain, bus, slot,
+		 function);
 	if (realpath(path, real) == NULL)
 		return DEVICE_NO_SWITCH;
 	for (int up = 0; up < 2; up++) {

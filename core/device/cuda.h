@@ -59,6 +59,10 @@ cuda_notifies_free(struct cuda_device *device);
 int
 cuda_check(struct cuda_device *device, cudaError_t status, const char *what);
 
+/* Is it one of those that a context does not recover from? */
+bool
+cuda_is_fatal(cudaError_t status);
+
 /* Make the device the calling thread's. -1 when it is lost. */
 int
 cuda_enter(struct cuda_device *device);

@@ -16,11 +16,20 @@ cuda_compute_check(struct cuda_compute *compute, cudaError_t status, const char 
 	return cuda_check(compute->device, status, what);
 }
 
+/* Did a library's call fail because the device is lost? The library's own word for that may be any; -1 with the error set. */
+static int
+check_device(struct cuda_compute *compute)
+{
+	return compute->recording ? 0 : device_health(&compute->device->base);
+}
+
 int
 cuda_compute_check_blas(struct cuda_compute *compute, cublasStatus_t status, const char *what)
 {
 	if (status == CUBLAS_STATUS_SUCCESS)
 		return 0;
+	if (check_device(compute) != 0)
+		return -1;
 	return error_set(status == CUBLAS_STATUS_ALLOC_FAILED ? ERR_RESOURCE_EXHAUSTED
 							      : ERR_INTERNAL,
 			 "%s: %s: cuBLASLt status %d", compute->device->base.properties.name, what,
@@ -32,6 +41,8 @@ cuda_compute_check_dnn(struct cuda_compute *compute, cudnnStatus_t status, const
 {
 	if (status == CUDNN_STATUS_SUCCESS)
 		return 0;
+	if (check_device(compute) != 0)
+		return -1;
 	return error_set(ERR_INTERNAL, "%s: %s: %s", compute->device->base.properties.name, what,
 			 cudnnGetErrorString(status));
 }

@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <strings.h>
+#include <stdio.h>
 
 #include "device/nvml.h"
 
@@ -79,6 +79,15 @@ cuda_links_host_rate(const char *pci_id)
 	return lanes[generation] * width;
 }
 
+/* Is that what CUDA names so? As numbers: both write the domain with four digits or more. */
+static bool
+is_at(const struct nvml_pci *pci, const char *pci_id)
+{
+	unsigned domain, bus, slot;
+	return sscanf(pci_id, "%x:%x:%x", &domain, &bus, &slot) == 3 && pci->domain == domain &&
+	       pci->bus == bus && pci->device == slot;
+}
+
 /* Does the link lead to that GPU, or to a switch, behind which every GPU is? */
 static bool
 leads_to(void *device, unsigned link, const char *peer_pci_id)
@@ -91,9 +100,8 @@ leads_to(void *device, unsigned link, const char *peer_pci_id)
 	if (nvml.link_remote_type(device, link, &type) == NVML_SUCCESS &&
 	    type == NVML_REMOTE_SWITCH)
 		return true;
-	/* The library writes the domain with eight digits, CUDA with four. */
 	return nvml.link_remote(device, link, &remote) == NVML_SUCCESS &&
-	       strcasecmp(remote.legacy_id, peer_pci_id) == 0;
+	       is_at(&remote, peer_pci_id);
 }
 
 uint64_t

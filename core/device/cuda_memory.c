@@ -142,7 +142,15 @@ cuda_host_free(struct device *base, void *memory)
 	cuda_check(device, cudaFreeHost(memory), "cudaFreeHost");
 }
 
-/* A mapping that cannot be written has to be registered as such. */
+/* Was it refused for what the memory is, so that asking in another way may help? */
+static bool
+is_refused(cudaError_t status)
+{
+	return status != cudaSuccess && status != cudaErrorMemoryAllocation &&
+	       status != cudaErrorHostMemoryAlreadyRegistered && !cuda_is_fatal(status);
+}
+
+/* A mapping that cannot be written has to be registered as such; which error says so is the driver's to choose. */
 static int
 cuda_host_register(struct device *base, void *memory, size_t bytes)
 {
@@ -150,7 +158,7 @@ cuda_host_register(struct device *base, void *memory, size_t bytes)
 	if (cuda_enter(device) != 0)
 		return -1;
 	cudaError_t status = cudaHostRegister(memory, bytes, cudaHostRegisterPortable);
-	if (status == cudaErrorInvalidValue || status == cudaErrorNotSupported) {
+	if (is_refused(status)) {
 		cudaGetLastError();
 		status = cudaHostRegister(memory, bytes,
 					  cudaHostRegisterPortable | cudaHostRegisterReadOnly);

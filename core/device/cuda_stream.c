@@ -281,12 +281,15 @@ cuda_stream_delete(struct device_stream *base)
 {
 	struct cuda_stream *stream = stream_of(base);
 	struct cuda_device *device = stream->device;
-	if (cuda_enter(device) == 0 &&
-	    cuda_check(device, cudaStreamSynchronize(stream->native), "cudaStreamSynchronize") == 0)
-		cuda_check(device, cudaStreamDestroy(stream->native), "cudaStreamDestroy");
+	bool is_dry =
+		cuda_enter(device) == 0 && cuda_check(device, cudaStreamSynchronize(stream->native),
+						      "cudaStreamSynchronize") == 0;
+	/* Before the stream, which libraries' handles name. */
 	if (stream->compute != NULL)
 		cuda_compute_destroy(stream->compute);
 	free(stream->compute);
+	if (is_dry)
+		cuda_check(device, cudaStreamDestroy(stream->native), "cudaStreamDestroy");
 	free(stream);
 }
 

@@ -31,6 +31,7 @@ static const struct {
 	ERROR(cudaErrorPeerAccessAlreadyEnabled, "peer access is already enabled"),
 	ERROR(cudaErrorPeerAccessNotEnabled, "peer access has not been enabled"),
 	ERROR(cudaErrorContextIsDestroyed, "context is destroyed"),
+	ERROR(cudaErrorTooManyPeers, "peer resources exhausted"),
 	ERROR(cudaErrorHostMemoryAlreadyRegistered, "memory is already page-locked"),
 	ERROR(cudaErrorHostMemoryNotRegistered, "memory was not registered"),
 	ERROR(cudaErrorLaunchFailure, "unspecified launch failure"),

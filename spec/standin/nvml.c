@@ -117,7 +117,8 @@ nvmlDeviceGetNvLinkRemotePciInfo_v2(void *device, unsigned link, struct nvml_pci
 		return NOT_SUPPORTED;
 	unsigned other = (unsigned)((char *)device - gpus) ^ 1;
 	*remote = (struct nvml_pci){ .bus = FIRST_BUS + other };
-	snprintf(remote->legacy_id, sizeof(remote->legacy_id), "0000:%02X:00.0", remote->bus);
+	/* A domain of 32 bits does not fit the older name, which then is cut off. */
+	snprintf(remote->legacy_id, sizeof(remote->legacy_id), "00000000:%02X:0", remote->bus);
 	snprintf(remote->id, sizeof(remote->id), "00000000:%02X:00.0", remote->bus);
 	return NVML_SUCCESS;
 }

@@ -124,7 +124,11 @@ ask(const struct algorithm_problem *problem, cublasLtMatmulHeuristicResult_t *re
 			problem->c.layout, problem->c.layout, preference, most, results, &found);
 	if (preference != NULL)
 		cublasLtMatmulPreferenceDestroy(preference);
-	return status == CUBLAS_STATUS_SUCCESS ? found : 0;
+	int good = 0;
+	for (int i = 0; status == CUBLAS_STATUS_SUCCESS && i < found; i++)
+		if (results[i].state == CUBLAS_STATUS_SUCCESS)
+			results[good++] = results[i];
+	return good;
 }
 
 /* Is there one that was found before, and does the library still take it? */

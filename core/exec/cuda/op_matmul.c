@@ -309,6 +309,25 @@ fuse_posts(const struct operator_call *call, struct matmul *matmul, const struct
 	return fused;
 }
 
+/*
+ * An algorithm with as many posts fused as there is one for: all that an epilogue could do, or none. Returns how many, -1 with
+ * UNIMPLEMENTED. Epilogues in doubles are not to be had.
+ */
+static int
+choose_fusion(struct operator_call *call, struct matmul *matmul, const struct post *posts,
+	      uint32_t count)
+{
+	uint32_t fused = 0;
+	if (matmul->data_type != DATA_TYPE_DOUBLE)
+		fused = fuse_posts(call, matmul, posts, count);
+	if (choose_algorithm(call, matmul) == 0)
+		return (int)fused;
+	if (fused == 0)
+		return -1;
+	matmul->epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+	return choose_algorithm(call, matmul);
+}
+
 /* How FP32 products are computed. */
 static cublasComputeType_t
 float_compute(void)
@@ -346,18 +365,17 @@ use_blas(struct operator_call *call, const struct product *product, const struct
 	if (types[i].type == CUDA_R_32F)
 		matmul->compute = float_compute();
 	matmul->scale_type = types[i].scale;
-	/* Epilogues in doubles are not to be had. */
-	uint32_t fused = 0;
-	if (matmul->data_type != DATA_TYPE_DOUBLE)
-		fused = fuse_posts(call, matmul, posts, count);
 	split_batch(matmul);
-	cuda_posts_begin(&matmul->posts, call);
-	for (uint32_t k = fused; k < count; k++)
-		if (cuda_posts_add(&matmul->posts, call, &posts[k]) != 0)
-			return -1;
 	if (create_layouts(call, matmul, types[i].type) != 0)
 		return -1;
-	return choose_algorithm(call, matmul);
+	int fused = choose_fusion(call, matmul, posts, count);
+	if (fused < 0)
+		return -1;
+	cuda_posts_begin(&matmul->posts, call);
+	for (uint32_t k = (uint32_t)fused; k < count; k++)
+		if (cuda_posts_add(&matmul->posts, call, &posts[k]) != 0)
+			return -1;
+	return 0;
 }
 
 /* --- integers ---------------------------------------------------------------------------------------------------------- */

@@ -42,6 +42,7 @@ typedef enum cudaError {
 	cudaErrorPeerAccessNotEnabled = 705,
 	cudaErrorContextIsDestroyed = 709,
 	cudaErrorAssert = 710,
+	cudaErrorTooManyPeers = 711,
 	cudaErrorHostMemoryAlreadyRegistered = 712,
 	cudaErrorHostMemoryNotRegistered = 713,
 	cudaErrorHardwareStackError = 714,
