@@ -1,6 +1,7 @@
 #include "exec/graph.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -388,6 +389,16 @@ attribute_of_kind(const struct node *node, const char *name, enum attribute_kind
 {
 	const struct attribute *attribute = node_attribute(node, name);
 	return attribute != NULL && attribute->kind == kind ? attribute : NULL;
+}
+
+const char *
+node_title(const struct node *node, char *title)
+{
+	if (strcmp(node->name, node->op_type) == 0)
+		snprintf(title, NODE_TITLE_BYTES, "%s", node->op_type);
+	else
+		snprintf(title, NODE_TITLE_BYTES, "node %s (%s)", node->name, node->op_type);
+	return title;
 }
 
 int64_t

@@ -185,6 +185,18 @@ graph_replace(struct graph *graph, int32_t old, int32_t value);
 int
 graph_sweep(struct graph *graph, struct arena *scratch);
 
+enum {
+	/* Room that node_title takes: longer names are cut. */
+	NODE_TITLE_BYTES = 256,
+};
+
+/*
+ * What messages call a node: "node NAME (TYPE)", and "TYPE" where the name says no more than that, as of an operator that a
+ * handler has called. Written to title, which has NODE_TITLE_BYTES; returns it.
+ */
+const char *
+node_title(const struct node *node, char *title);
+
 /* The attribute of that name, or NULL. */
 const struct attribute *
 node_attribute(const struct node *node, const char *name);

@@ -22,7 +22,7 @@ check_indices(const struct gather *gather, const void *indices)
 		int64_t index = read_index(gather, indices, i);
 		if (index < 0 || index >= gather->dim)
 			return error_set(ERR_OUT_OF_RANGE,
-					 "Gather: index %" PRId64 " is not within %" PRId64, index,
+					 "index %" PRId64 " is out of range of %" PRId64, index,
 					 gather->dim);
 	}
 	return 0;

@@ -67,7 +67,8 @@ report(const struct operator_call *call, enum error_code code, const char *forma
 {
 	char text[ERROR_MESSAGE_BYTES / 2];
 	vsnprintf(text, sizeof(text), format, args);
-	return error_set(code, "node %s (%s): %s", call->node->name, call->node->op_type, text);
+	char title[NODE_TITLE_BYTES];
+	return error_set(code, "%s: %s", node_title(call->node, title), text);
 }
 
 int
@@ -136,12 +137,12 @@ check_inputs(const struct operator_call *call)
 static int
 check_outputs(const struct operator_call *call)
 {
+	char title[NODE_TITLE_BYTES];
 	for (uint32_t i = 0; i < call->output_count; i++) {
 		if (!operator_has_output(call, i))
 			continue;
 		if (tensor_type_check(&call->outputs[i]) != 0)
-			return error_wrap("node %s (%s): output %" PRIu32, call->node->name,
-					  call->node->op_type, i);
+			return error_wrap("%s: output %" PRIu32, node_title(call->node, title), i);
 		if (tensor_elements(&call->outputs[i]) < 0)
 			return operator_error(call, "the shape of output %" PRIu32 " is not known",
 					      i);

@@ -77,12 +77,8 @@ keep(struct arena *arena, const char *text)
 static char *
 label_of(struct arena *arena, const struct node *node)
 {
-	static const char format[] = "node %s (%s)";
-	size_t room = strlen(node->name) + strlen(node->op_type) + sizeof(format);
-	char *label = arena_alloc(arena, room);
-	if (label != NULL)
-		snprintf(label, room, format, node->name, node->op_type);
-	return label;
+	char title[NODE_TITLE_BYTES];
+	return keep(arena, node_title(node, title));
 }
 
 /* Fill in a step but for the places of what is no constant. */

@@ -1,4 +1,7 @@
 -- Base64 (RFC 4648, the standard alphabet).
+local misuse = require "tidepool.misuse"
+local shown = require "tidepool.shown"
+
 local byte, char, concat, find = string.byte, string.char, table.concat, string.find
 local rshift, band, lshift, bor = bit.rshift, bit.band, bit.lshift, bit.bor
 
@@ -13,8 +16,13 @@ for i = 0, 4095 do pairs_of[i] = letters[rshift(i, 6)] .. letters[band(i, 63)] e
 
 local M = {}
 
+local function need_string(value, what)
+  if type(value) ~= "string" then misuse("%s: takes a string, not %s", what, shown(value)) end
+end
+
 -- The text of a string's bytes, padded.
 function M.encode(bytes)
+  need_string(bytes, "base64.encode")
   local out, count, whole = {}, 0, #bytes - #bytes % 3
   for at = 1, whole, 3 do
     local a, b, c = byte(bytes, at, at + 2)
@@ -34,6 +42,7 @@ end
 
 -- The bytes of a text, which may be broken into lines and need not be padded; nil and a message for anything else.
 function M.decode(text)
+  need_string(text, "base64.decode")
   text = text:gsub("[\r\n]", ""):gsub("=?=$", "")
   local wrong = find(text, "[^%w+/]")
   if wrong then return nil, ("base64: character %d is none of the alphabet"):format(wrong) end

@@ -10,6 +10,7 @@ local C = require "tidepool.worker.native"
 local element = require "tidepool.element"
 local misuse = require "tidepool.misuse"
 local nan = require "tidepool.nan"
+local shown = require "tidepool.shown"
 
 ffi.cdef [[
 struct tidepool_host {
@@ -236,9 +237,17 @@ function methods.item(t)
   return readers[self.data_type](self.data, 0)
 end
 
+local function check_element(value, what)
+  local kind = type(value)
+  if kind ~= "number" and kind ~= "boolean" and kind ~= "cdata" then
+    misuse("%s: must be a number, is %s", what, shown(value))
+  end
+end
+
 -- Every element becomes value.
 function methods.fill(t, value)
   local self = need(t, "fill")
+  check_element(value, "fill: value")
   if self.lent > 0 then detach(self) end
   local write, data = writers[self.data_type], self.data
   for i = 0, self.count - 1 do write(data, i, value) end
@@ -270,6 +279,7 @@ function M.seal()
       if type(key) ~= "number" or key < 1 or key > self.count or key ~= floor(key) then
         misuse("tensor: no element %s in %s", tostring(key), M.describe(t))
       end
+      check_element(value, "tensor: element")
       if self.lent > 0 or self.place == PLACE_CORE then detach(self) end
       writers[self.data_type](self.data, key - 1, value)
     end,

@@ -14,6 +14,8 @@ local failure = require "tidepool.worker.failure"
 local host = require "tidepool.host"
 local misuse = require "tidepool.misuse"
 local msgpack = require "tidepool.msgpack"
+local options_of = require "tidepool.options"
+local shown = require "tidepool.shown"
 
 local UINT8, FP32 = element.types.UINT8, element.types.FP32
 local float_pointer = ffi.typeof "float *"
@@ -30,24 +32,27 @@ end
 
 local function whole(value, what, least, most)
   if type(value) == "number" and value == floor(value) and value >= least and value <= most then return value end
-  misuse("%s: must be a whole number from %d to %d, is %s", what, least, most, tostring(value))
+  misuse("%s: must be a whole number from %d to %d, is %s", what, least, most, shown(value))
 end
 
 local function number(value, what)
   if type(value) == "number" then return value end
-  misuse("%s: must be a number, is %s", what, tostring(value))
+  misuse("%s: must be a number, is %s", what, shown(value))
 end
 
 local function bytes_of(value, what)
   if msgpack.is_bin(value) then value = value[1] end
   if type(value) == "string" then return value end
-  misuse("%s: takes a string of bytes, not %s", what, type(value))
+  misuse("%s: takes a string of bytes, not %s", what, shown(value))
 end
+
+local plane_options = { mean = true, std = true, bgr = true, height = true, width = true }
+local region_options = { threshold = true, grow = true, most = true }
 
 -- A struct image over the tensor's memory.
 local function picture(t, what)
   if not host.is(t) then
-    misuse("%s: takes a tensor that is here (decode gives one, t:get() brings one), not %s", what, type(t))
+    misuse("%s: takes a tensor that is here (decode gives one, t:get() brings one), not %s", what, shown(t))
   end
   local self = host.inside(t)
   if self.data_type ~= UINT8.number or self.rank ~= 3 then
@@ -98,7 +103,7 @@ local by_name = { jpeg = C.IMAGE_JPEG, png = C.IMAGE_PNG }
 -- The picture as a string of bytes. format: "jpeg" or "png"; quality: 1 to 100, for JPEG (85 when nil).
 function M.encode(t, format, quality)
   local image = picture(t, "image.encode")
-  local kind = by_name[format] or misuse("image.encode: format %s is neither jpeg nor png", tostring(format))
+  local kind = by_name[format] or misuse("image.encode: format: must be 'jpeg' or 'png', is %s", shown(format))
   quality = whole(quality or 85, "image.encode: quality", 1, C.IMAGE_QUALITY_MAX)
   local data, bytes = ffi.new "void *[1]", ffi.new "size_t[1]"
   if C.image_encode(kind, image, quality, data, bytes) ~= 0 then fail() end
@@ -116,7 +121,7 @@ local filters = { nearest = C.IMAGE_NEAREST, linear = C.IMAGE_LINEAR, area = C.I
 function M.resize(t, height, width, filter)
   local from = picture(t, "image.resize")
   local kind = filters[filter or "linear"]
-  if not kind then misuse("image.resize: filter %s is none of linear, area, nearest", tostring(filter)) end
+  if not kind then misuse("image.resize: filter: must be 'linear', 'area' or 'nearest', is %s", shown(filter)) end
   local made, to = blank("image.resize", height, width, from.channels)
   if C.image_resize(from, kind, to) ~= 0 then fail() end
   return made
@@ -124,7 +129,7 @@ end
 
 -- Point i of a list to an array of x and y in turn.
 local function put_point(places, i, point, what)
-  if type(point) ~= "table" then misuse("%s: point %d: must be {x, y}, is %s", what, i, tostring(point)) end
+  if type(point) ~= "table" then misuse("%s: point %d: must be {x, y}, is %s", what, i, shown(point)) end
   places[2 * i - 2], places[2 * i - 1] = number(point[1], what .. ": x"), number(point[2], what .. ": y")
 end
 
@@ -169,7 +174,7 @@ end
 local function of_channel(values, c, otherwise, what)
   if values == nil then return otherwise end
   if type(values) == "number" then return values end
-  if type(values) ~= "table" then misuse("%s: must be a number or a table of numbers", what) end
+  if type(values) ~= "table" then misuse("%s: must be a number or a table of numbers, is %s", what, shown(values)) end
   return number(values[c], what)
 end
 
@@ -178,8 +183,10 @@ end
 -- width: of the tensor (the largest picture's when nil): pictures lie at the top left, the rest is 0.
 function M.planes(pictures, options)
   if host.is(pictures) then pictures = { pictures } end
-  if type(pictures) ~= "table" or #pictures == 0 then misuse "image.planes: takes a picture or a table of pictures" end
-  options = options or {}
+  if type(pictures) ~= "table" or #pictures == 0 then
+    misuse("image.planes: takes a picture or a table of pictures, not %s", shown(pictures))
+  end
+  options = options_of(options, plane_options, "image.planes")
   local images, height, width = {}, 0, 0
   for i, t in ipairs(pictures) do
     local image = picture(t, "image.planes")
@@ -221,14 +228,14 @@ end
 -- (cosine, sine); score: the mean of the map in it. options: threshold (0.5 when nil), grow: cells to the right of and
 -- below one above the threshold count too, most: how many at most (1000 when nil).
 function M.regions(map, options)
-  if not host.is(map) then misuse("image.regions: takes a tensor that is here, not %s", type(map)) end
+  if not host.is(map) then misuse("image.regions: takes a tensor that is here, not %s", shown(map)) end
   local self = host.inside(map)
   local height, width = tonumber(self.dims[self.rank - 2]), tonumber(self.dims[self.rank - 1])
   if self.data_type ~= FP32.number or self.rank < 2 or self.count ~= height * width
     or self.count > C.IMAGE_PIXELS_MAX then
     misuse("image.regions: takes one map FP32[height,width], not %s", host.describe(map))
   end
-  options = options or {}
+  options = options_of(options, region_options, "image.regions")
   local most = whole(options.most or 1000, "image.regions: most", 1, REGIONS_MAX)
   local found = ffi.new("struct image_region[?]", most)
   local count = C.image_regions(ffi.cast(float_pointer, self.data), width, height,

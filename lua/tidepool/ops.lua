@@ -1,27 +1,34 @@
 -- What handlers can do with device tensors: methods and operators, each one ONNX operator that the core runs with the
 -- request's next batch. Axes and positions count from 0, negative ones from the end, as ONNX has it.
 local misuse = require "tidepool.misuse"
+local shown = require "tidepool.shown"
 local tensor = require "tidepool.tensor"
 
 local methods, run, kind_of = tensor.methods, tensor.run_operator, tensor.kind_of
 
-local floor, type, pairs = math.floor, type, pairs
+local floor, type, pairs, select = math.floor, type, pairs, select
 
 local M = {}
 
 --- arguments ----------------------------------------------------------------------------------------------------------
 
+local function is_whole(value)
+  return type(value) == "number" and value == floor(value) and value >= -2 ^ 53 and value <= 2 ^ 53
+end
+
 local function whole(value, what)
-  if type(value) == "number" and value == floor(value) and value >= -2 ^ 53 and value <= 2 ^ 53 then return value end
-  misuse("%s: must be a whole number, is %s", what, tostring(value))
+  if is_whole(value) then return value end
+  misuse("%s: must be a whole number, is %s", what, shown(value))
 end
 
 -- A number or a table of numbers as a table of whole numbers.
 local function wholes(value, what)
   if type(value) == "number" then return { whole(value, what) } end
-  if type(value) ~= "table" then misuse("%s: must be a number or a table of numbers, is %s", what, type(value)) end
+  if type(value) ~= "table" then misuse("%s: must be a number or a table of numbers, is %s", what, shown(value)) end
   local list = {}
-  for i = 1, #value do list[i] = whole(value[i], ("%s[%d]"):format(what, i)) end
+  for i = 1, #value do
+    list[i] = is_whole(value[i]) and value[i] or whole(value[i], ("%s[%d]"):format(what, i))
+  end
   return list
 end
 
@@ -38,9 +45,19 @@ local function operand(value, like, what)
     local kind = kind_of(like)
     return tensor.tensor(kind and kind.name or "FP32", {}, { value })
   end
-  value = tensor.on_device(value)
-  if not tensor.is_device(value) then misuse("%s: must be a tensor or a number, is %s", what, type(value)) end
-  return value
+  local moved = tensor.on_device(value)
+  if not tensor.is_device(moved) then misuse("%s: must be a tensor or a number, is %s", what, shown(value)) end
+  return moved
+end
+
+-- The tensors of a table of `count`.
+local function operands(list, count, what)
+  local inputs = {}
+  for i = 1, count do
+    local value = list[i]
+    inputs[i] = tensor.is_device(value) and value or operand(value, nil, ("%s: [%d]"):format(what, i))
+  end
+  return inputs
 end
 
 local function flag(value) return value and 1 or 0 end
@@ -48,7 +65,7 @@ local function flag(value) return value and 1 or 0 end
 -- A number for an operator's attribute; `default` for nil.
 local function number(value, default, what)
   if value == nil then value = default end
-  if type(value) ~= "number" then misuse("%s: must be a number, is %s", what, type(value)) end
+  if type(value) ~= "number" then misuse("%s: must be a number, is %s", what, shown(value)) end
   return tensor.float(value)
 end
 
@@ -75,42 +92,45 @@ for name, parts in pairs { leaky_relu = { "LeakyRelu", 0.01 }, elu = { "Elu", 1 
   end
 end
 
--- Operands may be numbers on either side; shapes are broadcast.
-local function combine(op_type, name, a, b, kind)
-  local left = operand(a, b, name)
-  local right = operand(b, left, name)
+-- Operands may be numbers on either side; shapes are broadcast. names: of both for messages.
+local function combine(op_type, names, a, b, kind)
+  local left = operand(a, b, names.left)
+  local right = operand(b, left, names.other)
   return (run(op_type, { left, right }, 1, kind or kind_of(left)))
 end
 
+local function names_of(name) return { left = name .. ": left", other = name .. ": other" } end
+
 local binary = { add = "Add", sub = "Sub", mul = "Mul", div = "Div", pow = "Pow", maximum = "Max", minimum = "Min" }
 for name, op_type in pairs(binary) do
-  methods[name] = function(a, b) return combine(op_type, name, a, b) end
+  local names = names_of(name)
+  methods[name] = function(a, b) return combine(op_type, names, a, b) end
 end
 
 local comparison = {
   equal = "Equal", less = "Less", less_equal = "LessOrEqual", greater = "Greater", greater_equal = "GreaterOrEqual",
-  logical_and = "And", logical_or = "Or",
+  logical_and = "And", logical_or = "Or", logical_xor = "Xor",
 }
 for name, op_type in pairs(comparison) do
-  methods[name] = function(a, b) return combine(op_type, name, a, b, tensor.kind("BOOL", name)) end
+  local names = names_of(name)
+  methods[name] = function(a, b) return combine(op_type, names, a, b, tensor.kind("BOOL", name)) end
 end
 
 -- What is left of a division, with the sign of b, as Lua's %.
 function methods.mod(a, b)
-  local left = operand(a, b, "mod")
-  local quotient = methods.div(left, b)
+  local left = operand(a, b, "mod: left")
+  local right = operand(b, left, "mod: other")
   local kind = kind_of(left)
   -- Integers have an operator of their own; its sign is the divisor's.
-  if kind and not kind.name:find "^B?F" then return (run("Mod", { left, operand(b, left, "mod") }, 1, kind)) end
-  return methods.sub(left, methods.mul(methods.floor(quotient), b))
+  if kind and not kind.name:find "^B?F" then return (run("Mod", { left, right }, 1, kind)) end
+  local quotient = methods.div(left, right)
+  return methods.sub(left, methods.mul(methods.floor(quotient), right))
 end
-
-function methods.logical_xor(a, b) return combine("Xor", "logical_xor", a, b, tensor.kind("BOOL", "logical_xor")) end
 
 -- Elements below low become low, those above high become high; nil: no bound.
 function methods.clip(x, low, high)
-  if low ~= nil then x = methods.maximum(x, low) end
-  if high ~= nil then x = methods.minimum(x, high) end
+  if low ~= nil then x = methods.maximum(x, operand(low, x, "clip: low")) end
+  if high ~= nil then x = methods.minimum(x, operand(high, x, "clip: high")) end
   return x
 end
 
@@ -178,14 +198,13 @@ end
 
 --- products and shapes ------------------------------------------------------------------------------------------------
 
-function methods.matmul(a, b) return (run("MatMul", { a, operand(b, a, "matmul") }, 1, kind_of(a))) end
+function methods.matmul(a, b) return (run("MatMul", { a, operand(b, a, "matmul: other") }, 1, kind_of(a))) end
 
 -- Products and sums over named axes: tide.einsum("bij,bjk->bik", a, b).
 function M.einsum(equation, ...)
-  if type(equation) ~= "string" then misuse("einsum: equation: must be a string, is %s", type(equation)) end
+  if type(equation) ~= "string" then misuse("einsum: equation: must be a string, is %s", shown(equation)) end
   if #equation > 31 then misuse("einsum: equation: has %d characters, at most 31", #equation) end
-  local inputs = { ... }
-  for i = 1, #inputs do inputs[i] = operand(inputs[i], nil, "einsum") end
+  local inputs = operands({ ... }, select("#", ...), "einsum")
   return (run("Einsum", inputs, 1, kind_of(inputs[1]), { "equation", equation }))
 end
 
@@ -236,7 +255,7 @@ end
 
 -- To these sizes, one an axis; mode: "nearest" (when nil), "linear" or "cubic".
 function methods.resize(x, sizes, mode)
-  if mode ~= nil and type(mode) ~= "string" then misuse("resize: mode: must be a string, is %s", type(mode)) end
+  if mode ~= nil and type(mode) ~= "string" then misuse("resize: mode: must be a string, is %s", shown(mode)) end
   local regions, scales = tensor.tensor("FP32", { 0 }, {}), tensor.tensor("FP32", { 0 }, {})
   return (run("Resize", { x, regions, scales, positions(sizes, "resize: sizes") }, 1, kind_of(x),
     { "mode", mode or "nearest" }))
@@ -310,25 +329,31 @@ end
 -- counts: how often x is repeated along each axis.
 function methods.tile(x, counts) return (run("Tile", { x, positions(counts, "tile: counts") }, 1, kind_of(x))) end
 
+-- The slice of an axis at one position, without the axis.
+local function at(x, position, axis)
+  return (run("Gather", { x, tensor.tensor("INT64", {}, { position }) }, 1, kind_of(x), { "axis", axis }))
+end
+
 -- x[i], x[{ i, { from, to }, true }]: for each axis from the first on a position, which drops the axis, a range up to
 -- but not with `to` (nil: to the end), or true for all of it.
 function M.index(x, key)
-  if type(key) == "number" then key = { key } end
-  local starts, ends, axes, dropped = {}, {}, {}, {}
+  if type(key) == "number" then return at(x, whole(key, "index"), 0) end
+  if type(key) ~= "table" then misuse("index: must be a number or a table, is %s", shown(key)) end
+  local starts, ends, axes, positions_of = {}, {}, {}, {}
   for i = 1, #key do
-    local what = ("index: [%d]"):format(i)
-    local from, to = key[i], nil
-    if type(from) == "table" then
-      from, to = whole(from[1], what), from[2] == nil and 2 ^ 53 or whole(from[2], what)
-    elseif from ~= true then
-      from = whole(from, what)
-      -- The last position's end is the axis' own, not 0.
-      to, dropped[#dropped + 1] = from == -1 and 2 ^ 53 or from + 1, i - 1
+    local place, what = key[i], ("index: [%d]"):format(i)
+    if type(place) == "table" then
+      starts[#starts + 1], axes[#axes + 1] = whole(place[1], what), i - 1
+      ends[#ends + 1] = place[2] == nil and 2 ^ 53 or whole(place[2], what)
+    elseif place ~= true then
+      positions_of[i - 1] = whole(place, what)
     end
-    if from ~= true then starts[#starts + 1], ends[#ends + 1], axes[#axes + 1] = from, to, i - 1 end
   end
   if #axes > 0 then x = methods.slice(x, starts, ends, axes) end
-  if #dropped > 0 then x = methods.squeeze(x, dropped) end
+  -- From the last on, so that the axes before it stay where they are.
+  for axis = #key - 1, 0, -1 do
+    if positions_of[axis] then x = at(x, positions_of[axis], axis) end
+  end
   return x
 end
 
@@ -344,31 +369,33 @@ function methods.unsqueeze(x, axes)
   return (run("Unsqueeze", { x, positions(axes, "unsqueeze: axes") }, 1, kind_of(x)))
 end
 
+local function tensors_of(list, what)
+  if type(list) ~= "table" or #list == 0 then misuse("%s: must be a table of tensors, is %s", what, shown(list)) end
+  return operands(list, #list, what)
+end
+
 -- Tensors one behind the other along axis (0 when nil).
 function M.concat(list, axis)
-  if type(list) ~= "table" or #list == 0 then misuse "concat: takes a table of tensors" end
-  local inputs = {}
-  for i = 1, #list do inputs[i] = operand(list[i], nil, "concat") end
+  local inputs = tensors_of(list, "concat")
   return (run("Concat", inputs, 1, kind_of(inputs[1]), { "axis", whole(axis or 0, "concat: axis") }))
 end
 
-function methods.concat(x, other, axis) return M.concat({ x, other }, axis) end
+function methods.concat(x, other, axis) return M.concat({ x, operand(other, x, "concat: other") }, axis) end
 
 -- Tensors of one shape as the slices of a new axis (the first one when nil).
 function M.stack(list, axis)
-  if type(list) ~= "table" or #list == 0 then misuse "stack: takes a table of tensors" end
+  local parts = tensors_of(list, "stack")
   axis = whole(axis or 0, "stack: axis")
-  local parts = {}
-  for i = 1, #list do parts[i] = methods.unsqueeze(operand(list[i], nil, "stack"), axis) end
+  for i = 1, #parts do parts[i] = methods.unsqueeze(parts[i], axis) end
   return M.concat(parts, axis)
 end
 
 -- Numbers from `from` up to but not with `to`, by step (1 when nil), of that datatype (INT64 when nil).
 function M.range(from, to, step, datatype)
   local kind = tensor.kind(datatype or "INT64", "range")
-  local ends = { from, to, step or 1 }
+  local ends, names = { from, to, step or 1 }, { "from", "to", "step" }
   for i = 1, 3 do
-    if type(ends[i]) ~= "number" then misuse("range: must be of numbers, not %s", type(ends[i])) end
+    if type(ends[i]) ~= "number" then misuse("range: %s: must be a number, is %s", names[i], shown(ends[i])) end
     ends[i] = tensor.tensor(kind.name, {}, { ends[i] })
   end
   return (run("Range", ends, 1, kind))
@@ -376,7 +403,12 @@ end
 
 -- A tensor of that shape, every element `value`; on the device only.
 function M.full(datatype, shape, value)
-  return methods.expand(tensor.tensor(datatype, {}, { value }), shape)
+  local kind = tensor.kind(datatype, "full")
+  if type(value) ~= "number" and type(value) ~= "boolean" then
+    misuse("full: value: must be a number, is %s", shown(value))
+  end
+  local one = tensor.tensor(kind.name, {}, { value })
+  return (run("Expand", { one, positions(shape, "full: shape") }, 1, kind))
 end
 
 tensor.index = M.index

@@ -10,6 +10,7 @@ local element = require "tidepool.element"
 local host = require "tidepool.host"
 local misuse = require "tidepool.misuse"
 local msgpack = require "tidepool.msgpack"
+local shown = require "tidepool.shown"
 
 -- As host tensors, a struct that has no members for scripts.
 ffi.cdef [[
@@ -128,7 +129,7 @@ end
 
 -- The number of a device tensor of this request; raises on anything else.
 local function number_of(request, t, what)
-  if not istype(handle_type, t) then misuse("%s: %s is no tensor", what, type(t)) end
+  if not istype(handle_type, t) then misuse("%s: %s is no tensor of the device", what, shown(t)) end
   local self = inside(t)
   if self.request ~= request.id then misuse("%s: the tensor belongs to another request", what) end
   if self.freed ~= 0 then misuse("%s: the tensor was freed", what) end
@@ -139,23 +140,23 @@ end
 
 function M.kind(datatype, what)
   local kind = types[datatype]
-  if not kind then misuse("%s: datatype %s is none of %s", what, tostring(datatype), element.names()) end
+  if not kind then misuse("%s: datatype: must be one of %s, is %s", what, element.names(), shown(datatype)) end
   return kind
 end
 
 -- Number of elements of that shape.
-local function check_shape(shape)
-  if type(shape) ~= "table" then misuse("tensor: shape is %s, must be a table of sizes", type(shape)) end
+local function check_shape(shape, what)
+  if type(shape) ~= "table" then misuse("%s: shape: must be a table of sizes, is %s", what, shown(shape)) end
   local rank, count = #shape, 1
-  if rank > C.CALL_RANK_MAX then misuse("tensor: shape has %d dimensions, at most %d", rank, C.CALL_RANK_MAX) end
+  if rank > C.CALL_RANK_MAX then misuse("%s: shape: has %d dimensions, at most %d", what, rank, C.CALL_RANK_MAX) end
   for i = 1, rank do
     local size = shape[i]
     if type(size) ~= "number" or size ~= floor(size) or size < 0 then
-      misuse("tensor: shape[%d] is %s, must be a whole number", i, tostring(size))
+      misuse("%s: shape[%d]: must be a whole number from 0, is %s", what, i, shown(size))
     end
     count = count * size
   end
-  if count >= 2 ^ 40 then misuse("tensor: shape has %.0f elements", count) end
+  if count >= 2 ^ 40 then misuse("%s: shape: has %.0f elements", what, count) end
   return count
 end
 
@@ -208,7 +209,7 @@ local function fill(out, at, count, data, to)
       if at >= count then return count + 1 end
       if type(value) == "boolean" then value = value and 1 or 0 end
       if type(value) ~= "number" and type(value) ~= "cdata" then
-        misuse("tensor: data[%d] is %s, must be a number", i, type(value))
+        misuse("tensor: data[%d]: must be a number, is %s", i, shown(value))
       end
       out[at] = to and to(value) or value
       at = at + 1
@@ -221,18 +222,18 @@ local function put_data(kind, room, count, data)
   if type(data) == "table" then
     local filled = fill(cast(kind.pointer, room), 0, count, data, kind.to)
     if filled ~= count then
-      misuse("tensor: data has %s %.0f elements, its shape says %.0f", filled > count and "more than" or "only",
+      misuse("tensor: data: has %s %.0f elements, its shape says %.0f", filled > count and "more than" or "only",
         filled > count and count or filled, count)
     end
   elseif type(data) == "string" then
     if #data ~= count * kind.bytes then
-      misuse("tensor: data has %d bytes, its shape and datatype say %.0f", #data, count * kind.bytes)
+      misuse("tensor: data: has %d bytes, its shape and datatype say %.0f", #data, count * kind.bytes)
     end
     copy(room, data, #data)
   elseif data == nil then
     ffi.fill(room, count * kind.bytes)
   else
-    misuse("tensor: data is %s, must be a table of numbers or a string of bytes", type(data))
+    misuse("tensor: data: must be a table of numbers or a string of bytes, is %s", shown(data))
   end
 end
 
@@ -245,7 +246,7 @@ function M.tensor(datatype, shape, data)
     datatype, shape, data = datatype.datatype, datatype.shape, datatype.data
     if msgpack.is_bin(data) then data = data[1] end
   end
-  local kind, count = M.kind(datatype, "tensor"), check_shape(shape)
+  local kind, count = M.kind(datatype, "tensor"), check_shape(shape, "tensor")
   local bytes = count * kind.bytes
   local room = M.room_for(request, bytes)
   put_data(kind, room, count, data)
@@ -254,7 +255,7 @@ end
 
 -- A host tensor of zeros, to be filled: t[i] = value. A large one goes to the device without a copy.
 function M.zeros(datatype, shape)
-  return host.zeros(M.kind(datatype, "zeros"), shape, check_shape(shape))
+  return host.zeros(M.kind(datatype, "zeros"), shape, check_shape(shape, "zeros"))
 end
 
 -- value itself when it is a tensor on the device, else what can be made one: host tensors, maps as the wire has them.

@@ -72,7 +72,7 @@ describe("tide.image", function()
 
   it("names the script's line for what is misused", function()
     for body, wanted in pairs {
-      ["tide.image.decode(3)"] = "f.lua:2: image.decode: takes a string of bytes, not number",
+      ["tide.image.decode(3)"] = "f.lua:2: image.decode: takes a string of bytes, not 3",
       ["tide.image.decode('x', 2.5)"] = "f.lua:2: image.decode: channels: must be a whole number from 1 to 4, is 2.5",
       ["tide.image.resize({}, 1, 1)"] = "f.lua:2: image.resize: takes a tensor that is here",
       ["tide.image.resize(tide.zeros('FP32', { 1, 1, 3 }), 1, 1)"] = "takes UINT8[height,width,channels], not FP32",
@@ -80,12 +80,15 @@ describe("tide.image", function()
       ["tide.image.resize(tide.zeros('UINT8', { 0, 1, 3 }), 1, 1)"] = "UINT8[0,1,3] is no picture",
       ["tide.image.resize(tide.zeros('UINT8', { 1, 1, 3 }), 0, 1)"] = "height: must be a whole number from 1 to",
       ["tide.image.resize(tide.zeros('UINT8', { 1, 1, 3 }), 32768, 32768)"] = "32768 by 32768 pixels are too many",
-      ["tide.image.resize(tide.zeros('UINT8', { 1, 1, 3 }), 1, 1, 'cubic')"] = "filter cubic is none of",
-      ["tide.image.encode(tide.zeros('UINT8', { 1, 1, 3 }), 'gif')"] = "format gif is neither jpeg nor png",
+      ["tide.image.resize(tide.zeros('UINT8', { 1, 1, 3 }), 1, 1, 'cubic')"] =
+        "image.resize: filter: must be 'linear', 'area' or 'nearest', is 'cubic'",
+      ["tide.image.encode(tide.zeros('UINT8', { 1, 1, 3 }), 'gif')"] = "format: must be 'jpeg' or 'png', is 'gif'",
       ["tide.image.encode(tide.zeros('UINT8', { 1, 1, 3 }), 'jpeg', 101)"] = "quality: must be a whole number",
       ["tide.image.warp(tide.zeros('UINT8', { 1, 1, 3 }), { 1, 2, 3, 4 }, 1, 1)"] = "point 1: must be {x, y}, is 1",
       ["tide.image.planes({})"] = "image.planes: takes a picture or a table of pictures",
       ["tide.image.planes(tide.zeros('UINT8', { 2, 2, 3 }), { width = 1 })"] = "width: must be a whole number from 2",
+      ["tide.image.planes(tide.zeros('UINT8', { 2, 2, 3 }), { meen = 1 })"] =
+        "f.lua:2: image.planes: options: there is no meen; there are bgr, height, mean, std, width",
       ["tide.image.regions(tide.zeros('UINT8', { 2, 2 }))"] = "image.regions: takes one map FP32[height,width]",
     } do
       local problem = refused(body)

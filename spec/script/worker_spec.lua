@@ -108,6 +108,27 @@ describe("worker", function()
       assert.equal("one\t2\tnil\nthree\n", ffi.string(C.rig_logs(rig.rig)))
     end)
 
+    it("logs what tables and tensors hold", function()
+      rig:call(rig:handler([[
+        print({ 1, "two", { three = true, ["f o"] = tide.null } }, {}, req)
+        local own = { 1 }
+        own.own = own
+        print(own)
+        print(tide.zeros("FP32", { 2 }), { [3] = setmetatable({}, { __tostring = function() return "mine" end }) })]]),
+        { a = { b = 1 } })
+      local deep = ("{ 1, own = "):rep(6) .. "{ … }" .. (" }"):rep(6)
+      assert.equal('{ 1, "two", { ["f o"] = null, three = true } }\t{}\t{ a = { b = 1 } }\n' .. deep .. "\n"
+        .. "tensor FP32[2]\t{ [3] = mine }\n", ffi.string(C.rig_logs(rig.rig)))
+    end)
+
+    it("cuts long lines and tables, and shows that it did", function()
+      rig:call(rig:handler "print(('x'):rep(5000)) local t = {} for i = 1, 1e5 do t[i] = i end print(t)", 0)
+      local line, list = ffi.string(C.rig_logs(rig.rig)):match "^(.-)\n(.-)\n$"
+      assert.equal(("x"):rep(4093) .. "…", line)
+      assert.is_true(#list < 2100)
+      assert.matches("^{ 1, 2, 3, .*, … }$", list)
+    end)
+
     it("files and JSON", function()
       local labels = rig:handler("return tide.json.decode(ctx.files.labels)[req]", { files = { labels = '["a","b"]' } })
       assert.equal("b", (rig:call(labels, 2)))
@@ -219,17 +240,23 @@ describe("worker", function()
     it("that raise", function()
       local script = rig:handler [[
         if req == 1 then error "boo" end
-        if req == 2 then error({}) end
+        if req == 2 then error({ code = 5 }) end
         if req == 3 then tide.error("NOT_FOUND", "no such thing") end
         if req == 4 then local x = nil; return x.y end
         if req == 6 then error("", 0) end
+        if req == 7 then error() end
+        if req == 8 then tide.error("NOT_FOUND") end
+        if req == 9 then error(setmetatable({}, { __tostring = error })) end
         return req
       ]]
       assert.equal("UNKNOWN: f.lua:2: boo", select(2, rig:call(script, 1)))
-      assert.matches("UNKNOWN: table", select(2, rig:call(script, 2)))
+      assert.equal("UNKNOWN: the script raised { code = 5 }", select(2, rig:call(script, 2)))
       assert.equal("NOT_FOUND: no such thing", select(2, rig:call(script, 3)))
       assert.matches("f.lua:5: attempt to index", select(2, rig:call(script, 4)))
       assert.equal("UNKNOWN: an error without text", select(2, rig:call(script, 6)))
+      assert.equal("UNKNOWN: the script raised nil", select(2, rig:call(script, 7)))
+      assert.equal("NOT_FOUND: the handler says no more", select(2, rig:call(script, 8)))
+      assert.equal("UNKNOWN: the script raised something that has no text", select(2, rig:call(script, 9)))
       assert.equal(5, (rig:call(script, 5)))
       assert.equal(1, rig:stats(script).started)
     end)
@@ -253,6 +280,8 @@ describe("worker", function()
 
     it("that reply what cannot be sent", function()
       assert.matches("cannot encode a function", select(2, rig:call(rig:handler "return print", 1)))
+      assert.equal("UNKNOWN: msgpack: .a[2].b: cannot encode a function",
+        select(2, rig:call(rig:handler "return { a = { 1, { b = print } } }", 1)))
       assert.matches("nesting", select(2, rig:call(rig:handler "local t = {} t.t = t return t", 1)))
     end)
 

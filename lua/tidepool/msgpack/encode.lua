@@ -161,10 +161,17 @@ end
 
 -- Gives what is encoded in place of a value that has no form; nil: there is no such help.
 local foreign_hook
+-- The value that an error is about.
+local misfit
 local put
 
+local function refuse(value, what)
+  misfit = value
+  error("msgpack: cannot encode " .. what, 0)
+end
+
 local function put_foreign(value, depth)
-  if not foreign_hook then error("msgpack: cannot encode " .. tostring(value), 0) end
+  if not foreign_hook then refuse(value, tostring(value)) end
   return put(foreign_hook(value), depth)
 end
 
@@ -243,7 +250,7 @@ function put(value, depth)
   elseif kind == "userdata" then
     put_foreign(value, depth)
   else
-    error("msgpack: cannot encode a " .. kind, 0)
+    refuse(value, "a " .. kind)
   end
 end
 
@@ -266,6 +273,26 @@ function M.encode(value)
   return take()
 end
 
+-- Where in value the wanted one is: ".a[2]", "" for itself; nil: it was not found.
+local function place_in(value, wanted, depth)
+  if rawequal(value, wanted) then return "" end
+  if type(value) ~= "table" or depth > DEPTH_MAX then return nil end
+  for key, inner in next, value do
+    local step = type(key) == "string" and "." .. key or ("[%s]"):format(tostring(key))
+    local place = rawequal(key, wanted) and "" or place_in(inner, wanted, depth + 1)
+    if place then return step .. place end
+  end
+end
+
+-- The message with the place in the value of what it is about.
+local function placed(problem, value)
+  local wanted = misfit
+  misfit = nil
+  local place = wanted ~= nil and place_in(value, wanted, 1) or ""
+  if place == "" or type(problem) ~= "string" then return problem end
+  return (problem:gsub("^msgpack: ", function(prefix) return prefix .. place .. ": " end))
+end
+
 function M.encode_raw(value, on_foreign)
   at = 0
   if room > KEPT then
@@ -275,7 +302,7 @@ function M.encode_raw(value, on_foreign)
   foreign_hook = on_foreign
   local ok, problem = pcall(put, value, 1)
   foreign_hook = nil
-  if not ok then error(problem, 0) end
+  if not ok then error(placed(problem, value), 0) end
   return out, at
 end
 

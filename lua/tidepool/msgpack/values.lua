@@ -1,5 +1,8 @@
 -- Values that Lua has no type of its own for: null, bytes that go out as bin, extensions, and tables that are arrays or
 -- maps whatever their keys.
+local misuse = require "tidepool.misuse"
+local shown = require "tidepool.shown"
+
 local getmetatable, setmetatable, type = getmetatable, setmetatable, type
 
 local M = {}
@@ -20,7 +23,7 @@ local Array = {}
 
 -- The bytes of s, to go out as bin.
 function M.bin(s)
-  assert(type(s) == "string", "bin takes a string")
+  if type(s) ~= "string" then misuse("bin: takes a string, not %s", shown(s)) end
   return setmetatable({ s }, Bin)
 end
 
@@ -31,10 +34,15 @@ function M.ext(kind, data) return setmetatable({ kind = kind, data = data }, Ext
 
 function M.is_ext(value) return getmetatable(value) == Ext end
 
--- t goes out as a map, or as an array, whatever its keys (an array takes t[1…#t]).
-function M.map(t) return setmetatable(t or {}, Map) end
+local function mark(what, t, as)
+  if t ~= nil and type(t) ~= "table" then misuse("%s: takes a table, not %s", what, shown(t)) end
+  return setmetatable(t or {}, as)
+end
 
-function M.array(t) return setmetatable(t or {}, Array) end
+-- t goes out as a map, or as an array, whatever its keys (an array takes t[1…#t]).
+function M.map(t) return mark("map", t, Map) end
+
+function M.array(t) return mark("array", t, Array) end
 
 function M.is_map(value) return getmetatable(value) == Map end
 

@@ -8,12 +8,19 @@
 --   local text = tokenizer:decode(ids)
 local bpe = require "tidepool.text.bpe"
 local json = require "tidepool.json"
+local misuse = require "tidepool.misuse"
+local options_of = require "tidepool.options"
+local shown = require "tidepool.shown"
 local tokenizer = require "tidepool.text.tokenizer"
 local wordpiece = require "tidepool.text.wordpiece"
 
 local M = {}
 
 local function fail(...) error(("tokenizer: " .. select(1, ...)):format(select(2, ...)), 0) end
+
+local function need_text(text, what)
+  if type(text) ~= "string" then misuse("%s: must be a file's text, is %s", what, shown(text)) end
+end
 
 local function lines_of(text)
   local list = {}
@@ -26,6 +33,12 @@ local function need(vocabulary, token)
   return vocabulary[token] or fail("the vocabulary has no %s", token)
 end
 
+local wordpiece_options = {
+  lowercase = true, strip_accents = true, clean = true, ideographs = true, unknown = true, prefix = true,
+  longest = true, max = true,
+}
+local bpe_options = { added = true, add_prefix_space = true, unknown = true, max = true }
+
 --- plain files --------------------------------------------------------------------------------------------------------
 
 local function around(first, last)
@@ -36,7 +49,8 @@ end
 
 -- vocabulary: the text of a vocab.txt, a token a line. options: those of wordpiece.lua, and max.
 function M.wordpiece(vocabulary, options)
-  options = options or {}
+  need_text(vocabulary, "text.wordpiece: vocabulary")
+  options = options_of(options, wordpiece_options, "text.wordpiece")
   local ids, added = {}, {}
   for i, token in ipairs(lines_of(vocabulary)) do
     if token ~= "" then ids[token] = i - 1 end
@@ -50,7 +64,9 @@ end
 -- vocabulary: the text of a vocab.json; merges: of a merges.txt. options: added = a list of tokens that stand for
 -- themselves ("<|endoftext|>" when nil), add_prefix_space, max. Nothing is put around texts.
 function M.bpe(vocabulary, merges, options)
-  options = options or {}
+  need_text(vocabulary, "text.bpe: vocabulary")
+  need_text(merges, "text.bpe: merges")
+  options = options_of(options, bpe_options, "text.bpe")
   local ids, problem = json.decode(vocabulary)
   if type(ids) ~= "table" then fail("vocab.json: %s", problem or "is no object") end
   local pairs_learnt, added = {}, {}
@@ -136,6 +152,7 @@ end
 -- The tokenizer that the text of a tokenizer.json describes: WordPiece as BERT has it, or byte-level BPE. Raises what
 -- it has that is not supported.
 function M.tokenizer(text)
+  need_text(text, "text.tokenizer: text")
   local config, problem = json.decode(text)
   if type(config) ~= "table" or type(config.model) ~= "table" then
     fail("no tokenizer.json: %s", problem or "it has no model")

@@ -3,6 +3,8 @@
 local element = require "tidepool.element"
 local host = require "tidepool.host"
 local misuse = require "tidepool.misuse"
+local options_of = require "tidepool.options"
+local shown = require "tidepool.shown"
 
 local find, sub, type = string.find, string.sub, type
 
@@ -25,7 +27,7 @@ end
 
 -- Ids of a text without anything around it.
 local function plain(self, text)
-  if type(text) ~= "string" then misuse("encode: takes a string, not %s", type(text)) end
+  if type(text) ~= "string" then misuse("encode: takes a string, not %s", shown(text)) end
   local ids, at = {}, 1
   while true do
     local first, last, id = find_added(self, text, at)
@@ -69,12 +71,13 @@ function Tokenizer:encode(text, pair, max)
 end
 
 local INT64 = element.types.INT64
+local batch_options = { max = true, length = true }
 
 -- Texts as three tensors INT64 { texts, longest }: ids, mask (1 where there is a token) and types. An entry may be a
 -- pair { text, text }. options: max as in encode, length: of the tensors (the longest text's when nil).
 function Tokenizer:batch(texts, options)
-  options = options or {}
-  if type(texts) ~= "table" or #texts == 0 then misuse "batch: takes a table of texts" end
+  options = options_of(options, batch_options, "batch")
+  if type(texts) ~= "table" or #texts == 0 then misuse("batch: takes a table of texts, not %s", shown(texts)) end
   local rows, kinds, longest = {}, {}, options.length or 1
   for i, text in ipairs(texts) do
     local first, second = text, nil
@@ -98,6 +101,7 @@ end
 
 -- The text of ids; those of added tokens are left out.
 function Tokenizer:decode(ids)
+  if type(ids) ~= "table" then misuse("decode: takes a table of ids, not %s", shown(ids)) end
   local tokens = {}
   for _, id in ipairs(ids) do
     local token = self.tokens[id]

@@ -8,6 +8,8 @@ local C = require "tidepool.worker.native"
 local failure = require "tidepool.worker.failure"
 local misuse = require "tidepool.misuse"
 local msgpack = require "tidepool.msgpack"
+local options_of = require "tidepool.options"
+local shown = require "tidepool.shown"
 
 ffi.cdef [[
 struct tidepool_call { int :32; int :32; };
@@ -24,6 +26,8 @@ local cast, istype = ffi.cast, ffi.istype
 -- Calls that a request may have under way: one less than the core grants.
 local ASKS_MAX = 255
 
+local call_options = { timeout_ms = true }
+
 local M = { methods = {} }
 
 -- The request whose code runs.
@@ -34,9 +38,13 @@ function M.is(value) return istype(call_type, value) end
 -- Call `name` with value; encode(value) gives MessagePack of what the runtime knows.
 function M.ask(name, value, options, encode)
   local request = M.current
-  if type(name) ~= "string" then misuse("ctx.call: function is %s, must be a name", type(name)) end
-  local ms = options and options.timeout_ms or msgpack.null
-  if ms ~= msgpack.null and (type(ms) ~= "number" or ms <= 0) then misuse "ctx.call: timeout_ms must be positive" end
+  if type(name) ~= "string" then
+    misuse("ctx.call: function: must be a name, is %s (a call with : in place of . ?)", shown(name))
+  end
+  local ms = options and options_of(options, call_options, "ctx.call").timeout_ms or msgpack.null
+  if ms ~= msgpack.null and (type(ms) ~= "number" or ms <= 0) then
+    misuse("ctx.call: timeout_ms: must be a positive number, is %s", shown(ms))
+  end
   if request.unanswered >= ASKS_MAX then
     error(failure.new("RESOURCE_EXHAUSTED", ("ctx.call: more than %d calls at once"):format(ASKS_MAX)), 0)
   end

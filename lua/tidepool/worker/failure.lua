@@ -2,6 +2,8 @@
 -- tide.error; anything else that it raises is UNKNOWN.
 local ffi = require "ffi"
 local C = require "tidepool.worker.native"
+local readable = require "tidepool.worker.readable"
+local shown = require "tidepool.shown"
 
 local M = {}
 local Failure = { __tostring = function(self) return self.code .. ": " .. self.message end }
@@ -12,9 +14,10 @@ M.NO_MEMORY = "not enough memory"
 
 function M.new(code, message)
   if type(code) ~= "string" or C.error_code_from_name(code) <= 0 then
-    error(("error: code %s is none (INVALID_ARGUMENT, NOT_FOUND, …)"):format(tostring(code)), 3)
+    error(("tide.error: code: must be one of INVALID_ARGUMENT, NOT_FOUND, …, is %s"):format(shown(code)), 3)
   end
-  return setmetatable({ code = code, message = tostring(message) }, Failure)
+  return setmetatable({ code = code, message = message == nil and "the handler says no more" or tostring(message) },
+    Failure)
 end
 
 -- From the core's number.
@@ -33,8 +36,10 @@ function M.parts(problem)
   if problem == M.NO_MEMORY then
     return 8, ("the handler went over its memory limit of %d bytes"):format(tonumber(C.child_memory_limit()))
   end
-  local ok, text = pcall(tostring, problem)
-  return 2, ok and text or "the handler raised something that has no text"
+  local ok, text = pcall(readable, problem)
+  if not ok then return 2, "the script raised something that has no text" end
+  if type(problem) == "string" then return 2, text end
+  return 2, "the script raised " .. text
 end
 
 return M

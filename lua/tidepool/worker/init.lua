@@ -6,8 +6,10 @@ local C = require "tidepool.worker.native"
 local call = require "tidepool.worker.call"
 local contract = require "tidepool.worker.contract"
 local failure = require "tidepool.worker.failure"
+local misuse = require "tidepool.misuse"
 local msgpack = require "tidepool.msgpack"
 local sandbox = require "tidepool.worker.sandbox"
+local shown = require "tidepool.shown"
 local tensor = require "tidepool.tensor"
 local tide = require "tidepool"
 
@@ -17,7 +19,15 @@ local setmetatable, xpcall, error = setmetatable, xpcall, error
 local WAIT, DONE = sandbox.WAIT, {}
 
 tide.log = sandbox.log
-tide.msgpack = { encode = msgpack.encode, decode = msgpack.decode }
+
+tide.msgpack = { encode = msgpack.encode }
+
+-- The value of MessagePack bytes.
+function tide.msgpack.decode(bytes)
+  if msgpack.is_bin(bytes) then bytes = bytes[1] end
+  if type(bytes) ~= "string" then misuse("msgpack.decode: takes a string of bytes, not %s", shown(bytes)) end
+  return (msgpack.decode(bytes))
+end
 
 -- Raise an error with a code that the client gets: tide.error("NOT_FOUND", "no such label").
 function tide.error(code, message) error(failure.new(code, message), 0) end
@@ -316,8 +326,9 @@ function context_prototype.call(name, value, options)
 end
 
 -- Send a part of the answer now. Waits while the client has much to read.
-function context_prototype.send(_, value)
+function context_prototype.send(context, value)
   local request = current
+  if getmetatable(context) ~= context_meta then misuse "ctx:send: is called with : in place of ." end
   if not request.streams then
     error(failure.new("FAILED_PRECONDITION", "ctx:send: whoever called takes no stream"), 0)
   end

@@ -2,6 +2,7 @@
 -- keeps a script in; this is so that it finds out with a clear error.
 local ffi = require "ffi"
 local C = require "tidepool.worker.native"
+local readable = require "tidepool.worker.readable"
 
 local coroutine_resume, coroutine_yield, running = coroutine.resume, coroutine.yield, coroutine.running
 local select, error = select, error
@@ -82,10 +83,14 @@ local function collect(option)
   error("collectgarbage: only \"collect\", \"step\" and \"count\" are granted", 2)
 end
 
+-- Bytes of a line; core/script/record.h has the same.
+local LINE_MAX = 4096
+
 local function log(...)
   local parts = {}
-  for i = 1, select("#", ...) do parts[i] = tostring((select(i, ...))) end
+  for i = 1, select("#", ...) do parts[i] = readable((select(i, ...))) end
   local line = table.concat(parts, "\t")
+  if #line > LINE_MAX then line = line:sub(1, LINE_MAX - #"…") .. "…" end
   C.child_log(line, #line)
 end
 
