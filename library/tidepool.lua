@@ -79,8 +79,8 @@ function FunctionCall:done() end
 ---@return FunctionCall
 function Context.call(name, value, options) end
 
----Send a part of the answer now. Waits while the client has much to read. Raises FAILED_PRECONDITION when whoever
----called takes no stream: a client that did not ask for one, or another function.
+---Send a part of the answer now, before the handler returns. Waits while the client has much to read. Clients that do
+---not look for parts skip them. Raises FAILED_PRECONDITION when another function called, which takes no parts.
 ---@param value any
 function Context:send(value) end
 

@@ -21,6 +21,11 @@ describe("cli values", function()
     assert.same({ 3, json.null }, values.to_json { 3LL, client.null })
   end)
 
+  it("print keys that JSON has not as their JSON", function()
+    assert.same({ ["[1,2]"] = 1, ["true"] = 2, ["{\"hex\":\"ff\"}"] = 3, a = 4 },
+      values.to_json { [{ 1, 2 }] = 1, [true] = 2, ["\255"] = 3, a = 4 })
+  end)
+
   it("keep a map that only looks like a tensor", function()
     assert.same({ datatype = "FP32", shape = { 2 }, data = "abc" },
       values.to_json { datatype = "FP32", shape = { 2 }, data = "abc" })

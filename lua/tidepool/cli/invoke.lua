@@ -36,10 +36,23 @@ local function stream(options, request, call_options)
   local connection = session.connect(options)
   local parts, last = connection:stream(options.name, request, call_options), nil
   for part in parts do last = write_part(part, options.json) end
-  local result, message = parts:result()
+  local result, message, name = parts:result()
   if type(last) == "string" and not options.json and last:sub(-1) ~= "\n" then io.stdout:write "\n" end
   connection:close()
-  if message then failure.raise("%s", message) end
+  if message then session.fail(message, name) end
+  return result
+end
+
+-- The result alone; that there were parts is said.
+local function whole(options, request, call_options)
+  local connection, parts = session.connect(options), 0
+  connection:on("stream", function() parts = parts + 1 end)
+  local result, message, name = connection:call("invoke", options.name, request, call_options)
+  connection:close()
+  if parts > 0 then
+    io.stderr:write(("tidepool: the function sent %d parts before this; --stream prints them\n"):format(parts))
+  end
+  if message then session.fail(message, name) end
   return result
 end
 
@@ -68,6 +81,6 @@ return {
     call_options.priority = options.priority
     local request = read_request(options)
     if options.stream then return stream(options, request, call_options), output.value end
-    return session.call(options, "invoke", options.name, request, call_options), output.value
+    return whole(options, request, call_options), output.value
   end,
 }

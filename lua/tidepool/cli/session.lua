@@ -44,15 +44,18 @@ function session.connect(options)
   return connection
 end
 
+--- End the command with what the node said.
+function session.fail(message, name)
+  if name == "UNAUTHENTICATED" then failure.connect(message) end
+  failure.raise("%s", message)
+end
+
 --- One call on a connection of its own; its result.
 function session.call(options, method, ...)
   local connection = session.connect(options)
   local result, message, name = connection:call(method, ...)
   connection:close()
-  if message then
-    if name == "UNAUTHENTICATED" then failure.connect(message) end
-    failure.raise("%s", message)
-  end
+  if message then session.fail(message, name) end
   return result
 end
 

@@ -35,6 +35,12 @@ local function tensor_to_json(value)
   return { datatype = value.datatype, shape = values.to_json(value.shape), data = list }
 end
 
+-- A key that JSON can hold: numbers and text as they are, of all else its JSON.
+local function key_to_json(key)
+  if type(key) == "number" or (type(key) == "string" and values.is_text(key)) then return key end
+  return json.encode(values.to_json(key))
+end
+
 --- A value that JSON can hold: bytes that are no text as {hex = …}, tensors with their numbers, NaN as "NaN".
 function values.to_json(value)
   if type(value) == "string" then
@@ -51,7 +57,7 @@ function values.to_json(value)
   local tensor = is_tensor(value) and tensor_to_json(value)
   if tensor then return tensor end
   local copy = {}
-  for key, item in pairs(value) do copy[key] = values.to_json(item) end
+  for key, item in pairs(value) do copy[key_to_json(key)] = values.to_json(item) end
   return copy
 end
 
