@@ -46,11 +46,16 @@ write_current(struct request *request)
 	size_t length;
 	if (result == NULL)
 		return -1;
-	writer_map(result, 3);
+	writer_map(result, 4);
 	writer_string(result, "name");
 	writer_string(result, policy_name(policy));
 	writer_string(result, "faults");
 	writer_uint(result, policy_faults(policy));
+	writer_string(result, "last_fault");
+	if (policy_faults(policy) == 0)
+		writer_nil(result);
+	else
+		writer_string(result, policy_last_fault(policy)->message);
 	writer_string(result, "source");
 	const char *source = policy_source(policy, &length);
 	writer_bytes(result, source, length);

@@ -148,7 +148,8 @@ function globals.print(...)
   write_log(table.concat(words, "\t"))
 end
 
-local load, concat, format, gsub, byte = load, table.concat, string.format, string.gsub, string.byte
+local load, concat, format, byte = load, table.concat, string.format, string.byte
+local find, gmatch, gsub, sub = string.find, string.gmatch, string.gsub, string.sub
 
 local loading = {}
 local loaded = {}
@@ -207,47 +208,97 @@ end
 
 local object, submit, dispatch, evict, done, requeue
 
-local function method(name, required, where)
+-- The file that is being started: its name in messages, and what is written there.
+local where, written
+
+-- The line where the text names a field first; nil when it does not.
+local function line_of(field)
+  local start = find(written, "%f[%w_]" .. field .. "%s*=") or find(written, "[.:]" .. field .. "%s*%(")
+  return start and 1 + select(2, gsub(sub(written, 1, start), "\n", ""))
+end
+
+-- The line of the last return, which is the file's own.
+local function last_return()
+  local line, found = 0, nil
+  for each in gmatch(written .. "\n", "([^\n]*)\n") do
+    line = line + 1
+    if find(each, "%f[%w_]return%f[^%w_]") then found = line end
+  end
+  return found
+end
+
+local function shown(value)
+  if value == nil then return "is missing" end
+  if type(value) == "string" then return format("is %q", sub(value, 1, 80)) end
+  if type(value) == "number" or type(value) == "boolean" then return "is " .. tostring(value) end
+  return "is a " .. type(value)
+end
+
+local function wrong(field, must, value)
+  local line = line_of(field) or last_return()
+  error(format("%s:%s %s: must be %s, %s", where, line and line .. ":" or "", field, must, shown(value)), 0)
+end
+
+local signatures = {
+  submit = "submit(job)", dispatch = "dispatch()", evict = "evict(device, bytes)", done = "done(job, outcome)",
+  requeue = "requeue(job)", tick = "tick(now)", admit = "admit(job)", prefetch = "prefetch(device)",
+  snapshot = "snapshot()", restore = "restore(state)",
+}
+
+local function method(name, required)
   local value = object[name]
   if type(value) == "function" then return value end
   if value ~= nil or required then
-    error(format("%s: new() made an object whose %s is a %s, not a function", where, name, type(value)), 0)
+    wrong(name, format("the method %s of what new() returns", signatures[name]), value)
   end
 end
 
-local function read_config(text, where)
-  if not text then return {} end
-  local read, message = load("return " .. text, "=config", "t", {})
-  if not read then error(where .. ": config: " .. message, 0) end
+local function read_config(config_text)
+  if not config_text then return {} end
+  local read, message = load("return " .. config_text, "=config", "t", {})
+  if not read then error(where .. ": " .. message, 0) end
   local config = read()
-  if type(config) ~= "table" then error(where .. ": config is a " .. type(config) .. ", not a table", 0) end
+  if type(config) ~= "table" then error(format("%s: config: must be a table, %s", where, shown(config)), 0) end
   return config
+end
+
+local function check_file(policy)
+  if type(policy) ~= "table" then
+    local line = last_return()
+    error(format("%s:%s must return { name = \"…\", new = function(node, config) … end }, returns %s", where,
+      line and line .. ":" or "", policy == nil and "nothing" or "a " .. type(policy)), 0)
+  end
+  if type(policy.name) ~= "string" or policy.name == "" or #policy.name > 63 then
+    wrong("name", "a text of 1 to 63 bytes", policy.name)
+  end
+  if type(policy.new) ~= "function" then
+    local misplaced = policy.new == nil and type(policy.submit) == "function"
+    wrong("new", "a function(node, config) that returns the policy's object" ..
+      (misplaced and ", with submit and the others as its methods" or ""), policy.new)
+  end
 end
 
 -- Runs the policy's file and makes its object. Returns its name, and whether it has tick, admit,
 -- prefetch, snapshot and restore.
-local function start(where, source, config)
+local function start(name, source, config)
+  where, written = find(name, "%.lua$") and name or name .. ".lua", source
   if byte(source, 1) == 27 then error(where .. ":1: bytecode, not source", 0) end
   local run, message = load(source, "@" .. where, "t", globals)
   if not run then error(message, 0) end
   local policy = run()
-  if type(policy) ~= "table" then error(where .. ": returned a " .. type(policy) .. ", not a table", 0) end
-  if type(policy.name) ~= "string" or policy.name == "" or #policy.name > 63 then
-    error(where .. ": name is not a text of 1 to 63 bytes", 0)
-  end
-  if type(policy.new) ~= "function" then
-    error(where .. ": new is a " .. type(policy.new) .. ", not a function", 0)
-  end
-  object = policy.new(node, read_config(config, where))
+  check_file(policy)
+  object = policy.new(node, read_config(config))
   if type(object) ~= "table" then
-    error(where .. ": new() returned a " .. type(object) .. ", not a table", 0)
+    wrong("new", "a function that returns a table with the methods submit, dispatch, evict and done; its result",
+      object)
   end
-  submit, dispatch = method("submit", true, where), method("dispatch", true, where)
-  evict, done = method("evict", true, where), method("done", true, where)
-  requeue = method("requeue", false, where) or submit
-  return policy.name, method("tick", false, where) ~= nil, method("admit", false, where) ~= nil,
-    method("prefetch", false, where) ~= nil, method("snapshot", false, where) ~= nil,
-    method("restore", false, where) ~= nil
+  submit, dispatch = method("submit", true), method("dispatch", true)
+  evict, done = method("evict", true), method("done", true)
+  requeue = method("requeue") or submit
+  local has = { method "tick" ~= nil, method "admit" ~= nil, method "prefetch" ~= nil, method "snapshot" ~= nil,
+    method "restore" ~= nil }
+  written = nil
+  return policy.name, unpack(has)
 end
 
 -- What C calls; the order is enum policy_entry's. -----------------------------------------------------------

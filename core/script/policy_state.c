@@ -190,10 +190,27 @@ set_error(struct policy_state *state, int status)
 /* What a guarded body is given, and what it says. */
 struct body {
 	struct policy_state *state;
+	enum policy_entry entry;
 	const struct policy_call *call;
 	lua_CFunction function;
 	void *argument;
 	int status;
+};
+
+/* What a policy runs when its host calls that entry, for messages. */
+static const char *const entry_names[POLICY_ENTRIES] = {
+	[POLICY_START] = "its file or new()",
+	[POLICY_RESTORE] = "restore()",
+	[POLICY_BIND] = "the call",
+	[POLICY_SUBMIT] = "submit()",
+	[POLICY_DISPATCH] = "dispatch()",
+	[POLICY_EVICT] = "evict()",
+	[POLICY_DONE] = "done()",
+	[POLICY_REQUEUE] = "requeue()",
+	[POLICY_TICK] = "tick()",
+	[POLICY_ADMIT] = "admit()",
+	[POLICY_PREFETCH] = "prefetch()",
+	[POLICY_SNAPSHOT] = "snapshot()",
 };
 
 /* Run body in the guard; 0 or -1 with the error set. */
@@ -209,12 +226,12 @@ run(struct policy_state *state, void (*function)(void *), struct body *body)
 		return -1;
 	case GUARD_OVERDUE:
 		state->abandoned = true;
-		return error_set(ERR_DEADLINE_EXCEEDED, "policy %s: did not return within %d ms",
-				 state->script->name, POLICY_TIMEOUT_MS);
+		return error_set(ERR_DEADLINE_EXCEEDED, "policy %s: %s did not return within %d ms",
+				 state->script->name, entry_names[body->entry], POLICY_TIMEOUT_MS);
 	case GUARD_CRASHED:
 		state->abandoned = true;
-		return error_set(ERR_INVALID_ARGUMENT, "policy %s: read outside of its views",
-				 state->script->name);
+		return error_set(ERR_INVALID_ARGUMENT, "policy %s: %s read outside of its views",
+				 state->script->name, entry_names[body->entry]);
 	}
 	return -1;
 }
@@ -227,9 +244,12 @@ protected_body(void *argument)
 }
 
 static int
-run_protected(struct policy_state *state, lua_CFunction function, void *argument)
+run_protected(struct policy_state *state, enum policy_entry entry, lua_CFunction function,
+	      void *argument)
 {
-	struct body body = { .state = state, .function = function, .argument = argument };
+	struct body body = {
+		.state = state, .entry = entry, .function = function, .argument = argument
+	};
 	return run(state, protected_body, &body);
 }
 
@@ -248,7 +268,7 @@ call_body(void *argument)
 int
 policy_state_call(struct policy_state *state, const struct policy_call *call)
 {
-	struct body body = { .state = state, .call = call };
+	struct body body = { .state = state, .entry = call->entry, .call = call };
 	return run(state, call_body, &body);
 }
 
@@ -314,11 +334,12 @@ policy_state_new(struct guard *guard, const struct policy_script *script, const 
 		error_set(ERR_RESOURCE_EXHAUSTED, "policy %s: no Lua state", script->name);
 		goto failed;
 	}
-	if (run_protected(state, set_up, state) != 0)
+	if (run_protected(state, POLICY_START, set_up, state) != 0)
 		goto failed;
 	lay_out_stack(state->L);
 	struct policy_call bind = { POLICY_BIND, 2, 0, { node->now, (double)(uintptr_t)node } };
-	if (policy_state_call(state, &bind) != 0 || run_protected(state, start, state) != 0)
+	if (policy_state_call(state, &bind) != 0 ||
+	    run_protected(state, POLICY_START, start, state) != 0)
 		goto failed;
 	return state;
 failed:
@@ -361,5 +382,5 @@ int
 policy_state_restore(struct policy_state *state, const char *text, size_t length)
 {
 	struct text argument = { state, text, length };
-	return run_protected(state, restore, &argument);
+	return run_protected(state, POLICY_RESTORE, restore, &argument);
 }

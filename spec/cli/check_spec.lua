@@ -40,9 +40,17 @@ describe("tidepool check", function()
   local cases = {
     ["return { handler = function( end }"] = { "1: <name> or '...' expected near 'end'" },
     ["return {\n  handler = 3 }"] = { "2: handler: must be a function, is 3" },
-    ["return {\n  handle = 3 }"] = { "2: handle: no such field; there are " },
+    ["return {\n  handle = 3 }"] = { "2: handle: no such field; did you mean handler?" },
     ["return { slo = { percentile = 98,\n ms = 'x' }, handler = print }"] = {
       "2: slo.ms: must be a positive number, is 'x'" },
+    ["return { handler = print,\n xyzzy = 1 }"] = { "2: xyzzy: no such field; there are batch, description, files, " },
+    ["return { handler = function() return tostrin(1), string.fromat, tsotring end }"] = {
+      "1: 'tostrin' is no global of a function, and no local here; did you mean tostring?",
+      "1: string.fromat is not there for functions; did you mean string.format?",
+      "1: 'tsotring' is no global of a function, and no local here; did you mean tostring?" },
+    ["local tide = require 'tidepool' return { handler = function(ctx) return tide.tenser(ctx.fils) end }"] = {
+      "1: tide.tenser: module \"tidepool\" has nothing of that name; did you mean tide.tensor?",
+      "1: ctx.fils: a request's context has nothing of that name; did you mean ctx.files?" },
     ["return { handler = print,\n test = { { exspect = 1 } } }"] = { "2: test[1].exspect: no such field" },
     ["\nerror 'not now'"] = { "2: not now" },
     ["return 1"] = { " must return a table, returns a number" },

@@ -100,7 +100,7 @@ describe("tidepool with a node", function()
   end)
 
   it("shows and replaces the policy", function()
-    assert.equal("fifo, replaced 0 times for a fault\n", succeed "policy")
+    assert.equal("fifo, never replaced for a fault\n", succeed "policy")
     assert.matches("edf\n", succeed "policy list")
     assert.equal("policy edf is in force\n", succeed "policy load edf")
     write("mine.lua", (io.open("policies/fifo.lua"):read "*a":gsub('name = "fifo"', 'name = "mine"')))
@@ -108,8 +108,21 @@ describe("tidepool with a node", function()
     write("bad.lua", "return {}")
     local _, message, status = run("policy load " .. folder .. "/bad.lua")
     assert.equal(1, status)
-    assert.matches("^tidepool: INVALID_ARGUMENT: ", message)
+    assert.equal("tidepool: INVALID_ARGUMENT: bad.lua:1: name: must be a text of 1 to 63 bytes, is missing\n", message)
+    _, message = run "policy load edff"
+    assert.equal("tidepool: 'edff' is no built-in policy (tidepool policy list) and no file\n", message)
     assert.matches("^mine, ", succeed "policy current")
+    write("raises.lua", [[
+      local object = { dispatch = print, evict = print, done = print }
+      function object:submit() error(self.word) end
+      return { name = "raises", new = function(_, config) object.word = config.word return object end }]])
+    assert.equal("policy raises is in force\n",
+      succeed(([[policy load %s/raises.lua --config '{ word = "ouch" }']]):format(folder)))
+    succeed(("deploy %s/double"):format(folder))
+    succeed [[invoke double --data '{"datatype": "FP32", "shape": [1, 2], "data": [1, 2]}']]
+    assert.equal("mine, replaced once for a fault, last: raises.lua:2: ouch\n", succeed "policy")
+    assert.equal("mine", json.decode(succeed "policy --json").name)
+    succeed "remove double"
     succeed "policy load fifo"
   end)
 

@@ -128,21 +128,35 @@ describe("policy host", function()
       ["a syntax error"] = { "return {\n  name = \n}", "^policies/tested.lua:3:" },
       ["an error in the file"] = { "\nerror 'no'", "^policies/tested.lua:2: no" },
       ["an error in new()"] = { policy { new = "error 'no'" }, "^policies/tested.lua:%d+: no" },
-      ["a file that returns nothing"] = { "local x = 1", "returned a nil, not a table" },
-      ["no name"] = { "return { new = function() return {} end }", "name is not a text" },
-      ["no new"] = { "return { name = 'x' }", "new is a nil, not a function" },
+      ["a file that returns nothing"] = { "local x = 1",
+        "^policies/tested.lua: must return { name = \"…\", new = function%(node, config%) … end }, returns nothing" },
+      ["a file that returns text"] = { "local x\nreturn 'x'",
+        "^policies/tested.lua:2: must return {.*, returns a string" },
+      ["no name"] = { "\nreturn { new = function() return {} end }",
+        "^policies/tested.lua:2: name: must be a text of 1 to 63 bytes, is missing" },
+      ["a name that is a number"] = { "return {\n name = 5 }",
+        "^policies/tested.lua:2: name: must be a text .*, is 5" },
+      ["no new"] = { "return { name = 'x' }",
+        "^policies/tested.lua:1: new: must be a function%(node, config%) that returns the policy's .*, is missing" },
+      ["methods in the place of new"] = { "return { name = 'x',\n submit = function() end }",
+        "new: must be .*, with submit and the others as its methods, is missing" },
+      ["a new that is text"] = { "return { name = 'x',\n new = 'y' }",
+        "^policies/tested.lua:2: new: must be .* is \"y\"" },
       ["new() without an object"] = { policy { result = "{ name = 'x', new = function() end }" },
-        "new%(%) returned a nil, not a table" },
-      ["no submit"] = { policy { more = "object.submit = nil" }, "submit is a nil, not a function" },
-      ["no dispatch"] = { policy { more = "object.dispatch = 3" }, "dispatch is a number, not a function" },
-      ["no evict"] = { policy { more = "object.evict = nil" }, "evict is a nil" },
-      ["no done"] = { policy { more = "object.done = nil" }, "done is a nil" },
-      ["a tick that is no function"] = { policy { more = "object.tick = {}" }, "tick is a table" },
+        "tested.lua:%d+: new: must be a function that returns a table with the methods .* its result, is missing" },
+      ["no submit"] = { policy { more = "object.submit = nil" },
+        "tested.lua:%d+: submit: must be the method submit%(job%) of what new%(%) returns, is missing" },
+      ["no dispatch"] = { policy { more = "object.dispatch = 3" },
+        "dispatch: must be the method dispatch%(%) .*, is 3" },
+      ["no evict"] = { policy { more = "object.evict = nil" }, "evict: must be the method evict%(device, bytes%)" },
+      ["no done"] = { policy { more = "object.done = nil" }, "done: must be the method done%(job, outcome%)" },
+      ["a tick that is no function"] = { policy { more = "object.tick = {}" }, "tick: must be .*, is a table" },
       ["bytecode"] = { string.dump(loadstring "return 1"), "bytecode" },
-      ["a config that is no table"] = { policy {}, "config is a number", "3" },
+      ["a config that is no table"] = { policy {}, "^policies/tested.lua: config: must be a table, is 3", "3" },
+      ["a config that is no Lua"] = { policy {}, "^policies/tested.lua: config:1: unexpected symbol", "}" },
       ["a helper that does not exist"] = { "require 'nothing'", "policies/tested.lua:1: require: no policy file" },
       ["a helper outside of the folder"] = { "require '../models/x'", "named by letters" },
-      ["a loop in the file"] = { "while true do end", "did not return" },
+      ["a loop in the file"] = { "while true do end", "its file or new%(%) did not return" },
       ["too much memory"] = { "local t = {} for i = 1, 1e9 do t[i] = i end", "memory" },
     } do
       it("refuses " .. what .. " and keeps the old policy", function()
@@ -261,7 +275,7 @@ describe("policy host", function()
       end)
 
       it("when " .. callback .. " loops for ever, compiled", function()
-        replaces(with_body(callback, "while true do end"), callback, "did not return within 40 ms")
+        replaces(with_body(callback, "while true do end"), callback, callback .. "%(%) did not return within 40 ms")
       end)
     end
 

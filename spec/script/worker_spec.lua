@@ -266,8 +266,8 @@ describe("worker", function()
         ["return {"] = "f.lua:1: unexpected symbol near '<eof>'",
         ["error 'at load'"] = "f.lua:1: at load",
         ["return 1"] = "f.lua: must return a table, returns 1",
-        ["return { handler = 3 }"] = "f.lua: handler: must be a function, is 3",
-        ["return { handlr = print }"] = "f.lua: handlr: no such field",
+        ["return { handler = 3 }"] = "f.lua:1: handler: must be a function, is 3",
+        ["return { handlr = print }"] = "f.lua:1: handlr: no such field; did you mean handler?",
         [string.dump(function() end)] = "bytecode is not accepted",
       }
       for source, pattern in pairs(errors) do
@@ -616,11 +616,11 @@ describe("worker", function()
     it("errors name file, line and field", function()
       local wrong = {
         ["return {\n  name = 'x'\n  slo = 1 }"] = "function.lua:3: '}' expected",
-        ["return { slo = { ms = 'abc' } }"] = "function.lua: slo.ms: must be a positive number, is 'abc'",
+        ["return { slo = { ms = 'abc' } }"] = "function.lua:1: slo.ms: must be a positive number, is 'abc'",
         ["return { slo = { ms = 5, percentile = 100 } }"] =
           "slo.percentile: must be a number between 0 and 100, is 100",
         ["return { slo = 5 }"] = "slo: must be a table of percentile and ms, is 5",
-        ["return { slos = {} }"] = "function.lua: slos: no such field; there are batch, description, files",
+        ["return { slos = {} }"] = "function.lua:1: slos: no such field; did you mean slo?",
         ["return { models = { ['a b'] = 'x' } }"] = "models: must be a table whose keys are Lua names, is 'a b'",
         ["return { models = { a = 1 } }"] = "models.a: must be the name of a file, is 1",
         ["return { models = { a = 'x' }, handler = 'f' }"] = "handler: must be a function, is 'f'",

@@ -3,45 +3,17 @@ local contract = require "tidepool.worker.contract"
 local files = require "tidepool.cli.files"
 local manifest = require "tidepool.cli.manifest"
 local script_names = require "tidepool.cli.script_names"
+local nearest = require "tidepool.nearest"
+local source_text = require "tidepool.source_text"
+
+local bare, line_of, find_field = source_text.bare, source_text.line_of, source_text.line_of_field
 
 -- Complaints about the contract of one file.
 local COMPLAINTS_MAX = 50
 
--- Text without comments and the contents of strings, its lines where they were.
-local function bare(source)
-  local function blank(text) return (text:gsub("[^\n]", " ")) end
-  local out, at = {}, 1
-  while at <= #source do
-    local start, _, what = source:find("([-\"'%[])", at)
-    if not start then break end
-    out[#out + 1] = source:sub(at, start - 1)
-    local long = source:match("^%[(=*)%[", start)
-    local comment = what == "-" and source:match("^%-%-", start)
-    local long_comment = comment and source:match("^%-%-%[(=*)%[", start)
-    local stop
-    if long or long_comment then
-      stop = select(2, source:find("]" .. (long or long_comment) .. "]", start, true)) or #source
-    elseif comment then
-      stop = (source:find("\n", start, true) or #source + 1) - 1
-    elseif what == '"' or what == "'" then
-      stop = start + 1
-      while stop <= #source and source:sub(stop, stop) ~= what do
-        stop = stop + (source:sub(stop, stop) == "\\" and 2 or 1)
-      end
-    else
-      stop = start
-    end
-    local piece = source:sub(start, stop)
-    out[#out + 1] = (long or comment or what == '"' or what == "'") and blank(piece) or piece
-    at = stop + 1
-  end
-  out[#out + 1] = source:sub(at)
-  return table.concat(out)
-end
-
-local function line_of(text, position)
-  local _, count = text:sub(1, position - 1):gsub("\n", "")
-  return count + 1
+local function hint(name, known, prefix)
+  local near = nearest(name, known)
+  return near and ("; did you mean %s%s?"):format(prefix or "", near) or ""
 end
 
 local function check_globals(f, report)
@@ -52,9 +24,11 @@ local function check_globals(f, report)
     if use.is_set then
       report(use.line, "sets the global '%s', which every request of a worker shares; a missing 'local'?", use.name)
     elseif not known and not set_here[use.name] then
-      report(use.line, "'%s' is no global of a function, and no local here", use.name)
+      report(use.line, "'%s' is no global of a function, and no local here%s", use.name,
+        hint(use.name, script_names.globals))
     elseif type(known) == "table" and use.field and not known[use.field] then
-      report(use.line, "%s.%s is not there for functions", use.name, use.field)
+      report(use.line, "%s.%s is not there for functions%s", use.name, use.field,
+        hint(use.field, known, use.name .. "."))
     elseif use.name == "require" and use.argument and not script_names.modules[use.argument] then
       report(use.line, "module \"%s\" is none that functions can have", use.argument)
     end
@@ -69,13 +43,15 @@ local function check_fields(source, declared, report)
     for position, field in text:gmatch("%f[%w_]()" .. name .. "%.([%a_][%w_]*)") do
       local before = position > 1 and text:sub(position - 1, position - 1) or ""
       if fields and not fields[field] and before ~= "." and before ~= ":" then
-        report(line_of(text, position), "%s.%s: module \"%s\" has nothing of that name", name, field, module)
+        report(line_of(text, position), "%s.%s: module \"%s\" has nothing of that name%s", name, field, module,
+          hint(field, fields, name .. "."))
       end
     end
   end
   for position, sign, name in text:gmatch "%f[%w_]()ctx([.:])([%a_][%w_]*)" do
     if not script_names.context[name] then
-      report(line_of(text, position), "ctx%s%s: a request's context has nothing of that name", sign, name)
+      report(line_of(text, position), "ctx%s%s: a request's context has nothing of that name%s", sign, name,
+        hint(name, script_names.context, "ctx" .. sign))
     end
   end
   for kind in ("models files"):gmatch "%a+" do
@@ -85,19 +61,6 @@ local function check_fields(source, declared, report)
       end
     end
   end
-end
-
--- The line where the script sets the field that a complaint begins with ("slo.ms: …", "test[2].error: …"), as far as it
--- can be found in the text; nil when not.
-local function find_field(text, complaint)
-  local path = complaint:match "^([%w_.%[%]]+):"
-  local at = 1
-  for key in (path or ""):gsub("%[%d+%]", ""):gmatch "[^.]+" do
-    local _, stop = text:find("%f[%w_]" .. key .. "%s*=", at)
-    if not stop then break end
-    at = stop
-  end
-  return at > 1 and line_of(text, at) or nil
 end
 
 -- What passes for a field that was complained about, so that the others can be looked at; nil: nothing needs to.

@@ -1,3 +1,4 @@
+local failure = require "tidepool.cli.failure"
 local files = require "tidepool.cli.files"
 local native = require "tidepool.native"
 local session = require "tidepool.cli.session"
@@ -7,14 +8,27 @@ local function read_source(file)
   if not file:find("/", 1, true) and not file:find "%.lua$" then
     local source = native.embedded("policies/" .. file .. ".lua")
     if source then return source end
+    if not files.exists(file) then
+      failure.raise("'%s' is no built-in policy (tidepool policy list) and no file", file)
+    end
   end
   return files.need(file)
+end
+
+-- Why the last one was replaced: the first line, without where in the policy it was called from.
+local function fault_of(current)
+  local count = current.faults
+  if count == 0 then return "never replaced for a fault" end
+  return ("replaced %s for a fault, last: %s"):format(count == 1 and "once" or count .. " times",
+    current.last_fault:match "^[^\n]*")
 end
 
 local function load_policy(options)
   local name = options.name or files.base_name(options.file):gsub("%.lua$", "")
   local source = read_source(options.file)
-  return session.call(options, "policy.load", { name = name, source = source }),
+  return session.call(options, "policy.load", {
+    name = name, source = source, config = options.config,
+  }),
     function(current) return ("policy %s is in force"):format(current.name) end
 end
 
@@ -24,7 +38,7 @@ return {
     "tidepool policy",
     "tidepool policy list",
     "tidepool policy load edf",
-    "tidepool policy load my/policy.lua",
+    "tidepool policy load my/policy.lua --config '{ weight = 50 }'",
     "tidepool policy --json",
   },
   options = function(parser)
@@ -33,7 +47,8 @@ return {
     session.options(parser)
     local load = parser:command("load", "Put a policy in force; the old one stays when it is refused.")
     load:argument("file", "The policy's Lua file, or the name of a built-in one.")
-    load:option("--name", "Its name; the file's name without .lua."):argname "NAME"
+    load:option("--name", "What messages call the file; its name without .lua."):argname "NAME"
+    load:option("--config", "The table for its new(node, config), as Lua text."):argname "TABLE"
     parser:command("current", "Show the policy in force (the default).")
     parser:command("list", "List the built-in policies.")
   end,
@@ -43,7 +58,7 @@ return {
       return session.call(options, "policy.list", {}), function(names) return table.concat(names, "\n") end
     end
     return session.call(options, "policy.current", {}), function(current)
-      return ("%s, replaced %d times for a fault"):format(current.name, current.faults)
+      return ("%s, %s"):format(current.name, fault_of(current))
     end
   end,
 }

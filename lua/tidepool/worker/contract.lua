@@ -1,6 +1,8 @@
 -- The contract of a function's file: what the table that it returns may hold. check() raises "FILE: field: what is
 -- wrong"; manifest() gives what the core wants to know of it.
 local msgpack = require "tidepool.msgpack"
+local nearest = require "tidepool.nearest"
+local source_text = require "tidepool.source_text"
 
 local M = {}
 
@@ -24,8 +26,9 @@ local function check_fields(chunk, prefix, declared, known)
       local names = {}
       for name in pairs(known) do names[#names + 1] = name end
       table.sort(names)
-      error(("%s: %s%s: no such field; there are %s"):format(
-        chunk, prefix, type(key) == "string" and key or quote(key), table.concat(names, ", ")), 0)
+      local near = type(key) == "string" and nearest(key, known)
+      error(("%s: %s%s: no such field; %s"):format(chunk, prefix, type(key) == "string" and key or quote(key),
+        near and ("did you mean %s?"):format(near) or "there are " .. table.concat(names, ", ")), 0)
     end
   end
 end
@@ -160,6 +163,15 @@ function M.check(chunk, declared)
   if declared.batch ~= nil and next(declared.models or {}) == nil then
     error(("%s: batch: there is no model whose runs could be put together"):format(chunk), 0)
   end
+end
+
+-- The same for a script whose text is known: complaints name the line where the field is set, if it can be found.
+function M.check_script(chunk, declared, source)
+  local fits, complaint = pcall(M.check, chunk, declared)
+  if fits then return end
+  local said = complaint:sub(#chunk + 3)
+  local line = source_text.line_of_field(source_text.bare(source), said)
+  error(line and ("%s:%d: %s"):format(chunk, line, said) or complaint, 0)
 end
 
 -- Pairs in the order of their names, so that the same file always says the same.

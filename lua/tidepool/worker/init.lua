@@ -348,7 +348,7 @@ local function run_script(block)
   local chunk, problem = load(source, "@" .. block.chunk, "t", sandbox.new())
   if not chunk then error(problem, 0) end
   local declared = chunk()
-  contract.check(block.chunk, declared)
+  contract.check_script(block.chunk, declared, source)
   return declared
 end
 
