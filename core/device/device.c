@@ -432,14 +432,6 @@ generic_host_unregister(struct device *device, void *memory)
 }
 
 int
-generic_copy_peer(struct device_stream *stream, void *to, struct device *peer, const void *from,
-		  size_t bytes)
-{
-	return error_set(ERR_UNIMPLEMENTED, "%s copies from no peer",
-			 stream->device->properties.name);
-}
-
-int
 generic_run_now(struct device_stream *stream, const struct device_launch *launch)
 {
 	return error_set(ERR_UNIMPLEMENTED, "%s runs nothing on the caller's thread",

@@ -121,10 +121,7 @@ generic_host_register(struct device *device, void *memory, size_t bytes);
 void
 generic_host_unregister(struct device *device, void *memory);
 
-/* Never called while has_peer says no or runs_inline is false; UNIMPLEMENTED. */
-int
-generic_copy_peer(struct device_stream *stream, void *to, struct device *peer, const void *from,
-		  size_t bytes);
+/* Never called while runs_inline is false; UNIMPLEMENTED. */
 int
 generic_run_now(struct device_stream *stream, const struct device_launch *launch);
 

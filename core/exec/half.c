@@ -44,12 +44,6 @@ from_float(float f)
 	return (uint16_t)(sign | half);
 }
 
-float
-half_to_float(uint16_t half)
-{
-	return to_float(half);
-}
-
 uint16_t
 half_from_float(float value)
 {

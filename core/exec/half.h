@@ -6,8 +6,6 @@
 #include <stdint.h>
 
 /* IEEE 754 binary16 (FLOAT16). */
-float
-half_to_float(uint16_t half);
 uint16_t
 half_from_float(float value);
 

@@ -18,7 +18,6 @@ enum {
 	/* What model files may declare. */
 	ONNX_IR_VERSION_MIN = 3,
 	ONNX_IR_VERSION_MAX = 13,
-	ONNX_OPSET_MIN = 1,
 	ONNX_OPSET_MAX = 24,
 	/* A content hash as text: 16 bytes in hex, and a NUL. */
 	ONNX_HASH_BYTES = 33,

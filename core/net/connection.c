@@ -91,7 +91,6 @@ learn_peer(struct connection *connection, int family)
 		if (uv_tcp_getpeername(&connection->uv.tcp, &peer.as.any, &length) == 0)
 			peer.family = peer.as.any.sa_family;
 	}
-	connection->loopback = address_is_loopback(&peer);
 	address_format(&peer, connection->peer, sizeof(connection->peer));
 }
 
@@ -167,18 +166,6 @@ void *
 connection_user(const struct connection *connection)
 {
 	return connection->user;
-}
-
-bool
-connection_is_loopback(const struct connection *connection)
-{
-	return connection->loopback;
-}
-
-bool
-connection_is_open(const struct connection *connection)
-{
-	return connection->state == CONNECTION_OPEN;
 }
 
 const char *

@@ -43,7 +43,6 @@ struct connection {
 	bool reading;
 	/* The opened event was called, so the closed one will be. */
 	bool announced;
-	bool loopback;
 	/* Somebody waits for the output to drain. */
 	bool tells_drained;
 	char peer[64];

@@ -135,12 +135,6 @@ server_listen(struct server *server, const char *address, int *port)
 	return listener_open(server, address, port);
 }
 
-uint32_t
-server_connections(const struct server *server)
-{
-	return server->connection_count;
-}
-
 void
 server_stop(struct server *server)
 {

@@ -77,10 +77,6 @@ int
 server_listen(struct server *server, const char *address, int *port)
 	__attribute__((warn_unused_result));
 
-/* Connections that are open or closing. */
-uint32_t
-server_connections(const struct server *server);
-
 struct connection *
 connection_ref(struct connection *connection);
 void
@@ -90,10 +86,6 @@ void
 connection_set_user(struct connection *connection, void *user);
 void *
 connection_user(const struct connection *connection);
-bool
-connection_is_loopback(const struct connection *connection);
-bool
-connection_is_open(const struct connection *connection);
 /* "127.0.0.1:53412" or "unix"; lives as long as the connection. */
 const char *
 connection_peer(const struct connection *connection);

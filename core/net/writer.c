@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "net/message.h"
 
 enum { WRITER_FIRST_BYTES = 1024 };
 
@@ -240,10 +241,10 @@ writer_error(struct writer *writer, uint32_t id, const struct error *error,
 }
 
 void
-writer_notification(struct writer *writer, const char *method)
+writer_notification(struct writer *writer, const char *method, uint32_t params)
 {
 	writer_array(writer, 3);
-	writer_uint(writer, 2);
+	writer_uint(writer, MESSAGE_NOTIFICATION);
 	writer_string(writer, method);
-	writer_array(writer, 1);
+	writer_array(writer, params);
 }

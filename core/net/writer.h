@@ -81,6 +81,6 @@ writer_reply(struct writer *writer, uint32_t id);
 void
 writer_error(struct writer *writer, uint32_t id, const struct error *error,
 	     const struct slice *details);
-/* `[2, method, [`param`]]` without its last part: exactly one value, the only param, must follow. */
+/* `[2, method, [params]]` without the params: as many values as there are must follow. */
 void
-writer_notification(struct writer *writer, const char *method);
+writer_notification(struct writer *writer, const char *method, uint32_t params);

@@ -37,10 +37,7 @@ notify(struct client *client, const char *kind, const char *name, const char *de
 	struct writer *output = connection_output(client->connection);
 	if (output == NULL)
 		return;
-	writer_array(output, 3);
-	writer_uint(output, MESSAGE_NOTIFICATION);
-	writer_string(output, "event");
-	writer_array(output, 1);
+	writer_notification(output, "event", 1);
 	writer_map(output, 3);
 	writer_string(output, "kind");
 	writer_string(output, kind);

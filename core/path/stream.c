@@ -26,10 +26,7 @@ write_part(struct request *request, const void *value, size_t bytes)
 	struct writer *output = connection_output(request->client->connection);
 	if (output == NULL)
 		return false;
-	writer_array(output, 3);
-	writer_uint(output, MESSAGE_NOTIFICATION);
-	writer_string(output, "stream");
-	writer_array(output, 2);
+	writer_notification(output, "stream", 2);
 	writer_uint(output, request->message.id);
 	append_value(request, output, value, bytes);
 	connection_flush(request->client->connection);

@@ -23,7 +23,6 @@ enum {
 	LENT_MAX = 64,
 	/* Records handled before the core is woken though there is more to do. */
 	WAKE_EVERY = 8,
-	RESULTS_MAX = CALL_BATCH_MAX,
 	REHEARSAL_HEAP_BYTES = 1 << 20,
 };
 

@@ -20,7 +20,6 @@ enum {
 	RING_UNIT = 16,
 	/* Longest record. */
 	RING_RECORD_MAX = 8 << 10,
-	RING_LINE = 64,
 };
 
 /* The shared words of one ring, each on a line of its own. Positions count bytes since the start, modulo 2^32. */

@@ -166,7 +166,7 @@ answer_other(struct connection *connection, const struct message *message)
 		return;
 	}
 	if (output != NULL && is(message, "push")) {
-		writer_notification(output, "event");
+		writer_notification(output, "event", 1);
 		writer_raw(output, message->params[0].data, message->params[0].bytes);
 	}
 	answer(connection, message);
