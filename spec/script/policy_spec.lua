@@ -1,7 +1,9 @@
 local ffi = require "ffi"
 local policy_node = require "spec.support.policy_node"
+local policy_text = require "spec.support.policy_text"
 local C = require "spec.support.c"("base/log.h", "script/policy.h")
 local MIB = policy_node.MIB
+local policy, with_body = policy_text.policy, policy_text.with_body
 
 -- Its interceptors stretch what is done outside of compiled code.
 local is_sanitized = require "spec.support.sanitizer"
@@ -17,41 +19,7 @@ ffi.cdef [[
 -- time of day's equal, since a faulty policy computes all the while.
 local CLOCK_THREAD_CPUTIME_ID = 3
 
--- A policy that works, with one part changed: parts.NAME is the body of that method, parts.top runs with the file,
--- parts.new in new(), parts.result is what the file returns.
-local function policy(parts)
-  return ([[
-    %s
-    local queue = {}
-    local object = {}
-    function object:submit(job) %s queue[#queue + 1] = job end
-    function object:dispatch() %s
-      local job = table.remove(queue, 1)
-      if job then return job, node.devices[1], node.HOST end
-    end
-    function object:evict(device, bytes) %s return {} end
-    function object:done(job, outcome) %s
-      for i = #queue, 1, -1 do if queue[i].id == job.id then table.remove(queue, i) end end
-    end
-    %s
-    return %s
-  ]]):format(parts.top or "", parts.submit or "", parts.dispatch or "", parts.evict or "", parts.done or "",
-    parts.more or "", parts.result or
-    ("{ name = %q, new = function(the_node, config) node = the_node %s return object end }")
-      :format(parts.name or "tested", parts.new or ""))
-end
-
 local callbacks = { "submit", "dispatch", "evict", "done", "requeue", "tick", "admit" }
-
-local function with_body(callback, body, name)
-  local parts = { name = name }
-  if callback == "requeue" or callback == "tick" or callback == "admit" then
-    parts.more = ("function object:%s(argument) %s end"):format(callback, body)
-  else
-    parts[callback] = body
-  end
-  return policy(parts)
-end
 
 describe("policy host", function()
   local node, host
@@ -465,90 +433,6 @@ describe("policy host", function()
       assert.equal("fifo>tested>asked", said[1])
       assert.matches("^tested>fifo>p.lua:%d+: broken", said[2])
     end)
-  end)
-
-  it("takes the verdict as a table, and devices and models by id", function()
-    load(policy { dispatch = [[
-      local job = table.remove(queue, 1)
-      if not job then return nil end
-      if job.id == 1 then return { job, 1, node.HOST } end
-      if job.id == 2 then return { job = job, device = node.devices[2], source = node.HOST } end
-      do return job, 1, node.HOST end
-    ]], evict = "do return { 0, 9 } end" })
-    for _ = 1, 3 do host:submit { models = { 0 } } end
-    assert.same({ 1, 1, 1, 0 }, { host:dispatch() })
-    assert.same({ 2, 1, 1, 0 }, { host:dispatch() })
-    assert.same({ 3, 1, 1, 0 }, { host:dispatch() })
-    node:put(0, 0)
-    assert.same({ { 0, 9 } }, host:evict(0, MIB))
-    assert.equal(0, host:faults())
-  end)
-
-  it("reads groups and pins of a model on a device, each device's own", function()
-    load(with_body("evict", [[
-      local model, other = node.models[1], node.devices[2]
-      local on_one, on_other = node.groups(model, device), node.groups(model, other)
-      if on_one ~= 3 or on_other ~= 5 then error("groups " .. on_one .. ", " .. on_other) end
-      do return { model, node.pinned(model, device) } end
-    ]]))
-    node:put(1, 0, 3, 2)
-    node:put(1, 1, 5, 1)
-    assert.same({ { 1, 2 } }, host:evict(0, MIB), host:fault())
-  end)
-
-  it("takes a peer that has what the device lacks", function()
-    node.devices[0].peer_rate = 1e9
-    node:put(0, 1)
-    load(policy { dispatch = [[
-      do return table.remove(queue, 1), node.devices[1], node.PEER, node.devices[2] end
-    ]] })
-    host:submit { models = { 0 } }
-    assert.same({ 1, 0, policy_node.PEER, 1 }, { host:dispatch() })
-  end)
-
-  it("takes a neighbour to borrow a link from, and none without a link to it", function()
-    node.devices[0].peer_rate, node.devices[1].peer_rate = 1e9, 1e9
-    load(policy { dispatch = [[
-      do return table.remove(queue, 1), node.devices[1], node.RELAY, node.devices[2] end
-    ]] })
-    host:submit { models = { 0 } }
-    host:submit { models = { 0 } }
-    assert.same({ 1, 0, policy_node.RELAY, 1 }, { host:dispatch() })
-    node.devices[1].peer_rate = 0
-    host:dispatch()
-    assert.matches("can give device 0 nothing", host:fault())
-  end)
-
-  it("shows rows that came and went", function()
-    load(policy { more = [[
-      function object:tick(now)
-        local models = {}
-        for id, model in pairs(node.models) do models[#models + 1] = id .. node.name(model) end
-        table.sort(models)
-        error(table.concat(models, " ") .. " of " .. #node.devices .. " at " .. now .. " " .. node.now)
-      end
-    ]] })
-    node.models[1] = false
-    node.devices[2] = ffi.new("struct view_device", { id = 2, idle = 1 })
-    node:publish()
-    node.view.now = 5
-    host:tick()
-    assert.matches("0model0 2model2 of 3 at 5 5", host:fault())
-  end)
-
-  it("asks whether to admit, when the policy wants to be asked", function()
-    assert.is_true((host:admit()))
-    load(policy { more = [[
-      function object:admit(job)
-        if job.priority > 0 then return true end
-        return false, 25
-      end
-    ]] })
-    assert.is_true((host:admit { priority = 1 }))
-    assert.same({ false, 25 }, { host:admit() })
-    load(with_body("admit", "return 1"))
-    assert.same({ false, 25 }, { host:admit() })
-    assert.matches("admit: returned a number", host:fault())
   end)
 
   it("decides in under 5 us at 1,000 queued jobs and 1,000 models, without an allocation", function()

@@ -2,50 +2,9 @@ local ffi = require "ffi"
 local worker = require "spec.support.worker"
 
 local C = worker.C
-require "spec.support.c" "script/record.h"
-ffi.cdef "int kill(int pid, int signal);"
 
 -- The sanitizers' builds are not confined by the kernel, and run slowly.
 local isolation
-
-local function pids_of(name)
-  local found = {}
-  for entry in io.popen("ls /proc"):lines() do
-    local file = entry:find "^%d+$" and io.open("/proc/" .. entry .. "/comm")
-    if file then
-      if file:read "*l" == name then found[#found + 1] = tonumber(entry) end
-      file:close()
-    end
-  end
-  return found
-end
-
-local function parent_of(pid)
-  local status = io.open("/proc/" .. pid .. "/status")
-  local parent = status and tonumber(status:read("*a"):match "PPid:%s+(%d+)")
-  if status then status:close() end
-  return parent
-end
-
--- Workers of this process's zygote alone: other nodes may run on the machine.
-local function worker_pids()
-  local own = {}
-  for _, pid in ipairs(pids_of "tidepool-worker") do
-    local parent = parent_of(pid)
-    -- Between us and the zygote there is its keeper.
-    local keeper = parent and parent_of(parent)
-    local me = tonumber(io.open("/proc/self/stat"):read "*n")
-    if keeper and parent_of(keeper) == me then own[#own + 1] = pid end
-  end
-  return own
-end
-
--- Killed workers are gone a moment later.
-local function await_workers(count)
-  local deadline = os.time() + 5
-  while #worker_pids() ~= count and os.time() < deadline do os.execute "sleep 0.02" end
-  assert.equal(count, #worker_pids())
-end
 
 describe("worker", function()
   local rig
@@ -369,102 +328,14 @@ describe("worker", function()
       assert.matches("seccomp no_new_privs rlimits", isolation)
       local script = rig:handler "return 1"
       rig:call(script, 1)
-      local status = io.open("/proc/" .. worker_pids()[1] .. "/status"):read "*a"
+      local status = io.open("/proc/" .. worker.pids()[1] .. "/status"):read "*a"
       assert.matches("Seccomp:%s+2", status)
       assert.matches("NoNewPrivs:%s+1", status)
       assert.matches("CapEff:%s+0000000000000000", status)
       if isolation:find "uid" then assert.is_nil(status:match "Uid:%s+0%s") end
       local files = {}
-      for file in io.popen("ls /proc/" .. worker_pids()[1] .. "/fd"):lines() do files[#files + 1] = file end
+      for file in io.popen("ls /proc/" .. worker.pids()[1] .. "/fd"):lines() do files[#files + 1] = file end
       assert.same({ "10", "11" }, files)
-    end)
-  end)
-
-  describe("outlives its workers:", function()
-    before_each(function() start { hold_batches = true } end)
-
-    it("kill -9 while requests run fails them with the signal, and the next gets a fresh worker", function()
-      local script = rig:handler("if req == 1 then return tide.tensor('FP32', {1}, {4}):get() end return req")
-      local other = rig:handler("return req", { name = "other" })
-      assert.equal(7, (rig:call(other, 7)))
-      local victims = {}
-      for _, pid in ipairs(worker_pids()) do victims[pid] = true end
-      local first, second = rig:invoke(script, 1), rig:invoke(script, 1)
-      for _ = 1, 200 do
-        if C.rig_batches(rig.rig) >= 2 then break end
-        C.rig_wait(rig.rig, 50)
-      end
-      for _, pid in ipairs(worker_pids()) do
-        if not victims[pid] then assert.equal(0, C.kill(pid, 9)) end
-      end
-      assert.is_true(rig:run(3))
-      for _, request in ipairs { first, second } do
-        assert.equal('UNAVAILABLE: function "f": its worker was killed by signal 9 (Killed) while the request ran',
-          select(2, rig:outcome(request)))
-      end
-      assert.equal(2, (rig:call(script, 2)))
-      assert.equal(8, (rig:call(other, 8)))
-      assert.equal(1, rig:stats(other).started)
-      assert.equal(1, rig:stats(script).crashed)
-    end)
-
-    it("one that has no request and does not read what was taken back from it makes way for a fresh one", function()
-      local script = rig:handler("return req", { workers_max = 1 })
-      assert.equal(1, (rig:call(script, 1)))
-      for _, pid in ipairs(worker_pids()) do assert.equal(0, C.kill(pid, 19)) end -- SIGSTOP
-      for i = 1, 4000 do C.rig_cancel(rig.rig, rig:invoke(script, i)) end
-      assert.equal(2, (rig:call(script, 2)))
-      assert.equal(2, rig:stats(script).started)
-    end)
-
-    it("a batch that is out stays whole until it is done, though its worker has died", function()
-      local script = rig:handler "return #tide.tensor('INT32', { 100000 }):get()"
-      rig:invoke(script, 1)
-      C.rig_wait(rig.rig, 100)
-      for _, pid in ipairs(worker_pids()) do C.kill(pid, 9) end
-      assert.is_true(rig:run(1))
-      C.rig_release_batches(rig.rig)
-      assert.equal("tensor 1\nget 1\n", ffi.string(C.rig_calls(rig.rig)))
-      assert.equal(100000, (rig:call(script, 1)))
-    end)
-
-    it("a cancelled request gets no event, and its place is free again", function()
-      local script = rig:handler("if req == 1 then return tide.tensor('FP32', {1}, {4}):get() end return req",
-        { concurrency = 1 })
-      local request = rig:invoke(script, 1)
-      C.rig_wait(rig.rig, 50)
-      local waiting = rig:invoke(script, 1)
-      C.rig_cancel(rig.rig, waiting)
-      C.rig_cancel(rig.rig, request)
-      assert.equal(2, (rig:call(script, 2)))
-      assert.equal("still running", select(2, rig:outcome(request)))
-      assert.equal("still running", select(2, rig:outcome(waiting)))
-      assert.equal(0, rig:stats(script).requests)
-    end)
-
-    it("a retired script finishes its requests, then its workers end", function()
-      local script = rig:handler "return tide.tensor('FP32', {1}, {4}):get()[1]"
-      local request = rig:invoke(script, 1)
-      C.rig_wait(rig.rig, 50)
-      C.worker_script_retire(script)
-      await_workers(1)
-      C.rig_release_batches(rig.rig)
-      assert.is_true(rig:run(1))
-      assert.equal(4, (rig:outcome(request)))
-      C.rig_wait(rig.rig, 100)
-      await_workers(0)
-    end)
-
-    it("idle ones are retired", function()
-      rig:delete()
-      start { idle_ms = 100 }
-      local script = rig:handler "return 1"
-      rig:call(script, 1)
-      assert.equal(1, rig:stats(script).workers)
-      C.rig_wait(rig.rig, 400)
-      assert.equal(0, rig:stats(script).workers)
-      assert.equal(0, rig:stats(script).crashed)
-      assert.equal(1, (rig:call(script, 1)))
     end)
   end)
 
@@ -481,105 +352,6 @@ describe("worker", function()
     assert.is_true(rig:run(accepted, 20000))
     assert.equal(0, (rig:outcome(0)))
     assert.equal(4099, (rig:outcome(4099)))
-  end)
-
-  describe("trusts nothing from the ring:", function()
-    local script, victim
-
-    before_each(function()
-      start { hold_batches = true }
-      script = rig:handler("if req == 1 then return tide.tensor('FP32', {1}, {4}):get() end return req",
-        { models = { net = 2 } })
-      assert.equal(2, (rig:call(script, 2)))
-      victim = rig:invoke(script, 1)
-      C.rig_wait(rig.rig, 50)
-    end)
-
-    -- The worker is ended, its request told so, and the next served.
-    local function ends(pattern)
-      assert.is_true(rig:run(2))
-      local _, problem = rig:outcome(victim)
-      assert.matches("^UNAVAILABLE: function \"f\": its worker broke the protocol and was ended: ", problem)
-      assert.matches(pattern, problem)
-      assert.equal(3, (rig:call(script, 3)))
-      assert.equal(1, rig:stats(script).crashed)
-    end
-
-    local function forge(ctype, kind, fields)
-      local record = ffi.new(ctype)
-      for name, value in pairs(fields or {}) do record[name] = value end
-      record.record.bytes, record.record.kind = math.ceil(ffi.sizeof(record) / 16) * 16, kind
-      if record.record.request == 0 then record.record.request = C.rig_number(rig.rig, victim) end
-      local padded = ffi.new("uint8_t[?]", record.record.bytes)
-      ffi.copy(padded, record, ffi.sizeof(record))
-      C.rig_forge(rig.rig, script, padded, record.record.bytes)
-    end
-
-    local function forge_payload(kind, offset, bytes, fields)
-      fields = fields or {}
-      fields.payload = { offset, bytes }
-      forge("struct record_text", kind, fields)
-    end
-
-    it("positions", function()
-      C.rig_forge_position(rig.rig, script, 2 ^ 30)
-      ends "position"
-    end)
-
-    it("kinds", function()
-      forge("struct record_text", 99)
-      ends "kind 99"
-    end)
-
-    it("requests that are not there", function()
-      forge_payload(C.RECORD_REPLY, C.RECORD_HERE, 0, { record = { request = 12345 } })
-      ends "request 12345"
-    end)
-
-    it("payloads outside of record and heap", function()
-      forge_payload(C.RECORD_REPLY, C.RECORD_HERE, 4096)
-      ends "beyond its record"
-    end)
-
-    it("payloads outside of the heap", function()
-      forge_payload(C.RECORD_REPLY, 2 ^ 40, 16)
-      ends "outside the heap"
-    end)
-
-    it("payloads whose end overflows", function()
-      forge_payload(C.RECORD_REPLY, 4096, ffi.cast("uint64_t", -4096))
-      ends "outside the heap"
-    end)
-
-    it("replies that are no MessagePack", function()
-      forge_payload(C.RECORD_REPLY, 0, 4096 * 4)
-      ends "MessagePack"
-    end)
-
-    it("releases of what is not given out, or of the script", function()
-      forge("struct record_release", C.RECORD_RELEASE, { offset = 0 })
-      ends "offset 0"
-    end)
-
-    it("releases of what was not given out", function()
-      forge("struct record_release", C.RECORD_RELEASE, { offset = 4096 * 1000 })
-      ends "nothing was given out"
-    end)
-
-    it("calls and batches while a batch is out", function()
-      forge("struct record_text", C.RECORD_BATCH)
-      ends "while one is out"
-    end)
-
-    it("replies while a batch is out", function()
-      local record = ffi.new("struct { struct record_text text; uint8_t value[16]; }")
-      record.text.record.bytes, record.text.record.kind = 64, C.RECORD_REPLY
-      record.text.record.request = C.rig_number(rig.rig, victim)
-      record.text.payload = { C.RECORD_HERE, 1 }
-      record.value[0] = 0xc0
-      C.rig_forge(rig.rig, script, record, 64)
-      ends "while a batch is out"
-    end)
   end)
 
   describe("reads declarations:", function()
@@ -654,12 +426,12 @@ describe("worker", function()
   end)
 
   it("workers end with the node: nothing is left of a host", function()
-    await_workers(0)
+    assert.equal(0, worker.await_pids(0))
     start()
     rig:call(rig:handler "return 1", 1)
-    assert.equal(1, #worker_pids())
+    assert.equal(1, #worker.pids())
     rig:delete()
     rig = nil
-    await_workers(0)
+    assert.equal(0, worker.await_pids(0))
   end)
 end)

@@ -113,4 +113,43 @@ end
 M.C = C
 M.last_error = last_error
 
+local function pids_of(name)
+  local found = {}
+  for entry in io.popen("ls /proc"):lines() do
+    local file = entry:find "^%d+$" and io.open("/proc/" .. entry .. "/comm")
+    if file then
+      if file:read "*l" == name then found[#found + 1] = tonumber(entry) end
+      file:close()
+    end
+  end
+  return found
+end
+
+local function parent_of(pid)
+  local status = io.open("/proc/" .. pid .. "/status")
+  local parent = status and tonumber(status:read("*a"):match "PPid:%s+(%d+)")
+  if status then status:close() end
+  return parent
+end
+
+-- Workers of this process's zygote alone: other nodes may run on the machine.
+function M.pids()
+  local own = {}
+  for _, pid in ipairs(pids_of "tidepool-worker") do
+    local parent = parent_of(pid)
+    -- Between us and the zygote there is its keeper.
+    local keeper = parent and parent_of(parent)
+    local me = tonumber(io.open("/proc/self/stat"):read "*n")
+    if keeper and parent_of(keeper) == me then own[#own + 1] = pid end
+  end
+  return own
+end
+
+-- How many there are, once there are that many: killed workers are gone a moment later. 5 s at most.
+function M.await_pids(count)
+  local deadline = os.time() + 5
+  while #M.pids() ~= count and os.time() < deadline do os.execute "sleep 0.02" end
+  return #M.pids()
+end
+
 return M
