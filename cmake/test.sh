@@ -26,7 +26,7 @@ standin_dev_specs="spec/conformance spec/path/direct_spec.lua spec/path/function
 AT_ONCE=${AT_ONCE:-$((JOBS + 1))}
 long='spec/(conformance/conf|path/(ocr|stress|hostile|swap|embed|narrow)|parity/parity|exec/hostile|script/worker|conformance/outputs)'
 timed='spec/(script/policy|device/host|model/churn|net/client|cli/bench)_spec'
-passed=0 failed=0 skipped=0 again=
+passed=0 failed=0 skipped=0 again= took=
 
 say() { printf '\n== %s (%d s)\n' "$*" $SECONDS; }
 
@@ -177,10 +177,13 @@ mkdir -p build
 for step in "${@:-lint dev asan tsan fuzz cuda}"; do
   for each in $step; do
     say "$each"
+    began=$SECONDS
     "step_$each"
+    took="$took $each $((SECONDS - began)) s,"
   done
 done
 say done
+echo "steps:${took%,}"
 [ -n "$again" ] && echo "run twice, since they failed at first:$again"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]
