@@ -215,7 +215,7 @@ parity() {
     echo "the process ended in '$next'; another goes on behind it"
     last=$next
   done
-  echo "$(grep -ac ' host .* us ' "$OUT/operators.txt") operators timed"
+  echo "$(tail -n 1 "$OUT/parity.run"), $(grep -ac ' host .* us ' "$OUT/operators.txt") operators timed"
   return $result
 }
 
@@ -230,8 +230,8 @@ sanitizer() {
   has compute-sanitizer || tool=
   [ -n "$tool" ] || [ "$mode" = --standin ] || left_out "compute-sanitizer is not installed"
   # shellcheck disable=SC2086
-  TIDEPOOL_SPEC_DEVICE=cuda TIDEPOOL_PARITY_ONLY='[SGTRC][oaren][fdpat]' $tool $runner spec/support/run.lua \
-    spec/parity/parity_spec.lua
+  TIDEPOOL_SPEC_DEVICE=cuda TIDEPOOL_PARITY_ONLY='[SGTRC][oaren][fdpat] MatMulInteger attention' $tool $runner \
+    spec/support/run.lua --output=gtest spec/parity/parity_spec.lua
 }
 
 # --- is it fast? -------------------------------------------------------------------------------------------------------

@@ -1,13 +1,14 @@
 -- Operators, with inputs as large as networks have them, in small: {name, inputs, make, options}. An input is its dims,
 -- or {dims=, datatype=, values=}; make(b, x, …) adds to a builder of models/zoo and returns the output.
 -- options: staged, the one operator that may run on the host; step, one that must be among the steps; within, how near
--- the results must be, absolute, where that is less than parity's own (rounded to 16 bits at other places).
+-- the results must be, absolute, where that is less than parity's own (rounded to 16 bits at other places); exact, they
+-- must be the same.
 local cases = {}
 
 local function case(name, inputs, make, options)
   options = options or {}
   cases[#cases + 1] = { name = name, inputs = inputs, make = make, staged = options.staged, step = options.step,
-    within = options.within }
+    within = options.within, exact = options.exact }
 end
 
 local function node(op_type, attributes)
@@ -146,6 +147,34 @@ for _, how in ipairs { { a = 2, b = 2 }, { a = 3, b = 3 }, { a = 2, b = 3 } } do
     return b:node("Cast", { b:node("ConvInteger", { bytes(b, x, how.a), bytes(b, w, how.b), zeros(b, 1, how.a),
       zeros(b, 1, how.b) }, { pads = { 1, 0, 2, 1 }, strides = { 2, 1 }, group = 2 }) }, { to = 1 })
   end)
+end
+-- The same by a constant, which the tensor cores take where its dims are multiples of 4; sums, and rounded to bytes.
+for _, how in ipairs {
+  { a = 2, b = 2 }, { a = 3, b = 3 }, { a = 2, b = 3 }, { a = 2, b = 2, k = 95 }, { a = 2, b = 3, rounds = true },
+  { a = 3, b = 3, rounds = true },
+} do
+  local m, k, n = 35, how.k or 96, 132
+  local low = { [2] = 0, [3] = -128 }
+  local function number(b, value, to)
+    local whole = b:constant({ value }, "FP32", {})
+    return to and b:node("Cast", { whole }, { to = to }) or whole
+  end
+  local function matrix(b)
+    local values = {}
+    for i = 1, k * n do values[i] = low[how.b] + i * 7 % 251 end
+    return b:node("Cast", { b:constant(values, "FP32", { k, n }) }, { to = how.b })
+  end
+  local name = ("%s of types %d and %d by a constant, k = %d"):format(
+    how.rounds and "QLinearMatMul" or "MatMulInteger", how.a, how.b, k)
+  case(name, { { 2, m, k } }, function(b, x)
+    local bytes = b:node("Cast", { b:add(b:mul(x, b:number(100)), b:number(low[how.a] + 120)) }, { to = how.a })
+    local zero_a, zero_b = number(b, low[how.a] + 117, how.a), number(b, low[how.b] + 130, how.b)
+    if not how.rounds then
+      return b:node("Cast", { b:node("MatMulInteger", { bytes, matrix(b), zero_a, zero_b }) }, { to = 1 })
+    end
+    return b:node("Cast", { b:node("QLinearMatMul", { bytes, number(b, 0.02), zero_a, matrix(b), number(b, 0.01),
+      zero_b, number(b, 0.7), number(b, low[how.a] + 128, how.a) }) }, { to = 1 })
+  end, { exact = true })
 end
 case("Einsum", { { 2, 5, 7 }, { 2, 7, 6 } }, node("Einsum", { equation = "bij,bjk->bik" }))
 case("Det", { { 3, 4, 4 } }, node "Det")

@@ -34,13 +34,13 @@ local function make_inputs(case)
 end
 
 -- Where two outputs differ, nil when they agree.
-local function difference(got, want, within)
+local function difference(got, want, case)
   if not C.tensor_type_equal(got.type, want.type) then return "types differ" end
   for i = 0, want.count - 1 do
     local x, y = got.numbers[i], want.numbers[i]
     local same = x == y or (x ~= x and y ~= y)
     -- False for NaN against a number.
-    local close = math.abs(x - y) <= (within or ATOL) + RTOL * math.abs(y)
+    local close = not case.exact and math.abs(x - y) <= (case.within or ATOL) + RTOL * math.abs(y)
     if not same and not close then
       return ("[%d] is %.9g, not %.9g"):format(i, x, y)
     end
@@ -57,7 +57,7 @@ local function compare(case, runs)
   assert(ok, want)
   assert(got_ok, got)
   for i = 1, #want do
-    local where = difference(got[i], want[i], case.within)
+    local where = difference(got[i], want[i], case)
     assert(where == nil, where and ("output %d %s"):format(i, where))
   end
   local found = case.step == nil

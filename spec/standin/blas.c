@@ -44,20 +44,43 @@ element_of(cudaDataType_t type)
 	static const enum element elements[] = { [CUDA_R_32F] = ELEMENT_FLOAT,
 						 [CUDA_R_64F] = ELEMENT_DOUBLE,
 						 [CUDA_R_16F] = ELEMENT_HALF,
+						 [CUDA_R_8I] = ELEMENT_INT8,
+						 [CUDA_R_32I] = ELEMENT_INT32,
 						 [CUDA_R_16BF] = ELEMENT_BFLOAT16 };
 	return elements[type];
 }
 
+/* Summed in doubles, which hold integers' sums exactly, too. */
 static bool
 is_wide(const struct cublasLtMatmulDesc *desc)
 {
-	return desc->compute == CUBLAS_COMPUTE_64F;
+	return desc->compute == CUBLAS_COMPUTE_64F || desc->compute == CUBLAS_COMPUTE_32I;
 }
 
-/* The rows of cublasLtMatmul's table of types that are real and of one type throughout. */
+/*
+ * Bytes, as its documentation has them in a plain layout: the first transposed, the second not, m, k and all steps multiples of 4,
+ * sums of 32 bits and nothing after them.
+ */
+static bool
+are_bytes_supported(const struct matmul *matmul)
+{
+	const struct cublasLtMatmulDesc *desc = &matmul->desc;
+	const struct cublasLtMatrixLayout *layouts = matmul->layouts;
+	bool fit = desc->scale == CUDA_R_32I && desc->epilogue == CUBLASLT_EPILOGUE_DEFAULT &&
+		   desc->transpose[0] == CUBLAS_OP_T && desc->transpose[1] == CUBLAS_OP_N &&
+		   layouts[0].rows % 4 == 0 && layouts[0].columns % 4 == 0;
+	for (int i = 0; i < BLAS_MATRICES; i++)
+		fit &= layouts[i].type == (i < 2 ? CUDA_R_8I : CUDA_R_32I) &&
+		       layouts[i].step % 4 == 0;
+	return fit;
+}
+
+/* The rows of cublasLtMatmul's table of types that are of one type throughout, and bytes. */
 static bool
 are_types_supported(const struct matmul *matmul)
 {
+	if (matmul->desc.compute == CUBLAS_COMPUTE_32I)
+		return are_bytes_supported(matmul);
 	const struct cublasLtMatmulDesc *desc = &matmul->desc;
 	cudaDataType_t type = matmul->layouts[0].type;
 	for (int i = 1; i < BLAS_MATRICES; i++) {
@@ -263,9 +286,10 @@ load_wide(const struct matmul *matmul, int which, int32_t index)
 	int64_t rows = (int64_t)layout->rows, columns = (int64_t)layout->columns;
 	double *to = malloc(sizeof(to[0]) * (size_t)(rows * columns));
 	for (int64_t j = 0; j < columns; j++) {
-		const double *column = column_of(matmul, which, index, j);
+		const void *column = column_of(matmul, which, index, j);
 		for (int64_t i = 0; i < rows; i++)
-			to[transpose ? i * columns + j : j * rows + i] = column[i];
+			to[transpose ? i * columns + j : j * rows + i] =
+				element_load(element_of(layout->type), column, i);
 	}
 	return to;
 }
@@ -399,7 +423,14 @@ check_algorithm(const struct matmul *matmul, const struct algorithm *algorithm, 
 static double
 scalar(const struct cublasLtMatmulDesc *desc, const void *value)
 {
-	return is_wide(desc) ? *(const double *)value : *(const float *)value;
+	switch (desc->scale) {
+	case CUDA_R_64F:
+		return *(const double *)value;
+	case CUDA_R_32I:
+		return *(const int32_t *)value;
+	default:
+		return *(const float *)value;
+	}
 }
 
 cublasStatus_t

@@ -6,7 +6,7 @@
 size_t
 element_bytes(enum element element)
 {
-	static const size_t bytes[] = { 4, 8, 2, 2 };
+	static const size_t bytes[] = { 4, 8, 2, 2, 1, 4 };
 	return bytes[element];
 }
 
@@ -79,6 +79,10 @@ element_load(enum element element, const void *data, int64_t i)
 		return from_half(((const uint16_t *)data)[i]);
 	case ELEMENT_BFLOAT16:
 		return float_of((uint32_t)((const uint16_t *)data)[i] << 16);
+	case ELEMENT_INT8:
+		return ((const int8_t *)data)[i];
+	case ELEMENT_INT32:
+		return ((const int32_t *)data)[i];
 	default:
 		return ((const float *)data)[i];
 	}
@@ -96,6 +100,12 @@ element_store(enum element element, void *data, int64_t i, double value)
 		break;
 	case ELEMENT_BFLOAT16:
 		((uint16_t *)data)[i] = to_bfloat16((float)value);
+		break;
+	case ELEMENT_INT8:
+		((int8_t *)data)[i] = (int8_t)value;
+		break;
+	case ELEMENT_INT32:
+		((int32_t *)data)[i] = (int32_t)value;
 		break;
 	default:
 		((float *)data)[i] = (float)value;

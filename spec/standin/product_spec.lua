@@ -46,4 +46,32 @@ describe("products on the stand-in", function()
       for i = 0, want.count - 1 do assert.near(want.numbers[i], got.numbers[i], 1e-5) end
     end)
   end
+
+  -- How often cuBLASLt multiplied bytes by a constant (k, n), or by an input.
+  local function multiply(k, n, is_input)
+    local inputs = { graphs.input({ 5, k }, { seed = 1 }), is_input and graphs.input({ k, n }, { seed = 2 }) or nil }
+    local tensors = {}
+    for i, input in ipairs(inputs) do
+      tensors[i] = { type = net.type(1, input.dims), data = ffi.new("float[?]", #input.values, input.values) }
+    end
+    graphs.write(path, inputs, function(b, x, w)
+      local function bytes(y) return b:node("Cast", { b:mul(y, b:number(100)) }, { to = 3 }) end
+      local right = is_input and bytes(w) or bytes(b:weight({ k, n }, 1))
+      return b:node("Cast", { b:node("MatMulInteger", { bytes(x), right }) }, { to = 1 })
+    end)
+    local want = run_program(path, tensors, "host")
+    local before = cuda.standin_calls "cublasLtMatmul"
+    local got = run_program(path, tensors, "cuda")
+    for i = 0, want[1].count - 1 do assert.equal(want[1].numbers[i], got[1].numbers[i]) end
+    return tonumber(cuda.standin_calls "cublasLtMatmul" - before)
+  end
+
+  it_does("of bytes are cuBLASLt's where it has kernels for them, and ours elsewhere", function()
+    assert.is_true(multiply(32, 20) > 0)
+    assert.equal(0, multiply(33, 20))
+    assert.equal(0, multiply(32, 21))
+    assert.equal(0, multiply(32, 20, true))
+    cuda.standin_fail("cublasLtMatmulAlgoGetHeuristic", 1, 1, NOT_SUPPORTED)
+    assert.equal(0, multiply(32, 24))
+  end)
 end)

@@ -57,16 +57,12 @@ put_trial(void *context, cudaStream_t stream)
 {
 	const struct trial *trial = context;
 	const struct algorithm_problem *problem = trial->problem;
-	float one = 1, zero = 0;
-	double wide_one = 1, wide_zero = 0;
 	char *a = trial->memory + CUDA_WORKSPACE_BYTES, *b = a + rounded(problem->a.bytes);
 	char *c = b + rounded(problem->b.bytes);
-	return cublasLtMatmul(planner_blas(), problem->desc,
-			      problem->is_wide ? (const void *)&wide_one : &one, a,
-			      problem->a.layout, b, problem->b.layout,
-			      problem->is_wide ? (const void *)&wide_zero : &zero, c,
-			      problem->c.layout, c, problem->c.layout, trial->algorithm,
-			      trial->memory, CUDA_WORKSPACE_BYTES, stream) == CUBLAS_STATUS_SUCCESS
+	return cublasLtMatmul(planner_blas(), problem->desc, problem->one, a, problem->a.layout, b,
+			      problem->b.layout, problem->zero, c, problem->c.layout, c,
+			      problem->c.layout, trial->algorithm, trial->memory,
+			      CUDA_WORKSPACE_BYTES, stream) == CUBLAS_STATUS_SUCCESS
 		       ? 0
 		       : -1;
 }

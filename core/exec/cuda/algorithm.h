@@ -25,8 +25,9 @@ struct algorithm_problem {
 	struct algorithm_matrix a;
 	struct algorithm_matrix b;
 	struct algorithm_matrix c;
-	/* Computed in doubles. */
-	bool is_wide;
+	/* 1 and 0 as the product's scales are given: floats, doubles or INT32. */
+	const void *one;
+	const void *zero;
 	/* desc has a bias, one element a row of C. */
 	bool biased;
 	/* The problem in words. */

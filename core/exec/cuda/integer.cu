@@ -345,6 +345,68 @@ put_integer(const struct integer *integer, const struct operands *operands, int6
 	return launched(operands, "integer_kernel");
 }
 
+/* --- beside a library's product ------------------------------------------------------------------------------------------------ */
+
+/* A warp a row, in words of four bytes. */
+static __global__ void
+rows_kernel(const int *in, int *out, int32_t *sums, int64_t rows, int64_t words)
+{
+	/* Taking 128 off a byte turns its top bit. */
+	int flip = out != NULL ? (int)0x80808080U : 0;
+	int64_t step = (int64_t)gridDim.x * blockDim.x / WARP;
+	int64_t first = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / WARP;
+	for (int64_t row = first; row < rows; row += step) {
+		int sum = 0;
+		for (int64_t i = threadIdx.x % WARP; i < words; i += WARP) {
+			int word = in[row * words + i] ^ flip;
+			if (out != NULL)
+				out[row * words + i] = word;
+			sum = __dp4a(word, 0x01010101, sum);
+		}
+		for (int lanes = WARP / 2; lanes > 0; lanes /= 2)
+			sum += __shfl_xor_sync(0xffffffffU, sum, lanes);
+		if (threadIdx.x % WARP == 0)
+			sums[row] = sum;
+	}
+}
+
+extern "C" cudaError_t
+kernel_integer_rows(cudaStream_t stream, const void *in, void *out, int32_t *sums, int64_t rows,
+		    int64_t bytes)
+{
+	KERNEL_LAUNCH(rows_kernel, grid_for(rows * WARP), BLOCK, 0, stream, (const int *)in,
+		      (int *)out, sums, rows, bytes / BYTES);
+	return cudaGetLastError();
+}
+
+static __global__ void
+finish_kernel(struct integer integer, struct integer_at at, const int32_t *products,
+	      const int32_t *row_sums, const int32_t *column_sums, int64_t n)
+{
+	KERNEL_LOOP(i, n)
+	{
+		int64_t row = i / integer.n, column = i % integer.n;
+		int32_t p = zero_of(integer.a, at.a_zero, row);
+		int32_t q = zero_of(integer.b, at.b_zero, column);
+		int32_t sum = products[i] - p * column_sums[column] - q * row_sums[row] +
+			      (int32_t)integer.k * p * q;
+		store_sum(integer, at, i, sum, row % integer.m, column);
+	}
+}
+
+extern "C" cudaError_t
+kernel_integer_finish(const struct integer *integer, const struct operands *operands,
+		      const int32_t *products, const int32_t *row_sums, const int32_t *column_sums,
+		      int64_t rows)
+{
+	int64_t n = rows * integer->n;
+	KERNEL_LAUNCH_FLAT(finish_kernel, grid_for(n), BLOCK, stream_of(operands), *integer,
+			   addresses_of(integer, operands), products, row_sums, column_sums, n);
+	return cudaGetLastError();
+}
+
+/* --- by itself ------------------------------------------------------------------------------------------------------------------- */
+
 extern "C" int
 cuda_integer_matmul(const void *state, const struct operands *operands)
 {

@@ -153,6 +153,23 @@ cudaError_t
 kernel_pool_last(cudaStream_t stream, enum data_type data_type, const struct kernel_pool *pool,
 		 const void *in, void *out);
 
+/* --- parts of products of 8-bit integers that a library makes (integer.cu) ------------------------------------------------- */
+
+/* The sum of each row of so many bytes, a multiple of 4; out: the rows as signed bytes less 128, NULL where they are signed. */
+cudaError_t
+kernel_integer_rows(cudaStream_t stream, const void *in, void *out, int32_t *sums, int64_t rows,
+		    int64_t bytes);
+
+/*
+ * A run's result of products of signed bytes: what the zero points take away, then as integer says. products may be the output;
+ * sums are those of A's rows and B's columns, as signed bytes.
+ */
+struct integer;
+cudaError_t
+kernel_integer_finish(const struct integer *integer, const struct operands *operands,
+		      const int32_t *products, const int32_t *row_sums, const int32_t *column_sums,
+		      int64_t rows);
+
 /* --- attention without a library (attention.cu) -------------------------------------------------------------------------- */
 
 /* out = softmax(scale Q K' + mask) V, of FP16 or BF16, inner and width at most ATTENTION_NARROW_WIDTH. mask may be NULL. */

@@ -261,11 +261,15 @@ choose_algorithm(struct operator_call *call, struct matmul *matmul)
 	bool repeats_b = repeats(matmul, product->batch_b);
 	/* A bias must have an address for the heuristic to look at its alignment: that of tensors. */
 	static const void *const aligned = (const void *)TENSOR_ALIGNMENT;
+	static const float one = 1, zero = 0;
+	static const double wide_one = 1, wide_zero = 0;
+	bool is_wide = matmul->scale_type == CUDA_R_64F;
 	struct algorithm_problem problem = {
 		.a = matrix_for(matmul, matmul->b, k * n, repeats_b),
 		.b = matrix_for(matmul, matmul->a, m * k, repeats_a),
 		.c = matrix_for(matmul, matmul->c, m * n, false),
-		.is_wide = matmul->scale_type == CUDA_R_64F,
+		.one = is_wide ? (const void *)&wide_one : &one,
+		.zero = is_wide ? (const void *)&wide_zero : &zero,
 		.biased = is_biased(matmul),
 	};
 	snprintf(problem.key, sizeof(problem.key),
