@@ -41,12 +41,11 @@ struct matmul {
 static enum element
 element_of(cudaDataType_t type)
 {
-	static const enum element elements[] = { [CUDA_R_32F] = ELEMENT_FLOAT,
-						 [CUDA_R_64F] = ELEMENT_DOUBLE,
-						 [CUDA_R_16F] = ELEMENT_HALF,
-						 [CUDA_R_8I] = ELEMENT_INT8,
-						 [CUDA_R_32I] = ELEMENT_INT32,
-						 [CUDA_R_16BF] = ELEMENT_BFLOAT16 };
+	static const enum element elements[] = {
+		[CUDA_R_32F] = ELEMENT_FLOAT, [CUDA_R_64F] = ELEMENT_DOUBLE,
+		[CUDA_R_16F] = ELEMENT_HALF,  [CUDA_R_8I] = ELEMENT_INT8,
+		[CUDA_R_32I] = ELEMENT_INT32, [CUDA_R_16BF] = ELEMENT_BFLOAT16
+	};
 	return elements[type];
 }
 
