@@ -45,7 +45,7 @@ case("a constant that is spread otherwise", 2, function(b, x) return b:mul(x, b:
 case("PRelu", 0, function(b, x) return b:node("PRelu", { x, b:weight({ 24, 1, 1 }, 0.5) }) end)
 case("Where and Less", 0, function(b, x)
   local y = b:conv(x, 24, 24, { kernel = 1 })
-  return b:node("Where", { b:node("Not", { b:node("Less", { x, y }) }), x, b:number(0.5) })
+  return b:node("Where", { b:node("Not", { b:node("Less", { x, y }) }), x, y })
 end)
 case("Max, Min, Sum and Mean", 0, function(b, x)
   local y, z = b:sigmoid(x), b:node("Neg", { x })

@@ -256,6 +256,52 @@ is_fusion(const struct dnn_graph *graph)
 	return at == graph->count;
 }
 
+/* How a tensor without gaps lies; both where it is the same in memory. */
+enum {
+	ROWS_LAST = 1,
+	CHANNELS_LAST = 2,
+};
+
+/* Are strides those of dims in that order, which begins with the innermost? */
+static bool
+lies_in(const struct dnn_tensor *tensor, const int64_t *order)
+{
+	int64_t step = 1;
+	for (int64_t i = 0; i < tensor->rank; i++) {
+		int64_t d = order[i];
+		if (tensor->dims[d] != 1 && tensor->strides[d] != step)
+			return false;
+		step *= tensor->dims[d];
+	}
+	return true;
+}
+
+static int
+layouts_of(const struct dnn_tensor *tensor)
+{
+	int64_t rows[DNN_MAX_RANK], channels[DNN_MAX_RANK] = { 1 }, rank = tensor->rank;
+	for (int64_t i = 0; i < rank; i++)
+		rows[i] = rank - 1 - i;
+	for (int64_t i = 1; i < rank; i++)
+		channels[i] = i + 1 < rank ? rank - i : 0;
+	return (lies_in(tensor, rows) ? ROWS_LAST : 0) |
+	       (lies_in(tensor, channels) ? CHANNELS_LAST : 0);
+}
+
+/* The layouts that all tensors of a convolution's graph have. */
+static int
+common_layouts(const struct dnn_graph *graph)
+{
+	int layouts = ROWS_LAST | CHANNELS_LAST;
+	for (int64_t i = 0; i < graph->count; i++) {
+		const struct dnn_operation *operation = &graph->operations[i];
+		layouts &= layouts_of(&operation->x) & layouts_of(&operation->y);
+		if (operation->w.rank != 0)
+			layouts &= layouts_of(&operation->w);
+	}
+	return layouts;
+}
+
 /* Convolutions of one type; forward ones in less than doubles may be followed by sums and activations. */
 bool
 dnn_graph_is_supported(const struct dnn_graph *graph)
@@ -267,7 +313,7 @@ dnn_graph_is_supported(const struct dnn_graph *graph)
 		return is_attention(graph);
 	if (first->kind == DNN_POINTWISE || first->kind == DNN_REDUCTION || first->w.type != type ||
 	    first->conv.compute != compute || first->conv.mode != CUDNN_CROSS_CORRELATION ||
-	    first->conv.spatial < 2 || first->conv.spatial > 3)
+	    first->conv.spatial < 2 || first->conv.spatial > 3 || common_layouts(graph) == 0)
 		return false;
 	if (graph->count > 1 &&
 	    (first->kind != DNN_CONV || type == CUDNN_DATA_DOUBLE || !is_fusion(graph)))
