@@ -44,7 +44,7 @@ if [ "$mode" = --standin ]; then
   SECONDS_IN_ALL=$((SECONDS_IN_ALL * SLOW))
 fi
 runner=$BUILD/spec-runner
-export PATH OUT JOBS CARRY ROOT ZOO ARCHITECTURE PYTHON BUILD MODELS SAMPLES mode runner
+export PATH OUT JOBS CARRY ROOT ZOO ARCHITECTURE PYTHON BUILD MODELS SAMPLES SLOW mode runner
 
 # part NAME SECONDS [last]: runs the function of that name, bounded by that and by what is left of all; its output goes to
 # OUT/NAME.log, what became of it to OUT/parts.tsv. The bounds of all but the last fit SECONDS_IN_ALL.
@@ -266,7 +266,7 @@ swap() {
 }
 
 # The last line of a part that wrote an object a model.
-measured() { echo "$(grep -c '"model"' "$OUT/$1.json") models measured"; }
+measured() { echo "$(grep -o '"model":"[^"]*"' "$OUT/$1.json" | sort -u | wc -l) models measured"; }
 
 # A node on the GPU, calls of each model from one client.
 serving() {
@@ -274,6 +274,15 @@ serving() {
   # shellcheck disable=SC2046
   $BUILD/tidepool bench --json model $(models) --device cuda --samples "$SAMPLES" >"$OUT/serving.json" || return 1
   echo "$(grep -o '"model"' "$OUT/serving.json" | wc -l) models served"
+}
+
+# Models that convolve, with channels second and last.
+layout() {
+  built
+  set -o pipefail
+  # shellcheck disable=SC2046
+  $runner spec/bench/layout_bench.lua --samples "$SAMPLES" --within $((20 * SLOW)) $(models) | tee "$OUT/layout.json" || return
+  measured layout
 }
 
 torch() {
@@ -296,7 +305,7 @@ ort() {
 
 mkdir -p "$OUT" build
 export -f has imports left_out built unpack_packages link_python_libraries unpack machine build spec devices parity conformance \
-  sanitizer zoo models measured swap serving torch ort
+  sanitizer zoo models measured swap serving layout torch ort
 case $mode in
 --dry-run)
   missing
@@ -317,6 +326,7 @@ part parity 40
 part zoo 30
 part swap 45
 part serving 30
+part layout 30
 part torch 45
 part ort 25
 part devices 15

@@ -43,6 +43,34 @@ def served(folder):
         return {}
 
 
+def layouts(folder):
+    """What layout.json has: by model, and by how floats are computed and tensors lie, the row."""
+    found = {}
+    if not os.path.exists(f"{folder}/layout.json"):
+        return found
+    with open(f"{folder}/layout.json") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+                found.setdefault(row["model"], {})[row["floats"], row["layout"]] = row
+            except (ValueError, KeyError):
+                continue
+    return found
+
+
+def compare_layouts(rows):
+    """One object for each way to compute that both layouts have figures for."""
+    found = []
+    for floats in ("tf32", "fp16"):
+        second, last = rows.get((floats, "nchw"), {}), rows.get((floats, "nhwc"), {})
+        if second.get("resident_us") and last.get("resident_us"):
+            found.append({
+                "floats": floats, "nchw_us": second["resident_us"], "nhwc_us": last["resident_us"],
+                "nhwc_over_nchw": last["resident_us"] / second["resident_us"], "transpositions": last.get("transpositions"),
+            })
+    return found
+
+
 def parts(folder):
     """What became of each part."""
     if not os.path.exists(f"{folder}/parts.tsv"):
@@ -88,14 +116,16 @@ def compare(model, swap, torch, ort, standin):
 
 def summarize(folder, standin):
     swap, torch, ort, serving = rows(folder, "swap"), rows(folder, "torch"), rows(folder, "ort"), served(folder)
+    lying = layouts(folder)
     models = []
-    for name in list(dict.fromkeys([*swap, *serving, *torch, *ort])):
+    for name in list(dict.fromkeys([*swap, *serving, *lying, *torch, *ort])):
         row = swap.get(name, {})
         errors = {
             part: found[name]["error"]
             for part, found in (("swap", swap), ("torch", torch), ("ort", ort))
             if "error" in found.get(name, {})
         }
+        errors.update({f"layout {' '.join(how)}": row["error"] for how, row in lying.get(name, {}).items() if "error" in row})
         models.append({
             "model": name, "bytes": row.get("bytes"), "resident_us": row.get("resident_us"),
             "swapped_us": row.get("swapped_us"), "plain_gb_s": row.get("plain_gb_s"), "swap_gb_s": row.get("swap_gb_s"),
@@ -103,7 +133,7 @@ def summarize(folder, standin):
             "ort_us": ort.get(name, {}).get("run_us"), "served_us": serving.get(name),
             "staged": sorted(set(row.get("staged") or [])),
             "figures": compare(name, row, torch.get(name, {}), ort.get(name, {}), standin),
-            "errors": errors,
+            "layouts": compare_layouts(lying.get(name, {})), "errors": errors,
         })
     return {
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "gpu": None if standin else gpu(), "standin": standin,
@@ -124,6 +154,9 @@ def print_model(model):
         print(f"  {line['name']:<40} {line['value']:7.3f}{aim}")
     if model["served_us"]:
         print(f"  served, client included: p50 {model['served_us']['p50']:.0f} us")
+    for line in model["layouts"]:
+        print(f"  {line['floats']}: NHWC {line['nhwc_us']:.0f} us, NCHW {line['nchw_us']:.0f} us, ratio "
+              f"{line['nhwc_over_nchw']:.3f}; {line['transpositions']} transpositions")
     if model["staged"]:
         print(f"  on the host: {', '.join(model['staged'])}")
     for part, error in model["errors"].items():

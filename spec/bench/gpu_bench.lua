@@ -1,6 +1,7 @@
--- `spec-runner spec/bench/gpu_bench.lua MODEL.onnx… [--samples N] [--kind KIND]`: models of the zoo on a device of that
--- kind (cuda unless said): the rate of a plain page-locked copy, a run that is resident, a run that swaps the model in,
--- and the floor of that: the longer one of copying and running. One JSON object a model; times in us, medians.
+-- `spec-runner spec/bench/gpu_bench.lua MODEL.onnx… [--samples N] [--kind KIND] [--resident]`: models of the zoo on
+-- a device of that kind (cuda unless said): the rate of a plain page-locked copy, a run that is resident, a run
+-- that swaps the model in, and the floor of that: the longer one of copying and running. One JSON object a model;
+-- times in us, medians. --resident: the run that is resident alone, and how many transpositions the program has.
 package.path = "./lua/?.lua;./lua/?/init.lua;./?.lua;" .. package.path
 
 local ffi = require "ffi"
@@ -130,6 +131,25 @@ local function time_plain(run, samples)
   return us
 end
 
+local function count_steps(program, op_type)
+  local count = 0
+  for i = 0, C.program_info(program).step_count - 1 do
+    if ffi.string(C.program_step(program, i).op_type) == op_type then count = count + 1 end
+  end
+  return count
+end
+
+local function measure_resident(path, kind, samples)
+  local run = load(path, kind)
+  put_groups(run)
+  check(C.stream_synchronize(run.copy))
+  for _ = 1, WARM_RUNS do submit(run) end
+  return {
+    model = path:match "[^/]+$", kind = kind, resident_us = time(samples, function() submit(run) end),
+    transpositions = count_steps(run.program, "Reorder"),
+  }
+end
+
 local function measure(path, kind, samples)
   local run = load(path, kind)
   local bytes = tonumber(run.image.bytes)
@@ -155,17 +175,18 @@ local function measure(path, kind, samples)
   }
 end
 
-local kind, samples, paths = "cuda", 15, {}
+local kind, samples, paths, how = "cuda", 15, {}, measure
 local arguments = { unpack(arg) }
 while #arguments > 0 do
   local word = table.remove(arguments, 1)
   if word == "--samples" then samples = tonumber(table.remove(arguments, 1))
   elseif word == "--kind" then kind = table.remove(arguments, 1)
+  elseif word == "--resident" then how = measure_resident
   else paths[#paths + 1] = word end
 end
 local failed = false
 for _, path in ipairs(paths) do
-  local ok, result = pcall(measure, path, kind, samples)
+  local ok, result = pcall(how, path, kind, samples)
   failed = failed or not ok
   print(json.encode(ok and result or { model = path, error = tostring(result) }))
   io.flush()

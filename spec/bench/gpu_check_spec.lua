@@ -31,6 +31,12 @@ local RECORDED = {
 a line that is none
 ]],
   ["ort.json"] = [[{"model":"resnet152.onnx","provider":"CUDA","version":"1.30.0","run_us":1800}]],
+  ["layout.json"] = [[
+{"model":"resnet152","floats":"fp16","layout":"nchw","resident_us":800,"transpositions":0}
+{"model":"resnet152","floats":"fp16","layout":"nhwc","resident_us":600,"transpositions":1}
+{"model":"resnet152","floats":"tf32","layout":"nchw","resident_us":900,"transpositions":0}
+{"model":"resnet152","floats":"tf32","layout":"nhwc","error":"no engine"}
+]],
   ["serving.json"] = [[{"rows":[{"model":"resnet152","call_us":{"p50":1234}}]}]],
 }
 
@@ -80,6 +86,10 @@ describe("gpu-check", function()
       assert.same({ ["swap rate over a plain copy's"] = false, ["swapped over floor"] = json.null }, met_of(densenet))
       assert.same({ "DFT" }, densenet.staged)
       assert.same({ swap = "no memory" }, bert.errors)
+      assert.same({ { floats = "fp16", nchw_us = 800, nhwc_us = 600, nhwc_over_nchw = 0.75, transpositions = 1 } },
+        resnet.layouts)
+      assert.equal("no engine", resnet.errors["layout tf32 nhwc"])
+      assert.matches("fp16: NHWC 600 us, NCHW 800 us, ratio 0.750; 1 transpositions", text, 1, true)
       assert.equal("cut off at 40 s", summary.parts[2].result)
       assert.matches("3 of 5 aims met; parts that failed: parity", text, 1, true)
       assert.matches("PyTorch's CUDA graph +1%.125  MISSED: at most 1%.00", text)

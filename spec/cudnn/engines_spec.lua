@@ -43,6 +43,12 @@ for _, capability in ipairs { 80, 90 } do
       expect(type .. " fused " .. fused .. on, conv:format(capability, type, 1, 64, 64, 3, 1, 1, 1, fused, 0), 1)
     end
   end
+  -- FP32 with its channels last is exact where there is a bias, or nothing, behind the convolution.
+  for _, fused in ipairs { "l", "bl", "bal", "bral" } do
+    expect("fp32 fused " .. fused .. on, conv:format(capability, "fp32", 1, 64, 64, 3, 1, 1, 1, fused, 0), 1, true)
+  end
+  expect("3 channels, last" .. on, conv:format(capability, "fp16", 1, 3, 64, 7, 2, 3, 3, "bal", 0), 1)
+  expect("groups, channels last" .. on, conv:format(capability, "fp16", 4, 64, 64, 3, 1, 1, 1, "bral", 0), 1)
   expect("depthwise, channels last" .. on, conv:format(capability, "fp16", 96, 96, 96, 3, 1, 1, 1, "bl", 0), 1)
   expect("transposed, channels last" .. on, conv:format(capability, "fp16", 1, 64, 32, 4, 2, 1, 1, "l", 1), 1)
   expect("1x1" .. on, conv:format(capability, "fp32", 1, 256, 64, 1, 1, 0, 0, "bra", 0), 1, true)

@@ -1,15 +1,19 @@
 -- Tensors with their channels last on `cuda` (docs/gpu.md): every operator that takes them gives what `host` gives, and
 -- no more is transposed than has to be. Of FP16 and BF16 in this process; of FP32 in others, since a process computes
 -- one way.
+--   TIDEPOOL_GRAPHS=1000       so many random graphs (default 8), TIDEPOOL_GRAPHS_SEED=17: from that one on
 local ffi = require "ffi"
 local graphs = require "spec.support.graphs"
 local half = require "spec.support.half"
 local kind = require "spec.support.kind"
 local net = require "spec.support.net"
+local random_graph = require "spec.support.random_graph"
 local run = require "spec.parity.run"
 local standin = require "spec.support.standin"
 
 local MATH = os.getenv "TIDEPOOL_SPEC_MATH"
+local COUNT = tonumber(os.getenv "TIDEPOOL_GRAPHS") or 8
+local SEED = tonumber(os.getenv "TIDEPOOL_GRAPHS_SEED") or 1
 -- ONNX's numbers of types; relative and absolute, of values of about 1 that two convolutions summed up and rounded in
 -- between.
 local TYPES = {
@@ -61,6 +65,35 @@ local function check(case, type_name)
   return steps_named(steps, "Reorder")
 end
 
+-- A random graph: what it gives is near to host's, within so much of an output's largest number.
+local function check_random(seed, data_type, within)
+  local graph, path = random_graph(seed), os.tmpname()
+  local inputs, tensors = graph.inputs(2), {}
+  for i, input in ipairs(inputs) do
+    tensors[i] = { type = net.type(1, input.dims), data = ffi.new("float[?]", #input.values, input.values) }
+  end
+  graphs.write(path, inputs, function(b, ...)
+    local names = { ... }
+    if data_type ~= 1 then
+      half(b, data_type)
+      for i, name in ipairs(names) do names[i] = b:node("Cast", { name }, { to = data_type }) end
+    end
+    return graph.make(b, unpack(names))
+  end)
+  local ok, want = pcall(run, path, tensors, "host")
+  local got_ok, got = pcall(run, path, tensors, kind)
+  os.remove(path)
+  assert(ok and got_ok, ("seed %d: %s"):format(seed, tostring(not ok and want or got)))
+  for i, output in ipairs(want) do
+    local largest, worst = 1, 0
+    for k = 0, output.count - 1 do
+      local x, y = got[i].numbers[k], output.numbers[k]
+      largest, worst = math.max(largest, math.abs(y)), math.max(worst, math.abs(x - y))
+    end
+    assert(worst <= within * largest, ("seed %d, output %d differs by %g of %g"):format(seed, i, worst, largest))
+  end
+end
+
 -- Transpositions of the program: the model's input's (of 3 channels) and output's (of 5), and what the case says.
 local function expect(case, type_name)
   local reorders = check(case, type_name)
@@ -88,6 +121,14 @@ describe("channels last on " .. kind, function()
       it(("%s of %s"):format(case.name, type_name), function() expect(case, type_name) end)
     end
   end
+
+  it(("of random graphs, seeds %d to %d"):format(SEED, SEED + COUNT - 1), function()
+    for seed = SEED, SEED + COUNT - 1 do
+      check_random(seed, MATH and 1 or 16, MATH and 1e-2 or 1.5e-1)
+      -- Models hold memory that the collector does not see.
+      if seed % 8 == 0 then collectgarbage() end
+    end
+  end)
 
   it("of FP32 that is computed as TF32", function() again "TIDEPOOL_SPEC_MATH=tf32" end)
 

@@ -130,7 +130,9 @@ give_engines(const struct dnn_descriptor *heuristic, int64_t room, int64_t *coun
 	bool rounds = graph->operations[0].x.type == CUDNN_DATA_FLOAT &&
 		      heuristic->heuristic.mode != CUDNN_HEUR_MODE_FALLBACK;
 	int64_t rounding = rounds ? ROUNDING_ENGINES : 0;
-	int64_t engines = dnn_graph_is_supported(graph) ? rounding + 1 : 0;
+	bool is_float = graph->operations[0].x.type == CUDNN_DATA_FLOAT;
+	int64_t exact = !is_float || dnn_graph_is_exact(graph) ? 1 : 0;
+	int64_t engines = dnn_graph_is_supported(graph) ? rounding + exact : 0;
 	*count = engines < room ? engines : room;
 	for (int64_t i = 0; i < engines && i < room; i++) {
 		if (configs[i] == NULL || configs[i]->type != CUDNN_BACKEND_ENGINECFG_DESCRIPTOR)

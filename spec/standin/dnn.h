@@ -97,6 +97,10 @@ dnn_graph_check(const struct dnn_graph *graph);
 bool
 dnn_graph_is_supported(const struct dnn_graph *graph);
 
+/* Has such a graph of FP32 an engine that does not round its inputs? */
+bool
+dnn_graph_is_exact(const struct dnn_graph *graph);
+
 /* Is every tensor of the plan that is not virtual given, aligned, and device memory of the stream's device? */
 cudnnStatus_t
 dnn_pack_check(const struct dnn_plan *plan, const struct dnn_pack *pack, cudaStream_t stream);

@@ -235,8 +235,8 @@ is_sum(const struct dnn_graph *graph, int64_t at)
 }
 
 /*
- * What may follow a convolution in this layout, as cuDNN 9.19 has engines for: a summand like the output, then a bias, which may
- * not be missing, then Relu.
+ * What may follow a convolution whose rows lie last, as cuDNN 9.19 has engines for: a summand like the output, then a bias,
+ * which may not be missing, then Relu.
  */
 static bool
 is_fusion(const struct dnn_graph *graph)
@@ -302,6 +302,27 @@ common_layouts(const struct dnn_graph *graph)
 	return layouts;
 }
 
+/* Sums and Relu, one after the other: what engines that are compiled for a graph with its channels last take. */
+static bool
+is_chain(const struct dnn_graph *graph)
+{
+	for (int64_t i = 1; i < graph->count; i++) {
+		const struct dnn_operation *operation = &graph->operations[i];
+		bool is_relu = operation->kind == DNN_POINTWISE &&
+			       operation->mode == CUDNN_POINTWISE_RELU_FWD;
+		if ((!is_relu && !is_sum(graph, i)) ||
+		    operation->x.id != graph->operations[i - 1].y.id)
+			return false;
+	}
+	return (common_layouts(graph) & CHANNELS_LAST) != 0;
+}
+
+bool
+dnn_graph_is_exact(const struct dnn_graph *graph)
+{
+	return graph->count == 1 || graph->operations[0].kind == DNN_MATMUL || is_fusion(graph);
+}
+
 /* Convolutions of one type; forward ones in less than doubles may be followed by sums and activations. */
 bool
 dnn_graph_is_supported(const struct dnn_graph *graph)
@@ -315,8 +336,8 @@ dnn_graph_is_supported(const struct dnn_graph *graph)
 	    first->conv.compute != compute || first->conv.mode != CUDNN_CROSS_CORRELATION ||
 	    first->conv.spatial < 2 || first->conv.spatial > 3 || common_layouts(graph) == 0)
 		return false;
-	if (graph->count > 1 &&
-	    (first->kind != DNN_CONV || type == CUDNN_DATA_DOUBLE || !is_fusion(graph)))
+	if (graph->count > 1 && (first->kind != DNN_CONV || type == CUDNN_DATA_DOUBLE ||
+				 !(is_fusion(graph) || is_chain(graph))))
 		return false;
 	return graph->operations[graph->count - 1].y.type == type;
 }
