@@ -341,7 +341,9 @@ on_log(struct worker_process *process, const union copied *record)
 		return -1;
 	if (payload_of(process, &record->text, &data, &bytes) != 0)
 		return -1;
-	if (request != NULL && request->state == REQUEST_DROPPED)
+	/* A handler that was cancelled may say so; for what is too much there is nobody left to fail. */
+	if (request != NULL && request->state == REQUEST_DROPPED &&
+	    request->logged + bytes >= process->script->limits.log_bytes)
 		return 0;
 	if (count_log(process, request, bytes) && options->events.log != NULL &&
 	    process->script->owner != NULL)

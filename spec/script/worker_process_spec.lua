@@ -73,6 +73,21 @@ describe("a worker's process", function()
     assert.equal(0, rig:stats(script).requests)
   end)
 
+  it("a cancelled request's handler may end in order, and log it, within its limit", function()
+    local script = rig:handler([[
+      local ok, problem = pcall(function() return tide.tensor('FP32', {1}, {4}):get() end)
+      print("ended", ok, problem)
+      for i = 1, req do print(("x"):rep(400)) end]], { log_bytes = 1024 })
+    local request = rig:invoke(script, 100)
+    C.rig_wait(rig.rig, 50)
+    C.rig_cancel(rig.rig, request)
+    local deadline = os.time() + 10
+    repeat C.rig_wait(rig.rig, 20) until rig:stats(script).requests == 0 or os.time() > deadline
+    C.rig_wait(rig.rig, 50)
+    assert.matches("^ended\tfalse\tCANCELLED: the request was cancelled\nx+\nx+\n$", ffi.string(C.rig_logs(rig.rig)))
+    assert.equal(0, rig:stats(script).crashed)
+  end)
+
   it("a retired script finishes its requests, then its workers end", function()
     local script = rig:handler "return tide.tensor('FP32', {1}, {4}):get()[1]"
     local request = rig:invoke(script, 1)
