@@ -15,9 +15,9 @@
 -- The runtime (worker/init.lua) adds the last two.
 local base64 = require "tidepool.base64"
 local image = require "tidepool.image"
-local json = require "tidepool.json"
 local msgpack = require "tidepool.msgpack"
 local ops = require "tidepool.ops"
+local script_json = require "tidepool.script_json"
 local tensor = require "tidepool.tensor"
 local text = require "tidepool.text"
 
@@ -33,7 +33,7 @@ local tide = {
   einsum = ops.einsum,
   range = ops.range,
   full = ops.full,
-  json = { encode = json.encode, decode = json.decode, null = json.null },
+  json = script_json,
   base64 = base64,
   image = image,
   text = text,

@@ -88,6 +88,21 @@ describe("worker", function()
       assert.matches("^{ 1, 2, 3, .*, … }$", list)
     end)
 
+    it("JSON has what handlers have", function()
+      local write = rig:handler [[
+        local kept = { tide.null, a = { tide.null, tide.bin "text" } }
+        local x = tide.zeros("FP32", { 1, 2 })
+        return { tide.json.encode { 1, tide.null }, tide.json.encode { t = x }, tide.json.encode(tide.null),
+          tide.json.encode(kept), tostring(kept[1] == tide.null), select(2, tide.json.encode(print)),
+          select(2, tide.json.encode(tide.tensor(x))), tide.json.encode { tide.json.decode "[null]" } }]]
+      local got = rig:call(write, 0)
+      assert.same({ "[1,null]", "null", '{"1":null,"a":[null,"text"]}', "true" }, { got[1], unpack(got, 3, 5) })
+      assert.matches('^{"t":{.*"data":%[0,0%].*}}$', got[2])
+      assert.matches("Cannot serialise function", got[6])
+      assert.matches("get%(%) brings it here", got[7])
+      assert.equal("[[null]]", got[8])
+    end)
+
     it("files and JSON", function()
       local labels = rig:handler("return tide.json.decode(ctx.files.labels)[req]", { files = { labels = '["a","b"]' } })
       assert.equal("b", (rig:call(labels, 2)))
