@@ -8,6 +8,7 @@ local spec = {}
 ---@class DeployedFunction
 ---@field name string
 ---@field client Client
+---@field stream fun(request: any, options?: table): any[]?, any, string? Parts, and what is returned; or nil and why.
 ---@field logs fun(): string[]
 ---@overload fun(request: any, options?: table): any, string?, string?, table?
 
@@ -18,6 +19,18 @@ function spec.configure(keys) end
 ---The node that runs, started if there is none.
 ---@return { address: string, client: Client }
 function spec.node() end
+
+---A tensor for a request: data are numbers in nested or flat tables, or bytes.
+---@param datatype Datatype
+---@param shape integer[]
+---@param data table|string
+---@return WireTensor
+function spec.tensor(datatype, shape, data) end
+
+---The elements of a tensor in a reply, in a flat list.
+---@param tensor WireTensor
+---@return (number|boolean)[]
+function spec.list(tensor) end
 
 ---Deploy the function beside the spec file, or that at path. Raises when it is refused.
 ---@param path? string

@@ -3,7 +3,10 @@
 --   local spec = require "tidepool.spec"
 --   local call = spec.deploy()                  the function beside the spec file; or spec.deploy("path/to/function")
 --   local reply = call { name = "you" }         or nil, "CODE: message", "CODE", details
+--   call.stream { … }                           the parts that it sends, as a list, and what it returns; or nil and why
 --   call.logs()                                 lines that it has logged
+--   spec.tensor("FP32", { 2 }, { 1, 2 })        a tensor for a request
+--   spec.list(reply.scores)                     the numbers of a tensor in a reply
 --   call.client                                 the node's client (tidepool.client), for all else
 --
 -- One node serves all specs of a process. It runs the program that TIDEPOOL names, else `tidepool`, and ends with the
@@ -36,13 +39,27 @@ end
 -- The shell ends the node when our end of its standard input closes, which is when this process ends.
 local LIFE = [[
 %s serve --config %s/node.lua 2>%s/log >/dev/null & pid=$!
+echo $pid >%s/pid
 cat >/dev/null
 kill $pid 2>/dev/null
 wait $pid 2>/dev/null
 rm -rf %s
 ]]
 
-local function start()
+-- True when the process is gone, or waits for its end to be seen.
+local function has_ended(folder)
+  local note = io.open(folder .. "/pid")
+  local pid = note and note:read "*n"
+  if note then note:close() end
+  if not pid then return false end
+  local stat = io.open(("/proc/%d/stat"):format(pid))
+  local state = stat and stat:read("*a"):match "^.*%) (%a)"
+  if stat then stat:close() end
+  return state == nil or state == "Z" or state == "X"
+end
+
+-- level: whom an error blames, as of error().
+local function start(level)
   local folder = capture "mktemp -d"
   local settings = { listen = { folder .. "/node.sock" }, state = folder .. "/state" }
   for key, value in pairs(configuration) do settings[key] = value end
@@ -50,19 +67,20 @@ local function start()
   file:write("return ", text_of(settings), "\n")
   file:close()
   local quoted = quote(folder)
-  local life = assert(io.popen(LIFE:format(quote(program()), quoted, quoted, quoted), "w"))
+  local life = assert(io.popen(LIFE:format(quote(program()), quoted, quoted, quoted, quoted), "w"))
   for _ = 1, 400 do
     local connection = client.connect(folder .. "/node.sock")
     if connection then
       running = { folder = folder, address = folder .. "/node.sock", life = life, client = connection }
       return running
     end
+    if has_ended(folder) then break end
     os.execute "sleep 0.05"
   end
   local log = io.open(folder .. "/log")
   local why = log and log:read "*a" or "it says nothing"
   life:close()
-  error(("tidepool.spec: the node did not start (%s): %s"):format(program(), why), 3)
+  error(("tidepool.spec: the node did not start (%s): %s"):format(program(), why), level + 1)
 end
 
 --- Keys of the node's configuration file, for a node that has not started yet.
@@ -72,7 +90,15 @@ function spec.configure(keys)
 end
 
 --- The node that runs, started if there is none: { address, client }.
-function spec.node() return running or start() end
+function spec.node()
+  return running or start(2)
+end
+
+--- A tensor for a request: its data are numbers in nested or flat tables, or bytes.
+function spec.tensor(datatype, shape, data) return client.tensor(datatype, shape, data) end
+
+--- The elements of a tensor in a reply, in a flat list.
+function spec.list(tensor) return client.to_list(tensor) end
 
 -- The folder of the spec file that called deploy.
 local function calling_folder()
@@ -95,9 +121,16 @@ end
 
 --- Deploy a function, which runs its own tests, and give what calls it. Raises when it is refused.
 function spec.deploy(path)
-  local node = spec.node()
+  local node = running or start(2)
   local name = deploy(node, path or calling_folder())
   local call = { name = name, client = node.client }
+  function call.stream(request, options)
+    local stream, parts = node.client:stream(name, request, options), {}
+    for part in stream do parts[#parts + 1] = part end
+    local result, message, code = stream:result()
+    if message then return nil, message, code end
+    return parts, result
+  end
   function call.logs() return assert(node.client:call("function.logs", name)) end
   return setmetatable(call, { __call = function(_, request, options)
     return node.client:invoke(name, request, options)

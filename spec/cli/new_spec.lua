@@ -20,11 +20,10 @@ describe("a function that is made new", function()
   end)
   after_each(function() os.execute("rm -rf " .. folder) end)
 
-  -- What busted prints about the spec, and its exit status.
+  -- What tidepool spec prints about it, and its exit status.
   local function run_spec(environment)
-    local runner = shell.program:gsub("tidepool$", "spec-runner")
-    local command = "TIDEPOOL=%s %s %s spec/support/run.lua -o TAP %s/greet/function_spec.lua 2>&1; echo $?"
-    local pipe = io.popen(command:format(shell.program, environment or "", runner, folder))
+    local command = "cd %s && %s %s spec --output TAP greet 2>&1; echo $?"
+    local pipe = io.popen(command:format(folder, environment or "", shell.program))
     local text = pipe:read "*a"
     pipe:close()
     return text:match "^(.-)(%d+)\n$"
@@ -50,6 +49,42 @@ describe("a function that is made new", function()
     write(path, (source:gsub('text = "hello " %.%.', 'text = "hallo " ..'):gsub("test = ", "description2 = ")))
     text = run_spec()
     assert.matches("description2: no such field", text)
+  end)
+
+  it("has specs for streams, tensors and logs; the filter chooses among them", function()
+    write(folder .. "/greet/function.lua", [[
+      local tide = require "tidepool"
+      return { handler = function(ctx, req)
+        for i = 1, req.count do ctx:send(i) end
+        print("sent", req.count)
+        if req.count > 2 then tide.error("OUT_OF_RANGE", "too many") end
+        return { twice = tide.tensor(req.x) * 2 }
+      end }]])
+    write(folder .. "/greet/function_spec.lua", [[
+      local spec = require "tidepool.spec"
+      local call
+      setup(function() call = spec.deploy() end)
+      it("streams", function()
+        local x = spec.tensor("FP32", { 2 }, { 1, 2 })
+        local parts, result = call.stream { count = 2, x = x }
+        assert.same({ 1, 2 }, parts)
+        assert.same({ 2, 4 }, spec.list(result.twice))
+        local none, message, code = call.stream { count = 3, x = x }
+        assert.same({ "OUT_OF_RANGE: too many", "OUT_OF_RANGE" }, { message, code, none })
+        assert.same({ "sent\t2", "sent\t3" }, call.logs())
+      end)
+      it("fails", function() error "on purpose" end)]])
+    local text, status = run_spec()
+    assert.equal("1", status)
+    assert.matches("^ok 1 %- streams\nnot ok 2 %- fails\n", text)
+    local report = shell.run(("spec --json --filter streams %s/greet"):format(folder))
+    assert.matches('"successes":%[{', report)
+  end)
+
+  it("says at once when there is no program", function()
+    local text, status = run_spec "TIDEPOOL=/nowhere/tidepool"
+    assert.equal("1", status)
+    assert.matches("function_spec.lua:6: tidepool.spec: the node did not start %(/nowhere/tidepool%)", text)
   end)
 
   it("leaves no node behind when its spec is killed", function()

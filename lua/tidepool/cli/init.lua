@@ -15,7 +15,7 @@ local version = require "tidepool.cli.version"
 local cli = {}
 
 local names = {
-  "serve", "new", "check", "deploy", "rollback", "remove", "invoke", "functions", "logs", "models", "devices",
+  "serve", "new", "check", "spec", "deploy", "rollback", "remove", "invoke", "functions", "logs", "models", "devices",
   "policy", "status", "top", "trace", "import", "bench", "profile", "sim", "paper", "fetch", "version",
 }
 

@@ -56,11 +56,24 @@ local function whole(options, request, call_options)
   return result
 end
 
+-- The bytes that a function returned, in a file.
+local function save(path, bytes)
+  if type(bytes) ~= "string" then
+    failure.raise("--out: the function returned a %s, no bytes", bytes == nil and "null" or type(bytes))
+  end
+  local file, message = io.open(path, "wb")
+  if not file then failure.raise("--out: %s", message) end
+  file:write(bytes)
+  file:close()
+  return { file = path, bytes = #bytes }, function() return ("%d bytes in %s"):format(#bytes, path) end
+end
+
 return {
   summary = "Call a function and print what it returns.",
   examples = {
     "tidepool invoke filetype --file README.md",
     "tidepool invoke filetype --data - < README.md",
+    "tidepool invoke thumbnail --file photo.jpg --out small.png",
     "tidepool invoke greet --data '{\"name\": \"Ann\"}'",
     "tidepool invoke tell --data '\"once\"' --stream",
     "tidepool invoke net --data '{\"datatype\": \"FP32\", \"shape\": [1, 2], \"data\": [0.5, 1]}' --json",
@@ -72,6 +85,7 @@ return {
       parser:option("-f --file", "The request: the bytes of a file."):argname "FILE")
     parser:option("--timeout", "Give up after so many milliseconds."):argname "MS":convert(tonumber)
     parser:option("--priority", "Larger goes first, for policies that heed it."):argname "N":convert(tonumber)
+    parser:option("-o --out", "Write the bytes that it returns to this file."):argname "FILE"
     parser:flag("-s --stream", "Print the parts that the function sends as they come, then what it returns.")
     session.options(parser)
   end,
@@ -80,6 +94,7 @@ return {
     if options.timeout then call_options.timeout_us = math.floor(options.timeout * 1000) end
     call_options.priority = options.priority
     local request = read_request(options)
+    if options.out then return save(options.out, whole(options, request, call_options)) end
     if options.stream then return stream(options, request, call_options), output.value end
     return whole(options, request, call_options), output.value
   end,

@@ -73,8 +73,8 @@ return {
     write(made[1], FUNCTION, name)
     write(made[2], SPEC, name)
     return { name = name, files = made }, function()
-      return ("made %s and %s\nnext: tidepool check %s, then tidepool deploy %s, or busted %s"):format(
-        made[1], made[2], folder, folder, made[2])
+      return ("made %s and %s\nnext: tidepool check %s, tidepool spec %s, tidepool deploy %s"):format(
+        made[1], made[2], folder, folder, folder)
     end
   end,
 }
