@@ -72,10 +72,67 @@
 ---@field arrived integer Of these, how many have arrived and can be copied on.
 ---@field bytes number
 
+---What new() is given: the node as the policy sees it. It lives as long as the policy.
+---@class PolicyNode
+---@field now number When the callback was called.
+---@field devices DeviceView[] In order of id, so that device `id` is at [id + 1].
+---@field models table<integer, ModelView> By id, from 0, with holes: use pairs.
+---@field functions table<integer, FunctionView> By id, from 0, with holes: use pairs.
+---@field RESIDENT integer A source: the model is there already.
+---@field HOST integer A source: what is missing comes from the host.
+---@field PEER integer A source: what a peer has comes from there, the rest from the host.
+---@field BOTH integer A source: what the peer has is shared between both ways.
+---@field RELAY integer A source: what the peer has not comes over its link too.
+---@field OK integer An outcome.
+---@field ERROR integer An outcome.
+---@field CANCELLED integer An outcome.
+local PolicyNode = {}
+
+---How much of a model is on a device.
+---@param model ModelView
+---@param device DeviceView
+---@return ResidencyView
+function PolicyNode.residency(model, device) end
+
+---node.residency(model, device).groups, cheaper.
+---@param model ModelView
+---@param device DeviceView
+---@return integer
+function PolicyNode.groups(model, device) end
+
+---node.residency(model, device).pinned, cheaper.
+---@param model ModelView
+---@param device DeviceView
+---@return integer
+function PolicyNode.pinned(model, device) end
+
+---node.residency(model, device).arrived, cheaper.
+---@param model ModelView
+---@param device DeviceView
+---@return integer
+function PolicyNode.arrived(model, device) end
+
+---Bytes a second of copies to the device from that peer; 0 when they are not connected, or it is not known.
+---@param device DeviceView
+---@param peer DeviceView
+---@return number
+function PolicyNode.peer_rate(device, peer) end
+
+---Fill a list with the models that have something on the device; what lies behind them in it is old.
+---@param device DeviceView
+---@param into ModelView[]
+---@return integer count
+function PolicyNode.resident(device, into) end
+
+---The name of a model or function.
+---@param view ModelView|FunctionView
+---@return string?
+function PolicyNode.name(view) end
+
 ---What a policy's file returns.
 ---@class PolicyFile
 ---@field name string
----@field new fun(node: table, config: table): Policy
+---@field new fun(node: PolicyNode, config: table): Policy
 
 ---@class Policy
 local Policy = {}

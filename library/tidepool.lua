@@ -39,12 +39,31 @@
 ---@field description? string
 ---@field models? table<string, string> Local names to ONNX files, or to models that the node has loaded.
 ---@field files? table<string, string> Local names to further files, whose contents are in ctx.files.
----@field slo? { percentile?: number, ms: number } What the scheduling policy aims at.
----@field batch? { max: integer, window_ms?: number } Requests that may run as one: docs/functions.md.
----@field limits? table<string, number> timeout_ms, memory_mb, concurrency …: docs/functions.md.
+---@field slo? FunctionObjective What the scheduling policy aims at.
+---@field batch? FunctionBatch Requests that may run as one.
+---@field limits? FunctionLimits The node's configuration says what holds without, and the most that may be asked.
 ---@field test? FunctionTest[] What a new generation must answer before it serves.
 ---@field setup? fun(ctx: Context) Run once in each worker.
 ---@field handler? fun(ctx: Context, req: any): any Runs each request; without it the core runs the one model.
+
+---@class FunctionObjective
+---@field ms number What a request may take …
+---@field percentile? number … for so many of a hundred; 98 when nil.
+
+---@class FunctionBatch
+---@field max integer Rows that one run may have, 2 to 32.
+---@field window_ms? number How long the first request waits for others; 0 when nil.
+
+---@class FunctionLimits
+---@field timeout_ms? number Of a request, from when its handler begins.
+---@field cpu_ms? number Processor time of a request.
+---@field memory_mb? number Of a worker.
+---@field reply_kb? number Of a reply, or of one part of a stream.
+---@field log_kb? number Of what one request logs.
+---@field concurrency? integer Requests in one worker at once.
+---@field queue? integer Requests that wait for a place.
+---@field workers_min? integer Workers that stay though idle.
+---@field workers_max? integer
 
 ---@class FunctionTest
 ---@field name? string
@@ -660,16 +679,26 @@ local Tokenizer = {}
 ---@return Tokenizer
 function text.tokenizer(text) end
 
+---@class WordPieceOptions
+---@field lowercase? boolean true when nil.
+---@field strip_accents? boolean As lowercase when nil.
+---@field clean? boolean Control characters go; true when nil.
+---@field ideographs? boolean Each is a word; true when nil.
+---@field unknown? string "[UNK]" when nil.
+---@field prefix? string Of what continues a word; "##" when nil.
+---@field longest? integer Characters of a word that is looked at; 100 when nil.
+---@field max? integer Cut to so many ids.
+
 ---From the text of a vocab.txt, as BERT has it.
 ---@param vocabulary string
----@param options? table
+---@param options? WordPieceOptions
 ---@return Tokenizer
 function text.wordpiece(vocabulary, options) end
 
 ---From the texts of a vocab.json and a merges.txt, as GPT-2 has them.
 ---@param vocabulary string
 ---@param merges string
----@param options? { added?: string[], add_prefix_space?: boolean, max?: integer }
+---@param options? { added?: string[], add_prefix_space?: boolean, unknown?: string, max?: integer }
 ---@return Tokenizer
 function text.bpe(vocabulary, merges, options) end
 
@@ -722,13 +751,42 @@ function base64.encode(bytes) end
 ---@return string? message
 function base64.decode(text) end
 
+---@class tide.json
+---@field null any What null is read as.
+local json = {}
+
+---The JSON text of a value; nil and a message for what JSON has no form for.
+---@param value any
+---@return string?
+---@return string? message
+function json.encode(value) end
+
+---The value of a JSON text; nil and a message that names the place.
+---@param text string
+---@return any
+---@return string? message
+function json.decode(text) end
+
+---@class tide.msgpack
+local msgpack = {}
+
+---The MessagePack bytes of a value; raises what has no form.
+---@param value any
+---@return string
+function msgpack.encode(value) end
+
+---The value of MessagePack bytes; raises what is none.
+---@param bytes string
+---@return any
+function msgpack.decode(bytes) end
+
 ---@class tide
 ---@field image tide.image Pictures, done here in the worker.
 ---@field text tide.text Tokenizers.
 ---@field base64 tide.base64
 ---@field null any MessagePack's nil, in tables.
----@field json { encode: (fun(value: any): string), decode: (fun(text: string): any), null: any }
----@field msgpack { encode: (fun(value: any): string), decode: (fun(text: string): any) }
+---@field json tide.json
+---@field msgpack tide.msgpack
 local tide = {}
 
 ---A tensor for the device: numbers in nested or flat tables, the bytes as a string, zeros when data is nil; or, as the
@@ -821,7 +879,7 @@ function tide.log(...) end
 
 ---Raises an error that the client gets with that code.
 ---@param code ErrorCode
----@param message string
+---@param message? string
 function tide.error(code, message) end
 
 return tide

@@ -1,6 +1,8 @@
 -- The examples of the documentation are run: Lua blocks that begin with "-- NAME.lua" are written to a folder, and of
 -- sh blocks the lines after "$ " are run there, with a node of their own; what they print must be what follows. "…"
--- stands for anything on a line, and on a line of its own for any lines.
+-- stands for anything on a line, and on a line of its own for any lines. net.onnx and photo.png are there.
+local ffi = require "ffi"
+local nets = require "spec.support.nets"
 local node = require "spec.support.node"
 local shell = require "spec.support.shell"
 
@@ -9,6 +11,24 @@ local function read(path)
   local text = file:read "*a"
   file:close()
   return text
+end
+
+local function write(path, text)
+  local file = assert(io.open(path, "wb"))
+  file:write(text)
+  file:close()
+end
+
+-- A PNG of 40 rows and 60 columns, all red.
+local function picture()
+  local C = require "spec.support.c" "image/image.h"
+  local pixels = ffi.new("uint8_t[?]", 40 * 60 * 3)
+  for i = 0, 40 * 60 - 1 do pixels[3 * i] = 255 end
+  local data, bytes = ffi.new "void *[1]", ffi.new "size_t[1]"
+  assert(C.image_encode(C.IMAGE_PNG, ffi.new("struct image", pixels, 60, 40, 3), 1, data, bytes) == 0)
+  local png = ffi.string(data[0], bytes[0])
+  C.image_free(C.IMAGE_PNG, data[0])
+  return png
 end
 
 -- Lua pattern of what is expected.
@@ -42,6 +62,9 @@ for _, page in ipairs { "docs/functions.md", "docs/cli.md" } do
     local folder = os.tmpname()
     os.remove(folder)
     assert(os.execute("mkdir " .. folder) == 0)
+    -- What the pages take for granted.
+    write(folder .. "/net.onnx", nets.mlp(1, 4, 2))
+    write(folder .. "/photo.png", picture())
     local running = node.start()
     finally(function()
       running:stop()
@@ -50,9 +73,7 @@ for _, page in ipairs { "docs/functions.md", "docs/cli.md" } do
     local run = 0
     for _, step in ipairs(steps_of(read(page))) do
       if step.file then
-        local file = assert(io.open(folder .. "/" .. step.file, "w"))
-        file:write(step.text)
-        file:close()
+        write(folder .. "/" .. step.file, step.text)
       else
         local command = "cd %s && PATH=%s:$PATH && export TIDEPOOL_ADDRESS=%s && { %s; } 2>&1 </dev/null"
         local pipe = io.popen(command:format(
