@@ -33,7 +33,10 @@ cuda_is_fatal(cudaError_t status)
 	case cudaErrorDeviceUninitialized:
 	case cudaErrorECCUncorrectable:
 	case cudaErrorNvlinkUncorrectable:
+#if CUDART_VERSION >= 13000
 	case cudaErrorContained:
+	case cudaErrorTensorMemoryLeak:
+#endif
 	case cudaErrorIllegalAddress:
 	case cudaErrorLaunchTimeout:
 	case cudaErrorAssert:
@@ -43,7 +46,6 @@ cuda_is_fatal(cudaError_t status)
 	case cudaErrorInvalidAddressSpace:
 	case cudaErrorInvalidPc:
 	case cudaErrorLaunchFailure:
-	case cudaErrorTensorMemoryLeak:
 	case cudaErrorContextIsDestroyed:
 	case cudaErrorMpsClientTerminated:
 	case cudaErrorExternalDevice:

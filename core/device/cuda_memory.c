@@ -135,10 +135,22 @@ cuda_host_alloc(struct device *base, size_t bytes)
 	return memory;
 }
 
+/*
+ * Make the device the thread's, lost or not: the runtime would make the context of GPU 0 for a thread that has none, which takes
+ * memory of a GPU that may be no device of ours.
+ */
+static void
+choose(const struct cuda_device *device)
+{
+	if (cudaSetDevice(device->index) != cudaSuccess)
+		cudaGetLastError();
+}
+
 static void
 cuda_host_free(struct device *base, void *memory)
 {
 	struct cuda_device *device = cuda_of(base);
+	choose(device);
 	cuda_check(device, cudaFreeHost(memory), "cudaFreeHost");
 }
 
@@ -170,6 +182,7 @@ static void
 cuda_host_unregister(struct device *base, void *memory)
 {
 	struct cuda_device *device = cuda_of(base);
+	choose(device);
 	cuda_check(device, cudaHostUnregister(memory), "cudaHostUnregister");
 }
 
