@@ -67,7 +67,8 @@ local function fetch(program, keep, memory)
   return outputs
 end
 
--- inputs: {type=, data=} each. runs: time so many, nil: none. on: {device=, stream=}, else those that specs share.
+-- inputs: {type=, data=} each. runs: time so many, nil: none. on: {device=, stream=}, else those that specs share;
+-- between=: called between the first run and the others.
 -- Outputs (their elements as doubles), steps, ns of the best run.
 return function(path, inputs, kind, runs, on)
   -- First, since what it is opened with says how programs compute.
@@ -81,6 +82,7 @@ return function(path, inputs, kind, runs, on)
   local ok, outputs, steps, ns = pcall(function()
     local binding, keep = bind(program, C.model_image(model), inputs, memory)
     submit(program, binding, stream)
+    if on.between then on.between() end
     -- A device may record the second run and replay it from then on: the third must be right too.
     submit(program, binding, stream)
     submit(program, binding, stream)

@@ -35,6 +35,9 @@ library_put(cudaStream_t stream, void (*run_context)(const void *context), const
 	    size_t bytes)
 {
 	static struct call work_call = { .name = "work:library" };
+	/* The libraries launch kernels, which only go to streams of the thread's device. */
+	if (call_thread()->device != ((const struct handle *)stream)->gpu->index)
+		return cudaErrorInvalidResourceHandle;
 	struct library_work *work = work_new(sizeof(*work), &work_call, run, destroy);
 	work->run = run_context;
 	work->context = malloc(bytes);
