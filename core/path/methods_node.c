@@ -293,10 +293,12 @@ write_workers(struct writer *writer, const struct worker_host *workers)
 	struct worker_totals totals;
 	worker_host_totals(workers, &totals);
 	writer_string(writer, "workers");
-	writer_map(writer, 4);
+	writer_map(writer, 5);
 	write_uint(writer, "running", totals.workers);
 	write_uint(writer, "started", totals.started);
 	write_uint(writer, "zygotes_lost", totals.zygotes_lost);
+	writer_string(writer, "apart");
+	writer_bool(writer, totals.apart);
 	writer_string(writer, "violations");
 	writer_map(writer, WORKER_VIOLATIONS);
 	for (enum worker_violation kind = 0; kind < WORKER_VIOLATIONS; kind++)

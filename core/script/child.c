@@ -1,7 +1,6 @@
 #include "script/child.h"
 
 #include <assert.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include "base/error.h"
 #include "script/child_calls.h"
 #include "script/pages.h"
+#include "script/rank.h"
 #include "script/record.h"
 #include "script/zygote.h"
 
@@ -452,9 +452,7 @@ void
 child_main(const struct zygote_spawn *spawn, const int *fds)
 {
 	prctl(PR_SET_NAME, "tidepool-worker");
-	struct sched_param none = { 0 };
-	if (spawn->demoted)
-		sched_setscheduler(0, SCHED_IDLE, &none);
+	rank_give(0, spawn->rank);
 	if (map_shared(spawn->heap_bytes, fds[0]) != 0 || keep_files(fds) != 0)
 		_exit(CHILD_EXIT_SETUP);
 	if (child_lua_limit(spawn->memory_bytes) != 0 ||

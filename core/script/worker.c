@@ -100,6 +100,7 @@ revive(struct worker_host *host)
 		return;
 	}
 	host->zygote = ZYGOTE_RUNS;
+	host->prompt.apart = false;
 	uv_poll_start(&host->zygote_poll, UV_READABLE, on_zygote);
 	list_each_safe(link, &host->scripts)
 		worker_queue_run(list_entry(link, struct worker_script, host_link));
@@ -459,4 +460,5 @@ worker_host_totals(const struct worker_host *host, struct worker_totals *totals)
 {
 	*totals = host->totals;
 	totals->workers = host->process_count;
+	totals->apart = host->prompt.apart;
 }

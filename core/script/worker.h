@@ -288,6 +288,8 @@ struct worker_totals {
 	uint64_t started;
 	/* Times that the zygote had to be started anew. */
 	uint64_t zygotes_lost;
+	/* Those that work for long on a request leave one processor to the others now. */
+	bool apart;
 	uint64_t violations[WORKER_VIOLATIONS];
 };
 void

@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "base/list.h"
+#include "script/rank.h"
 #include "script/worker.h"
 
 struct worker_process;
@@ -25,6 +26,16 @@ enum zygote_state {
 	ZYGOTE_DIES,
 	/* Another will be asked for: requests wait. */
 	ZYGOTE_GONE,
+};
+
+/* What workers that answer quickly are doing; others leave a processor to them meanwhile (worker_load.c). */
+struct worker_prompt {
+	/* Requests that they ended; and how many, when the second began that is being looked at. */
+	uint64_t finished;
+	uint64_t finished_seen;
+	uint64_t seen_at;
+	/* The others were told to. */
+	bool apart;
 };
 
 struct worker_host {
@@ -43,6 +54,7 @@ struct worker_host {
 	/* Finished requests, kept for the next ones, by link. */
 	struct list spare_requests;
 	uint32_t spare_count;
+	struct worker_prompt prompt;
 	/* Processes that have a request or are loading: while there are any, `sweep` runs. */
 	uint32_t busy_count;
 	uv_poll_t zygote_poll;
@@ -70,8 +82,8 @@ struct worker_share {
 	/* Processor time of its requests that take long, ns, halved every SHARE_HALF_LIFE_MS; as of when. */
 	double recent_ns;
 	uint64_t as_of;
-	/* It takes so much that its workers run behind all others; since when it would not have to. */
-	bool is_heavy;
+	/* How its workers give way to others, for what they take; since when they would not have to. */
+	enum rank rank;
 	uint64_t light_since;
 	/* The moment up to which workers that it lost are paid for, ns of clock_now. */
 	uint64_t paid_until;
@@ -156,9 +168,9 @@ worker_start_encode(struct worker_script *script, const struct worker_script_opt
 /* Its requests took that much of the processor, each of them long. */
 void
 worker_share_charge(struct worker_script *script, uint64_t cpu_ns, uint64_t now);
-/* It takes so much that its workers run where nobody else wants the processor. */
-bool
-worker_share_is_heavy(struct worker_script *script, uint64_t now);
+/* The rank of its workers, for what they took lately. */
+enum rank
+worker_share_rank(struct worker_script *script, uint64_t now);
 /* A worker of it was ended for what it did. */
 void
 worker_share_lost(struct worker_script *script, uint64_t now);

@@ -24,6 +24,9 @@ enum {
 	LOOKS_STILL = 20,
 	/* A worker that left the processor to others this long is one of them again, ms. */
 	LIGHT_MS = 100,
+	/* So many requests ended by prompt workers in so long, ms, are worth a processor that the others leave to them. */
+	PROMPT_REQUESTS = 20,
+	PROMPT_MS = 1000,
 };
 
 bool
@@ -91,45 +94,68 @@ charge(struct worker_process *process, uint64_t used)
 
 /* --- priority ------------------------------------------------------------------------------------------------------- */
 
+/* Have it give way that far, unless it does so further. */
+static void
+rank_up(struct worker_process *process, enum rank rank)
+{
+	if (process->load.rank >= rank || zygote_rank(process->id, rank) != 0)
+		return;
+	process->load.rank = rank;
+	process->load.light_since = 0;
+}
+
 void
 worker_load_demote(struct worker_process *process)
 {
-	if (process->load.demoted)
-		return;
-	process->load.demoted = zygote_demote(process->id, true) == 0;
-	process->load.light_since = 0;
+	rank_up(process, RANK_HEAVY);
 }
 
 /* Without root nobody can have its priority back: its place is taken by a fresh one. */
 static void
-restore(struct worker_process *process)
+rank_down(struct worker_process *process, enum rank rank)
 {
-	process->load.demoted = false;
-	if (!process->host->can_restore && process->state == PROCESS_READY) {
+	bool was_heavy = process->load.rank == RANK_HEAVY;
+	process->load.rank = rank;
+	process->load.light_since = 0;
+	if (was_heavy && !process->host->can_restore && process->state == PROCESS_READY) {
 		process->state = PROCESS_DRAINING;
 		if (process->request_count == 0)
 			worker_process_kill(process, NULL);
 		return;
 	}
-	(void)zygote_demote(process->id, false);
+	(void)zygote_rank(process->id, rank);
 }
 
 /* is_long: it works for long on each request, and does nothing else. */
 static void
-set_priority(struct worker_process *process, bool is_long, uint64_t now)
+rank_anew(struct worker_process *process, bool is_long, uint64_t now)
 {
 	struct worker_load *load = &process->load;
-	bool is_heavy = worker_share_is_heavy(process->script, now);
-	if (is_heavy || (is_long && load->busy_looks >= LOOKS_TO_DEMOTE))
-		worker_load_demote(process);
-	if (!load->demoted)
-		return;
-	if (is_long || is_heavy)
+	enum rank due = worker_share_rank(process->script, now);
+	if (is_long && (load->busy_looks >= LOOKS_TO_DEMOTE || load->rank == RANK_HEAVY))
+		due = RANK_HEAVY;
+	rank_up(process, due);
+	if (due >= load->rank)
 		load->light_since = 0;
 	else if (load->light_since == 0)
 		load->light_since = load->seen_at;
-	if (load->light_since != 0 && now - load->light_since > (uint64_t)LIGHT_MS * NS_PER_MS)
-		restore(process);
+	else if (now - load->light_since > (uint64_t)LIGHT_MS * NS_PER_MS)
+		rank_down(process, due);
+}
+
+void
+worker_load_part(struct worker_host *host, uint32_t long_count, uint64_t now)
+{
+	struct worker_prompt *prompt = &host->prompt;
+	bool is_over = now - prompt->seen_at >= (uint64_t)PROMPT_MS * NS_PER_MS;
+	bool is_used = prompt->finished - prompt->finished_seen >= PROMPT_REQUESTS;
+	bool apart = long_count > 0 && (is_used || (prompt->apart && !is_over));
+	if (apart != prompt->apart && zygote_part(apart) == 0)
+		prompt->apart = apart;
+	if (is_over) {
+		prompt->seen_at = now;
+		prompt->finished_seen = prompt->finished;
+	}
 }
 
 /* --- more workers --------------------------------------------------------------------------------------------------- */
@@ -238,7 +264,8 @@ works_long(const struct worker_process *process, uint64_t used)
 static uint64_t
 wanted(const struct worker_process *process, uint64_t used, uint64_t elapsed)
 {
-	return process->load.demoted && running_request(process) != NULL ? elapsed : used;
+	return process->load.rank == RANK_HEAVY && running_request(process) != NULL ? elapsed
+										    : used;
 }
 
 void
@@ -257,14 +284,14 @@ worker_load_look(struct worker_process *process, uint64_t now)
 	load->still_looks = has_unread && read == load->consumed ? load->still_looks + 1 : 0;
 	/* Where the processors are all taken, a worker may stand still though it uses little. */
 	load->stuck = process->was_ready && load->still_looks > 0 &&
-		      (is_busy || load->demoted || load->still_looks >= LOOKS_STILL);
+		      (is_busy || load->rank == RANK_HEAVY || load->still_looks >= LOOKS_STILL);
 	bool is_long = works_long(process, used);
 	bool wants_help =
 		load->stuck || (load->busy_looks >= LOOKS_TO_HELP && has_unread && is_long);
 	charge(process, used < elapsed ? used : elapsed);
 	if (is_long)
 		worker_share_charge(process->script, wanted(process, used, elapsed), now);
-	set_priority(process, is_busy && is_long, now);
+	rank_anew(process, is_busy && is_long, now);
 	load->cpu_ns = cpu;
 	load->seen_at = now;
 	load->consumed = read;

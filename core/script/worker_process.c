@@ -82,7 +82,7 @@ static int
 order_fork(struct worker_process *process, int memory)
 {
 	struct zygote_spawn spawn = { .id = process->id,
-				      .demoted = process->load.demoted,
+				      .rank = process->load.rank,
 				      .memory_bytes = process->script->limits.memory_bytes,
 				      .heap_bytes = process->layout.heap_bytes,
 				      .start_bytes = process->script->start_bytes };
@@ -190,7 +190,7 @@ worker_process_start(struct worker_script *script)
 	process->wake_worker = process->wake_core = -1;
 	process->layout = record_layout(script->heap_bytes);
 	process->started_at = process->wakes_since = process->load.seen_at = clock_now();
-	process->load.demoted = worker_share_is_heavy(script, process->started_at);
+	process->load.rank = worker_share_rank(script, process->started_at);
 	list_create(&process->requests);
 	list_create(&process->outbox);
 	list_create(&process->wake_link);

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/list.h"
 #include "script/pages.h"
+#include "script/rank.h"
 #include "script/record.h"
 #include "script/value.h"
 
@@ -66,8 +67,8 @@ struct worker_load {
 	uint32_t still_looks;
 	/* It has records that it does not get round to: no more requests for it. */
 	bool stuck;
-	/* It runs only where nobody else wants the processor; since when it would not have to. */
-	bool demoted;
+	/* How it gives way to others; since when it would not have to. */
+	enum rank rank;
 	uint64_t light_since;
 };
 
@@ -249,12 +250,15 @@ worker_records_read(struct worker_process *process, uint64_t until);
 
 /* --- worker_load.c ------------------------------------------------------------------------------------------------ */
 
-/* Look at a busy process: charge CPU time, lower its priority, start another worker when it is the bottleneck. */
+/* Look at a busy process: charge CPU time, have it give way to others, start another worker when it is the bottleneck. */
 void
 worker_load_look(struct worker_process *process, uint64_t now);
 /* Have it run behind all others from now on. */
 void
 worker_load_demote(struct worker_process *process);
+/* There are so many processes that are not prompt: have them leave a processor to those that are, while these are used. */
+void
+worker_load_part(struct worker_host *host, uint32_t long_count, uint64_t now);
 /* It has ended, after that much CPU time, ns: charge its script what has not been. */
 void
 worker_load_end(struct worker_process *process, uint64_t cpu_ns);

@@ -1,6 +1,6 @@
 /*
  * Shares: what a script takes of the machine, over all of its workers, also those that have ended. One whose requests keep a
- * processor busy for long runs behind all others, its next workers from their first instruction. One that has workers ended for
+ * processor busy for long gives way to all others (rank.h), its next workers from their first instruction. One that has workers ended for
  * what it does gets others, but only so many a second: starting and burying them is work of the node's own.
  */
 #include <math.h>
@@ -14,9 +14,10 @@ enum {
 	NS_PER_MS = 1000000,
 	/* Processor time counts half as much after this long, ms. A whole processor, used throughout, counts for 144 ms. */
 	SHARE_HALF_LIFE_MS = 100,
-	/* What makes a script heavy, about a fifth of a processor, and what it must stay below to be light again, ms. */
+	/* What makes a script's workers long, a twentieth of a processor, and heavy, a fifth, ms; light again below a third of it. */
+	SHARE_LONG_MS = 7,
 	SHARE_HEAVY_MS = 30,
-	SHARE_LIGHT_MS = 10,
+	SHARE_LIGHT_PARTS = 3,
 	/* And for how long, ms: most of those that take much take it again. */
 	SHARE_LIGHT_FOR_MS = 1000,
 	/* A script that loses workers gets one every so many ms, and this many at once before. */
@@ -34,29 +35,41 @@ fade(struct worker_share *share, uint64_t now)
 	share->as_of = now;
 }
 
+/* The rank that what it took lately makes for, were the bounds lower by that factor. */
+static enum rank
+rank_of(const struct worker_share *share, uint32_t parts)
+{
+	double taken_ms = share->recent_ns * parts / NS_PER_MS;
+	if (taken_ms >= SHARE_HEAVY_MS)
+		return RANK_HEAVY;
+	return taken_ms >= SHARE_LONG_MS ? RANK_LONG : RANK_PROMPT;
+}
+
 void
 worker_share_charge(struct worker_script *script, uint64_t cpu_ns, uint64_t now)
 {
 	struct worker_share *share = &script->share;
 	fade(share, now);
 	share->recent_ns += (double)cpu_ns;
-	if (share->recent_ns >= SHARE_HEAVY_MS * (double)NS_PER_MS)
-		share->is_heavy = true;
-	if (share->recent_ns >= SHARE_LIGHT_MS * (double)NS_PER_MS)
+	if (share->rank < rank_of(share, 1))
+		share->rank = rank_of(share, 1);
+	if (share->rank <= rank_of(share, SHARE_LIGHT_PARTS))
 		share->light_since = now;
 }
 
-bool
-worker_share_is_heavy(struct worker_script *script, uint64_t now)
+enum rank
+worker_share_rank(struct worker_script *script, uint64_t now)
 {
 	struct worker_share *share = &script->share;
-	if (!share->is_heavy)
-		return false;
+	if (share->rank == RANK_PROMPT)
+		return RANK_PROMPT;
 	fade(share, now);
-	if (share->recent_ns >= SHARE_LIGHT_MS * (double)NS_PER_MS)
+	enum rank least = rank_of(share, SHARE_LIGHT_PARTS);
+	if (share->rank <= least)
 		share->light_since = now;
-	share->is_heavy = now - share->light_since < (uint64_t)SHARE_LIGHT_FOR_MS * NS_PER_MS;
-	return share->is_heavy;
+	else if (now - share->light_since >= (uint64_t)SHARE_LIGHT_FOR_MS * NS_PER_MS)
+		share->rank = least;
+	return share->rank;
 }
 
 /* --- workers lost --------------------------------------------------------------------------------------------------- */

@@ -82,18 +82,21 @@ static void
 on_sweep(uv_timer_t *timer)
 {
 	struct worker_host *host = timer->data;
+	uint32_t long_count = 0;
 	if (host->busy_count == 0 && list_is_empty(&host->held))
 		uv_timer_stop(timer);
 	list_each_safe(link, &host->processes) {
 		struct worker_process *process = list_entry(link, struct worker_process, host_link);
-		/* One that was demoted and now has little to do is to be as everybody again. */
-		if (!process->busy && !process->load.demoted)
+		/* One that gave way to others and now has little to do is to be as everybody again. */
+		if (!process->busy && process->load.rank == RANK_PROMPT)
 			continue;
+		long_count += process->load.rank > RANK_PROMPT;
 		/* Read anew: processes may have been started on the way. */
 		uint64_t now = clock_now();
 		worker_load_look(process, now);
 		sweep_process(process, now);
 	}
+	worker_load_part(host, long_count, clock_now());
 	worker_share_release(host, clock_now());
 }
 

@@ -215,10 +215,16 @@ zygote_kill(uint32_t id)
 }
 
 int
-zygote_demote(uint32_t id, bool demoted)
+zygote_rank(uint32_t id, uint32_t rank)
 {
-	struct zygote_command command = { .verb = demoted ? ZYGOTE_DEMOTE : ZYGOTE_RESTORE,
-					  .id = id };
+	struct zygote_command command = { .verb = ZYGOTE_RANK, .id = id, .value = rank };
+	return send_command(&command, NULL, 0);
+}
+
+int
+zygote_part(bool apart)
+{
+	struct zygote_command command = { .verb = ZYGOTE_PART, .value = apart };
 	return send_command(&command, NULL, 0);
 }
 

@@ -44,8 +44,8 @@ zygote_fd(void);
 struct zygote_spawn {
 	/* Names the worker in reports; not in use by another. */
 	uint32_t id;
-	/* It begins as zygote_demote would make it. */
-	uint32_t demoted;
+	/* The enum rank that it begins with. */
+	uint32_t rank;
 	/* Limit of the worker's own memory. */
 	uint64_t memory_bytes;
 	/* Bytes of each heap in the shared memory (record_layout), and where the start block lies in the core's. */
@@ -61,9 +61,13 @@ zygote_spawn(const struct zygote_spawn *spawn, int memory, int wake_worker, int 
 int
 zygote_kill(uint32_t id);
 
-/* From now on that worker runs only where nobody else wants the processor, or (false) as everybody. */
+/* From now on that worker has that enum rank. */
 int
-zygote_demote(uint32_t id, bool demoted);
+zygote_rank(uint32_t id, uint32_t rank);
+
+/* Workers that are not prompt, and the zygote, leave one processor to others (rank_part), or (false) no longer. */
+int
+zygote_part(bool apart);
 
 enum zygote_event {
 	/* A worker was forked; pid is its number here, 0 where it cannot be known. */
@@ -90,8 +94,8 @@ zygote_receive(struct zygote_report *report) __attribute__((warn_unused_result))
 enum zygote_verb {
 	ZYGOTE_SPAWN = 1,
 	ZYGOTE_KILL = 2,
-	ZYGOTE_DEMOTE = 3,
-	ZYGOTE_RESTORE = 4,
+	ZYGOTE_RANK = 3,
+	ZYGOTE_PART = 4,
 };
 
 enum { ZYGOTE_FDS = 3, ZYGOTE_TEXT_BYTES = 256 };
@@ -99,6 +103,8 @@ enum { ZYGOTE_FDS = 3, ZYGOTE_TEXT_BYTES = 256 };
 struct zygote_command {
 	uint32_t verb;
 	uint32_t id;
+	/* ZYGOTE_RANK: an enum rank; ZYGOTE_PART: a bool. */
+	uint32_t value;
 	struct zygote_spawn spawn;
 };
 

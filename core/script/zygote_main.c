@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,12 +18,15 @@
 
 #include "base/error.h"
 #include "script/child.h"
+#include "script/rank.h"
 #include "script/zygote.h"
 
 /* A worker that was forked and not yet seen to end. */
 struct offspring {
 	uint32_t id;
 	pid_t pid;
+	/* An enum rank. */
+	uint32_t rank;
 };
 
 /* The zygote's whole state; it has one thread. */
@@ -156,36 +158,45 @@ spawn(const struct zygote_spawn *order, const int *fds)
 		report_end(order->id, -1, 0);
 		return;
 	}
-	self.workers[self.count++] = (struct offspring){ order->id, pid };
+	self.workers[self.count++] = (struct offspring){ order->id, pid, order->rank };
 	report_fork(order->id, pid);
 }
 
-/* 0 when there is none. */
-static pid_t
-pid_of(uint32_t id)
+/* NULL when there is none. */
+static struct offspring *
+find(uint32_t id)
 {
 	for (size_t i = 0; i < self.count; i++)
 		if (self.workers[i].id == id)
-			return self.workers[i].pid;
-	return 0;
+			return &self.workers[i];
+	return NULL;
 }
 
 static void
 kill_worker(uint32_t id)
 {
-	pid_t pid = pid_of(id);
-	if (pid > 0)
-		kill(pid, SIGKILL);
+	const struct offspring *worker = find(id);
+	if (worker != NULL)
+		kill(worker->pid, SIGKILL);
 }
 
-/* A node without root cannot take it back: the core replaces such a worker when it is done. */
 static void
-set_demoted(uint32_t id, bool demoted)
+set_rank(uint32_t id, uint32_t rank)
 {
-	struct sched_param none = { 0 };
-	pid_t pid = pid_of(id);
-	if (pid > 0)
-		sched_setscheduler(pid, demoted ? SCHED_IDLE : SCHED_OTHER, &none);
+	struct offspring *worker = find(id);
+	if (worker == NULL)
+		return;
+	worker->rank = rank;
+	rank_give(worker->pid, rank);
+}
+
+static void
+part(bool apart)
+{
+	rank_part(apart);
+	for (size_t i = 0; i < self.count; i++)
+		if (self.workers[i].rank > RANK_PROMPT)
+			rank_give(self.workers[i].pid, self.workers[i].rank);
 }
 
 static uint64_t
@@ -227,12 +238,22 @@ reap(void)
 static void
 obey(const struct zygote_command *command, const int *fds)
 {
-	if (command->verb == ZYGOTE_SPAWN)
+	switch (command->verb) {
+	case ZYGOTE_SPAWN:
 		spawn(&command->spawn, fds);
-	else if (command->verb == ZYGOTE_KILL)
+		break;
+	case ZYGOTE_KILL:
 		kill_worker(command->id);
-	else
-		set_demoted(command->id, command->verb == ZYGOTE_DEMOTE);
+		break;
+	case ZYGOTE_RANK:
+		set_rank(command->id, command->value);
+		break;
+	case ZYGOTE_PART:
+		part(command->value != 0);
+		break;
+	default:
+		break;
+	}
 }
 
 /* One command; ends the zygote when the core has gone. */
@@ -255,6 +276,7 @@ zygote_main(int socket, const char *isolation)
 	prctl(PR_SET_NAME, "tidepool-zygote");
 	shed_files(socket);
 	take_signals();
+	rank_prepare();
 	if (child_prepare() != 0)
 		say_hello(-1, "%s%s", error_last()->message, "");
 	/* Where the root is no mount (a chroot), it cannot be changed: files are then seccomp's to keep, and this says so. */

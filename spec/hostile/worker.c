@@ -102,11 +102,13 @@ await_request(void)
 	static _Alignas(16) unsigned char record[RING_RECORD_MAX];
 	attack_put(RECORD_READY, 0, sizeof(struct ring_record));
 	attack_publish();
-	while (ring_read(&self.in, record) <= 0)
-		sched_yield();
-	ring_release(&self.in);
-	self.request = ((struct ring_record *)record)->request;
-	record_claim(self.controls, self.request);
+	/* The node may have taken it back; then another worker does what is to be done, once. */
+	do {
+		while (ring_read(&self.in, record) <= 0)
+			sched_yield();
+		ring_release(&self.in);
+		self.request = ((struct ring_record *)record)->request;
+	} while (!record_claim(self.controls, self.request));
 	/* It has begun: a worker that ends before that is no news. */
 	attack_say(RECORD_LOG, self.request, RECORD_HERE, 6, "begins", 6);
 }

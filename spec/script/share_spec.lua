@@ -1,9 +1,13 @@
 -- What a script takes of the machine, over all of its workers.
+local bit = require "bit"
 local ffi = require "ffi"
 local worker = require "spec.support.worker"
 
 local C = worker.C
-ffi.cdef "int sched_getscheduler(int pid);"
+ffi.cdef [[
+int sched_getscheduler(int pid);
+int sched_getaffinity(int pid, size_t bytes, void *set);
+]]
 local SCHED_IDLE = 5
 
 describe("a script's share", function()
@@ -26,6 +30,19 @@ describe("a script's share", function()
     return pid > 0 and C.sched_getscheduler(pid) or nil
   end
 
+  -- How many processors a process may run on; pid 0: this one.
+  local function processors(pid)
+    local set = ffi.new "uint64_t[16]"
+    assert.equal(0, C.sched_getaffinity(pid, 128, set))
+    local count = 0
+    for word = 0, 15 do
+      for b = 0, 63 do
+        if bit.band(bit.rshift(set[word], b), 1) == 1 then count = count + 1 end
+      end
+    end
+    return count
+  end
+
   it("of the processor makes its workers run behind all others, the next from their start", function()
     local heavy = rig:handler("if req == 'spin' then while true do end end return req",
       { timeout_ms = 150, workers_max = 1 })
@@ -46,6 +63,22 @@ describe("a script's share", function()
       rig:call(heavy, 1)
       return policy_of(heavy) == 0
     end)
+  end)
+
+  it("leaves a processor to scripts that answer quickly, while these are used", function()
+    local heavy = rig:handler("while true do end", { timeout_ms = 10000 })
+    local light = rig:handler "return req"
+    assert.equal(1, (rig:call(light, 1)))
+    if not policy_of(light) then pending "workers' numbers are not known here" end
+    local all = processors(0)
+    if all < 2 then pending "there is one processor only" end
+    rig:invoke(heavy, 1)
+    await(function()
+      for _ = 1, 30 do assert.equal(1, (rig:call(light, 1))) end
+      return C.rig_worker_pid(heavy) > 0 and processors(C.rig_worker_pid(heavy)) == all - 1
+    end)
+    assert.equal(all, processors(C.rig_worker_pid(light)))
+    await(function() return processors(C.rig_worker_pid(heavy)) == all end)
   end)
 
   it("of new workers is bounded when it loses them: requests wait, and are served", function()

@@ -25,15 +25,16 @@ local function path(hops)
   return output.rows({ "STAGE", "COUNT", "MEAN", "P50", "P99" }, rows)
 end
 
--- "3 running, 17 started; violations: 2 timeout, 1 memory"
+-- "3 running, 17 started; violations: 2 timeout, 1 memory; long ones leave a processor to the others"
 local function workers(figures)
   local broken = {}
   for kind, count in pairs(figures.violations) do
     if count > 0 then broken[#broken + 1] = ("%d %s"):format(count, kind) end
   end
   table.sort(broken)
-  return ("workers: %d running, %d started; violations: %s"):format(figures.running, figures.started,
-    #broken > 0 and table.concat(broken, ", ") or "none")
+  return ("workers: %d running, %d started; violations: %s%s"):format(figures.running, figures.started,
+    #broken > 0 and table.concat(broken, ", ") or "none",
+    figures.apart and "; long ones leave a processor to the others" or "")
 end
 
 -- "images: 1.2 MiB of 2.9 GiB in host memory; 3 on disk, 4.6 MiB of 64.0 GiB"
