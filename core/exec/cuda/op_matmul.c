@@ -294,7 +294,6 @@ fuse_posts(const struct operator_call *call, struct matmul *matmul, const struct
 {
 	uint32_t fused = 0;
 	bool biased = false;
-	matmul->epilogue = CUBLASLT_EPILOGUE_DEFAULT;
 	if (count != 0 && posts[0].kind == POST_ADD) {
 		const struct tensor_type *type = &call->inputs[posts[0].input];
 		biased = type->rank >= 1 && type->dims[type->rank - 1] == matmul->product.n &&
@@ -322,6 +321,7 @@ choose_fusion(struct operator_call *call, struct matmul *matmul, const struct po
 	      uint32_t count)
 {
 	uint32_t fused = 0;
+	matmul->epilogue = CUBLASLT_EPILOGUE_DEFAULT;
 	if (matmul->data_type != DATA_TYPE_DOUBLE)
 		fused = fuse_posts(call, matmul, posts, count);
 	if (choose_algorithm(call, matmul) == 0)
