@@ -1,22 +1,10 @@
 /* TensorScatter: writes what is new of a sequence into a cache of keys or values. */
+#include "exec/op_cache.h"
+
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/error.h"
-#include "exec/operator.h"
-
-struct cache {
-	/* Rows of a cache, `length` of them for each prefix: the dimensions before the axis, of which the first is the batch. */
-	int64_t batches;
-	int64_t prefixes;
-	int64_t length;
-	/* How many of them an update has. */
-	int64_t count;
-	size_t row_bytes;
-	enum data_type index_type;
-	bool has_indices;
-	bool circular;
-};
 
 /* The axis that attribute `axis` names, which is not the batch; -1 with the error set. */
 static int64_t
@@ -84,8 +72,8 @@ write_rows(const struct cache *cache, char *to, const char *from, int64_t begin)
 	       (size_t)(cache->count - first) * cache->row_bytes);
 }
 
-static int
-run_cache(const void *state, const struct operands *operands)
+int
+op_cache_run(const void *state, const struct operands *operands)
 {
 	const struct cache *cache = state;
 	size_t stride = (size_t)cache->length * cache->row_bytes;
@@ -103,14 +91,14 @@ run_cache(const void *state, const struct operands *operands)
 	return 0;
 }
 
-/* As run_cache, for an operator that has no third input. */
-static int
-run_from_start(const void *state, const struct operands *operands)
+/* As op_cache_run, for an operator that has no third input. */
+int
+op_cache_from_start(const void *state, const struct operands *operands)
 {
 	const void *inputs[3] = { operands->inputs[0], operands->inputs[1], NULL };
 	struct operands with = *operands;
 	with.inputs = inputs;
-	return run_cache(state, &with);
+	return op_cache_run(state, &with);
 }
 
 static int
@@ -135,7 +123,7 @@ prepare_cache(struct operator_call *call)
 		cache->prefixes *= in->dims[i];
 	for (int64_t i = axis + 1; i < in->rank; i++)
 		cache->row_bytes *= (size_t)in->dims[i];
-	call->kernel->run = cache->has_indices ? run_cache : run_from_start;
+	call->kernel->run = cache->has_indices ? op_cache_run : op_cache_from_start;
 	return 0;
 }
 

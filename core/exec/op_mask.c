@@ -2,11 +2,12 @@
  * Masks of attention as numbers that are added to its scores: our own operators, which what attention is made of
  * (model/expand_attention.c) needs, since the forms that masks come in are told apart by types that are known late.
  */
+#include "exec/op_mask.h"
+
 #include <inttypes.h>
 #include <math.h>
 
 #include "exec/cast.h"
-#include "exec/operator.h"
 #include "exec/parallel.h"
 
 enum {
@@ -17,15 +18,6 @@ enum {
 };
 
 /* --- MaskBias ------------------------------------------------------------------------------------------------------- */
-
-/* Rows of `width` elements of a mask become rows of `keys` numbers. */
-struct mask {
-	enum data_type data_type;
-	int64_t rows;
-	int64_t width;
-	int64_t keys;
-	unsigned threads;
-};
 
 struct mask_run {
 	const struct mask *mask;
@@ -66,8 +58,8 @@ fill_mask_rows(void *context, int64_t begin, int64_t end)
 	}
 }
 
-static int
-run_mask_bias(const void *state, const struct operands *operands)
+int
+op_mask_bias(const void *state, const struct operands *operands)
 {
 	const struct mask *mask = state;
 	struct mask_run run = { mask, operands->inputs[0], operands->outputs[0] };
@@ -90,25 +82,11 @@ prepare_mask_bias(struct operator_call *call)
 			       .keys = call->inputs[1].dims[2],
 			       .threads = call->threads };
 	mask->rows = mask->keys == 0 ? 0 : tensor_elements(&call->outputs[0]) / mask->keys;
-	call->kernel->run = run_mask_bias;
+	call->kernel->run = op_mask_bias;
 	return 0;
 }
 
 /* --- KeyBias -------------------------------------------------------------------------------------------------------- */
-
-struct key_bias {
-	enum data_type data_type;
-	/* Dimensions of the input: 1 is lengths, and with twice as many as batches also where keys begin; 2 and 3 are masks. */
-	uint32_t rank;
-	bool has_begins;
-	bool causal;
-	float hidden;
-	int64_t batches;
-	/* Of the output; and length of the queries. */
-	int64_t rows;
-	int64_t queries;
-	int64_t keys;
-};
 
 /* Does the input tell one row for each query, rather than one for all? */
 static bool
@@ -162,8 +140,8 @@ hides(const struct key_bias *bias, const char *in, int64_t batch, int64_t query,
 	return (double)key >= length || (double)key < first || behind;
 }
 
-static int
-run_key_bias(const void *state, const struct operands *operands)
+int
+op_mask_keys(const void *state, const struct operands *operands)
 {
 	const struct key_bias *bias = state;
 	float *out = operands->outputs[0];
@@ -195,7 +173,7 @@ prepare_key_bias(struct operator_call *call)
 				   .rows = out->dims[2],
 				   .queries = call->inputs[1].dims[2],
 				   .keys = out->dims[3] };
-	call->kernel->run = run_key_bias;
+	call->kernel->run = op_mask_keys;
 	return 0;
 }
 

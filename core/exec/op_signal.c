@@ -1,38 +1,14 @@
 /* Operators on signals: DFT, STFT. Inside they are in double precision, and one thread's work. */
+#include "exec/op_signal.h"
+
 #include <inttypes.h>
 #include <string.h>
 
-#include "exec/axis.h"
 #include "exec/cast.h"
-#include "exec/fft.h"
-#include "exec/operator.h"
 
 enum {
 	/* A longer transform is taken to be a mistake: its roots alone would be a gigabyte. */
 	LENGTH_MAX = 1 << 26,
-};
-
-/* The transform of the lines of a tensor, a line after another. */
-struct spectrum {
-	struct fft fft;
-	enum data_type data_type;
-	/* Numbers that there are of a line, and that are written of its transform. */
-	int64_t given;
-	int64_t wanted;
-	/* 1 or 2 elements a number. */
-	int64_t in_parts;
-	int64_t out_parts;
-	bool inverse;
-	/* Half the spectrum is given, of a real line. */
-	bool is_half;
-	/* DFT: lines are those along this axis, inner without the parts. */
-	struct axis axis;
-	/* STFT: signals, their length, frames of each and from one to the next, window or not. */
-	int64_t batch;
-	int64_t length;
-	int64_t frames;
-	int64_t frame_step;
-	bool has_window;
 };
 
 /* Scratch: the line, its transform, and what the transform works in. */
@@ -61,11 +37,11 @@ mirror(double *line, int64_t given, int64_t length)
 	}
 }
 
-/* Transform the line, of which `given` numbers were read; its transform. */
+/* Transform the line, of which the given numbers were read; its transform. */
 static const double *
-transform_line(const struct spectrum *spectrum, double *line, int64_t given)
+transform_line(const struct spectrum *spectrum, double *line)
 {
-	int64_t length = spectrum->fft.length;
+	int64_t length = spectrum->fft.length, given = spectrum->given;
 	double *out = line + 2 * length;
 	memset(line + 2 * given, 0, (size_t)(length - given) * 2 * sizeof(*line));
 	if (spectrum->is_half)
@@ -113,22 +89,20 @@ prepare_spectrum(struct operator_call *call, struct spectrum *spectrum, int64_t 
 
 /* --- DFT ---------------------------------------------------------------------------------------------------------- */
 
-static int
-run_dft(const void *state, const struct operands *operands)
+int
+op_signal_dft(const void *state, const struct operands *operands)
 {
 	const struct spectrum *spectrum = state;
 	const struct axis *axis = &spectrum->axis;
-	int64_t given =
-		spectrum->given < spectrum->fft.length ? spectrum->given : spectrum->fft.length;
 	double *line = line_of(operands);
 	for (int64_t i = 0; i < axis->outer * axis->inner; i++) {
 		int64_t outer = i / axis->inner, inner = i % axis->inner;
 		int64_t from = outer * axis->dim * axis->inner + inner;
 		int64_t to = outer * spectrum->wanted * axis->inner + inner;
-		for (int64_t k = 0; k < given; k++)
+		for (int64_t k = 0; k < spectrum->given; k++)
 			read_number(spectrum, operands->inputs[0],
 				    (from + k * axis->inner) * spectrum->in_parts, &line[2 * k]);
-		const double *out = transform_line(spectrum, line, given);
+		const double *out = transform_line(spectrum, line);
 		for (int64_t k = 0; k < spectrum->wanted; k++)
 			write_number(spectrum, &out[2 * k], operands->outputs[0],
 				     (to + k * axis->inner) * spectrum->out_parts);
@@ -188,9 +162,10 @@ prepare_dft(struct operator_call *call)
 	struct dft dft;
 	if (spectrum == NULL || read_dft(call, &dft) != 0)
 		return -1;
+	int64_t given = input->dims[dft.axis];
 	*spectrum = (struct spectrum){
 		.data_type = input->data_type,
-		.given = input->dims[dft.axis],
+		.given = given < dft.length ? given : dft.length,
 		.wanted = dft.wanted,
 		.in_parts = input->dims[input->rank - 1],
 		.out_parts = dft.out_parts,
@@ -199,14 +174,14 @@ prepare_dft(struct operator_call *call)
 		.axis = axis_of(input, dft.axis),
 	};
 	spectrum->axis.inner /= spectrum->in_parts;
-	call->kernel->run = run_dft;
+	call->kernel->run = op_signal_dft;
 	return prepare_spectrum(call, spectrum, dft.length);
 }
 
 /* --- STFT --------------------------------------------------------------------------------------------------------- */
 
-static int
-run_stft(const void *state, const struct operands *operands)
+int
+op_signal_stft(const void *state, const struct operands *operands)
 {
 	const struct spectrum *spectrum = state;
 	double *line = line_of(operands);
@@ -223,7 +198,7 @@ run_stft(const void *state, const struct operands *operands)
 			line[2 * k] *= weight;
 			line[2 * k + 1] *= weight;
 		}
-		const double *out = transform_line(spectrum, line, length);
+		const double *out = transform_line(spectrum, line);
 		for (int64_t k = 0; k < spectrum->wanted; k++)
 			write_number(spectrum, &out[2 * k], operands->outputs[0],
 				     (i * spectrum->wanted + k) * 2);
@@ -281,6 +256,7 @@ prepare_stft(struct operator_call *call)
 		return -1;
 	*spectrum = (struct spectrum){
 		.data_type = signal->data_type,
+		.given = length,
 		.wanted = call->outputs[0].dims[2],
 		.in_parts = signal->dims[2],
 		.out_parts = 2,
@@ -290,7 +266,7 @@ prepare_stft(struct operator_call *call)
 		.frame_step = frame_step,
 		.has_window = operator_has_input(call, 2),
 	};
-	call->kernel->run = run_stft;
+	call->kernel->run = op_signal_stft;
 	return prepare_spectrum(call, spectrum, length);
 }
 

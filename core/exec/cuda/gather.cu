@@ -55,19 +55,12 @@ put_gather(const struct gather *gather, const struct operands *operands)
 			   (T *)operands->outputs[0], n, witness_of(operands));
 }
 
-/* By the largest unit that rows are made of. */
 extern "C" int
 cuda_gather_run(const void *state, const struct operands *operands)
 {
 	const struct gather *gather = (const struct gather *)state;
-	if (gather->row_bytes % sizeof(uint4) == 0)
-		put_gather<uint4>(gather, operands);
-	else if (gather->row_bytes % 4 == 0)
-		put_gather<uint32_t>(gather, operands);
-	else if (gather->row_bytes % 2 == 0)
-		put_gather<uint16_t>(gather, operands);
-	else
-		put_gather<uint8_t>(gather, operands);
+	by_unit(gather->row_bytes,
+		[=](auto unit) { put_gather<decltype(unit)>(gather, operands); });
 	return launched(operands, "gather_kernel");
 }
 
@@ -100,14 +93,8 @@ extern "C" int
 cuda_gather_lookup(const void *state, const struct operands *operands)
 {
 	const struct lookup *lookup = (const struct lookup *)state;
-	if (lookup->row_bytes % sizeof(uint4) == 0)
-		put_lookup<uint4>(lookup, operands);
-	else if (lookup->row_bytes % 4 == 0)
-		put_lookup<uint32_t>(lookup, operands);
-	else if (lookup->row_bytes % 2 == 0)
-		put_lookup<uint16_t>(lookup, operands);
-	else
-		put_lookup<uint8_t>(lookup, operands);
+	by_unit(lookup->row_bytes,
+		[=](auto unit) { put_lookup<decltype(unit)>(lookup, operands); });
 	return launched(operands, "lookup_kernel");
 }
 

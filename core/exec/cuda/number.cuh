@@ -162,6 +162,21 @@ REAL_NUMBER(bf16, float)
 	X(4, uint32_t)                                                                             \
 	X(8, uint64_t)
 
+/* Calls put with a value of the largest unit that rows of so many bytes are made of, and can be moved by. */
+template <typename F>
+static inline void
+by_unit(size_t row_bytes, F put)
+{
+	if (row_bytes % sizeof(uint4) == 0)
+		put(uint4{});
+	else if (row_bytes % sizeof(uint32_t) == 0)
+		put(uint32_t{});
+	else if (row_bytes % sizeof(uint16_t) == 0)
+		put(uint16_t{});
+	else
+		put(uint8_t{});
+}
+
 /* --- elements of a type that is known at the run --------------------------------------------------------------------- */
 
 /* A number as it is on the way from one type to another: integers keep their bits. */

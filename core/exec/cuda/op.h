@@ -34,7 +34,9 @@ struct cuda_family {
 	X(pad) \
 	X(pool) \
 	X(recurrent) \
-	X(scan)
+	X(scan) \
+	X(scatter) \
+	X(signal)
 /* clang-format on */
 
 #define X(name) extern const struct cuda_family cuda_family_##name;

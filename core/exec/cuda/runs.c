@@ -1,7 +1,5 @@
 #include "exec/cuda/runs.h"
 
-#include <string.h>
-
 #include "base/error.h"
 #include "exec/cuda/op.h"
 #include "exec/widen.h"
@@ -43,20 +41,9 @@ swap_run(struct operator_call *call)
 	return operator_unimplemented(call, "there is no kernel for it");
 }
 
-/* Updates of a few bits are not combined in one step by any kernel. */
-static bool
-combines_narrow(const struct operator_call *call)
-{
-	const char *reduction = node_string(call->node, "reduction", "none");
-	return strcmp(reduction, "none") != 0 && call->input_count == 3 &&
-	       data_type_bytes(call->inputs[2].data_type) < sizeof(uint32_t);
-}
-
 int
 runs_prepare(struct operator_call *call)
 {
-	if (combines_narrow(call))
-		return cuda_op_unsupported(call, call->inputs[0].data_type);
 	/* The host's prepare counts on types that infer has let pass. */
 	if (widen_is_needed(call))
 		return -1;

@@ -11,6 +11,8 @@
 #define CUDA_RUNS(X) \
 	X(op_arg_run, cuda_order_arg) \
 	X(op_blocks_run, cuda_move_blocks) \
+	X(op_cache_from_start, cuda_cache_run) \
+	X(op_cache_run, cuda_cache_run) \
 	X(op_deconv_unpool, cuda_gather_unpool) \
 	X(op_detect_roi_align, cuda_resample_roi_align) \
 	X(op_detect_suppress, cuda_suppress_run) \
@@ -26,6 +28,8 @@
 	X(op_integer_matmul, cuda_integer_matmul) \
 	X(op_lookup_run, cuda_gather_lookup) \
 	X(op_loss_run, cuda_algebra_loss) \
+	X(op_mask_bias, cuda_mask_bias) \
+	X(op_mask_keys, cuda_mask_keys) \
 	X(op_move_concat, cuda_move_concat) \
 	X(op_move_run, cuda_move_run) \
 	X(op_norm_batch, cuda_norm_batch) \
@@ -55,6 +59,8 @@
 	X(op_sequence_dropout, cuda_move_dropout) \
 	X(op_sequence_reverse, cuda_move_reverse) \
 	X(op_sequence_shift, cuda_order_shift) \
+	X(op_signal_dft, cuda_signal_run) \
+	X(op_signal_stft, cuda_signal_run) \
 	X(op_softmax_run, cuda_reduce_softmax) \
 	X(op_sort_topk, cuda_order_topk)
 /* clang-format on */
