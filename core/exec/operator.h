@@ -131,6 +131,8 @@ struct kernel {
 	uint64_t flops;
 	/* Runs on the host though the device is another: by a copy of its operands. Such a run is not to be recorded. */
 	bool staged;
+	/* Converts operands to a type that there is a kernel for, and results back. */
+	bool converts;
 };
 
 /* Writes the packed form of a constant to `to`, context is what operator_pack was given. */

@@ -65,6 +65,8 @@ struct program_step {
 	uint64_t flops;
 	/* Runs on the host though the device is another. */
 	bool staged;
+	/* Converts what it is given to another type, which it computes in. */
+	bool converts;
 };
 struct program_step
 program_step(const struct program *program, uint32_t step);

@@ -174,7 +174,8 @@ run_widened(const void *state, const struct operands *operands)
 	struct operands inner = { .inputs = inputs,
 				  .outputs = outputs,
 				  .scratch = (char *)operands->scratch + widened->scratch,
-				  .queue = operands->queue };
+				  .queue = operands->queue,
+				  .label = operands->label };
 	if (widened->kernel.run(widened->kernel.state, &inner) != 0)
 		return -1;
 	for (uint32_t i = 0; i < widened->output_count; i++) {
@@ -276,6 +277,7 @@ widen_prepare_as(struct operator_call *call, const struct op *op, widen_f *widen
 	call->kernel->scratch_bytes = widened->scratch + widened->kernel.scratch_bytes;
 	call->kernel->flops = widened->kernel.flops;
 	call->kernel->staged = widened->kernel.staged;
+	call->kernel->converts = true;
 	return 0;
 }
 

@@ -345,6 +345,19 @@ case("ScatterElements", { { 3, 5 }, { dims = { 1, 2 }, datatype = "INT64", value
   node("ScatterElements", { axis = 1 }))
 case("ScatterND, adding", { { 6, 4 }, { dims = { 3, 1 }, datatype = "INT64", values = { 1, 4, 1 } }, { 3, 4 } },
   node("ScatterND", { reduction = "add" }))
+for _, reduction in ipairs { "add", "mul", "max", "min" } do
+  for _, to in ipairs { 2, 3, 4, 5 } do
+    case(("ScatterElements, %s, type %d"):format(reduction, to),
+      { { 3, 70 }, { dims = { 2, 5 }, datatype = "INT64", values = { 0, 2, 0, 2, 0, 69, -1, 69, 4, 0 } }, { 2, 5 } },
+      function(b, x, indices, updates)
+        local function whole(value)
+          return b:node("Cast", { b:node("Abs", { b:mul(value, b:number(50)) }) }, { to = to })
+        end
+        local y = b:node("ScatterElements", { whole(x), indices, whole(updates) }, { axis = 1, reduction = reduction })
+        return b:node("Cast", { y }, { to = 1 })
+      end)
+  end
+end
 case("OneHot", { integers(0, 3, -1, 9) }, function(b, x)
   return b:node("OneHot", { x, b:constant({ 5 }, "INT64", {}), b:constant({ 0, 1 }, "FP32") })
 end)
@@ -361,6 +374,24 @@ case("DynamicQuantizeLinear", { { 4, 50 } }, function(b, x)
   local y, scale, zero = b:node("DynamicQuantizeLinear", { x }, nil, { "y", "scale", "zero" })
   return { b:node("Cast", { y }, { to = 1 }), scale, b:node("Cast", { zero }, { to = 1 }) }
 end)
+-- Lengths of one factor and of many, a prime one; cut and filled up, along several axes; lines of two dimensions.
+for _, how in ipairs {
+  { { 3, 64, 1 }, 1 }, { { 2, 60, 2 }, 1 }, { { 2, 31, 1 }, 1, onesided = 1 }, { { 2, 17, 2 }, 1, inverse = 1 },
+  { { 6, 5, 2 }, 0 }, { { 2, 20, 1 }, 1, length = 14 }, { { 2, 9, 2 }, 1, length = 12, inverse = 1 },
+} do
+  local dims, axis = unpack(how)
+  local name = ("DFT of %s, axis %d, onesided %d, inverse %d"):format(table.concat(dims, "x"), axis,
+    how.onesided or 0, how.inverse or 0)
+  case(name, { dims }, function(b, x)
+    return b:node("DFT", { x, how.length and b:constant({ how.length }, "INT64", {}) },
+      { axis = axis, onesided = how.onesided or 0, inverse = how.inverse or 0 })
+  end, { within = 1e-4 })
+end
+for onesided = 0, 1 do
+  case("STFT, onesided " .. onesided, { { 2, 100, 1 }, { 24 } }, function(b, x, window)
+    return b:node("STFT", { x, b:constant({ 7 }, "INT64", {}), window }, { onesided = onesided })
+  end, { within = 1e-4 })
+end
 for _, layer in ipairs { { "RNN", 1 }, { "GRU", 3 }, { "LSTM", 4 } } do
   local op_type, gates = unpack(layer)
   case(op_type, { { 7, 3, 20 } }, function(b, x)
