@@ -45,6 +45,11 @@ if(TIDEPOOL_CUDA)
   # of core/ it finds in the executable.
   target_link_libraries(tidepool-cuda PRIVATE ${CUBLASLT_LIBRARY} ${CUDNN_LIBRARY} OpenMP::OpenMP_C Threads::Threads
     PkgConfig::XXHASH ${CMAKE_DL_LIBS} rt)
+  # Where they were found, they are to be found: the toolkit's folder need not be one of the loader's.
+  foreach(library ${CUDNN_LIBRARY} ${CUBLASLT_LIBRARY})
+    get_filename_component(folder ${library} DIRECTORY)
+    target_link_options(tidepool-cuda PRIVATE "LINKER:-rpath,${folder}")
+  endforeach()
   add_dependencies(tidepool-cuda arrows_device arrows_exec)
 
   # What ptxas says of every kernel, for one architecture: the module's build is quiet. cmake/test.sh reads it.

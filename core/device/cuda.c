@@ -221,6 +221,24 @@ cuda_close(struct device *base)
 	free_device(device);
 }
 
+/* Why there is no GPU: where no driver is installed the runtime calls its version insufficient. -1 with the error set. */
+static int
+tell_of_driver(cudaError_t status)
+{
+	enum { MAJOR = 1000, MINOR = 10 };
+	int own = CUDART_VERSION, driver = 0;
+	if (status != cudaErrorInsufficientDriver || cudaDriverGetVersion(&driver) != cudaSuccess)
+		return error_set(ERR_UNAVAILABLE, "device kind cuda: %s",
+				 cudaGetErrorString(status));
+	if (driver == 0)
+		return error_set(ERR_UNAVAILABLE,
+				 "device kind cuda: no NVIDIA driver is installed");
+	return error_set(
+		ERR_UNAVAILABLE,
+		"device kind cuda: the driver serves CUDA up to %d.%d, this was built with %d.%d",
+		driver / MAJOR, driver % MAJOR / MINOR, own / MAJOR, own % MAJOR / MINOR);
+}
+
 /* Is there a driver, and an index-th GPU? */
 static int
 check_machine(int index)
@@ -229,8 +247,7 @@ check_machine(int index)
 	cudaError_t status = cudaGetDeviceCount(&count);
 	if (status != cudaSuccess) {
 		cudaGetLastError();
-		return error_set(ERR_UNAVAILABLE, "device kind cuda: %s",
-				 cudaGetErrorString(status));
+		return tell_of_driver(status);
 	}
 	if (index < 0 || index >= count)
 		return error_set(ERR_NOT_FOUND, "cuda %d: this machine has %d", index, count);

@@ -76,6 +76,7 @@ describe("cuda on the stand-in", function()
       cuda.standin_fail("cudaGetDeviceCount", 1, 1, errors.cudaErrorInsufficientDriver)
       assert.is_true(open_fails())
       assert.equal("UNAVAILABLE", code())
+      assert.matches("the driver serves CUDA up to 13%.0, this was built with 13%.0$", message())
     end)
 
     it_does("gives a device most of its memory unless told", function()
