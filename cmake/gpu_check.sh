@@ -87,11 +87,12 @@ left_out() {
 built() { [ -x $runner ] || left_out "nothing was built"; }
 
 missing() {
-  local lacks=0
+  local lacks=0 tool
   [ -e /dev/nvidiactl ] || [ "$ARCHITECTURE" != native ] || { echo "missing: a GPU (/dev/nvidiactl)"; lacks=1; }
-  has nvcc || [ -x $runner ] || { echo "missing: the CUDA Toolkit (nvcc)"; lacks=1; }
-  has cmake || { echo "missing: cmake"; lacks=1; }
-  has ninja || { echo "missing: ninja"; lacks=1; }
+  # What was built elsewhere needs none of these.
+  for tool in nvcc cmake ninja; do
+    has $tool || [ -x $runner ] || { echo "missing: $tool"; lacks=1; }
+  done
   pkg-config --exists luajit libuv 2>/dev/null || ls "$CARRY"/*.deb >/dev/null 2>&1 ||
     { echo "missing: LuaJIT, libuv and other libraries, and no $CARRY (cmake/gpu_carry.sh makes it)"; lacks=1; }
   has compute-sanitizer || echo "left out then: compute-sanitizer is not installed"
@@ -181,9 +182,7 @@ LIBRARIES
 }
 
 build() {
-  if [ "$mode" != --standin ] && ! has nvcc; then
-    [ -x $runner ] && left_out "no nvcc here: what was built elsewhere"
-  fi
+  [ "$mode" = --standin ] || has nvcc || [ ! -x $runner ] || left_out "no nvcc here: what was built elsewhere"
   if [ "$mode" = --standin ]; then
     cmake --preset dev && cmake --build --preset dev -j "$JOBS" --target standin && echo "built with the stand-in for CUDA"
     return
