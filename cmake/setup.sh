@@ -22,9 +22,18 @@ install() {
   [ -z "$packages" ] && return
   as_root=
   [ "$(id -u)" = 0 ] || as_root=sudo
+  [ -z "$as_root" ] || command -v sudo >/dev/null || {
+    echo "setup: you are not root and there is no sudo; have somebody install:" $packages >&2
+    exit 1
+  }
   echo "setup: installing" $packages
-  $as_root apt-get update -q
-  $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $packages
+  {
+    $as_root apt-get update -q &&
+      $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $packages
+  } || {
+    echo "setup: apt-get failed, see above; these packages are needed:" $packages >&2
+    exit 1
+  }
 }
 
 # build/venv, made again when python.txt changes.

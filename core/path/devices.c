@@ -91,9 +91,8 @@ open_device(struct engine *engine, uint32_t id)
 	tracing_device(device);
 	view_device_memory(device);
 	view_device_busy(device, NULL, clock_now());
-	log_info("device %u: %s %s, %llu MiB, %u threads", id, device_kind_name(properties->kind),
-		 properties->name, (unsigned long long)(properties->memory_bytes >> 20),
-		 properties->threads);
+	log_info("device %u: %s, %llu MiB, %u threads", id, properties->name,
+		 (unsigned long long)(properties->memory_bytes >> 20), properties->threads);
 	return 0;
 }
 

