@@ -5,19 +5,7 @@ local ffi = require "ffi"
 local nets = require "spec.support.nets"
 local node = require "spec.support.node"
 local shell = require "spec.support.shell"
-
-local function read(path)
-  local file = assert(io.open(path))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
-
-local function write(path, text)
-  local file = assert(io.open(path, "wb"))
-  file:write(text)
-  file:close()
-end
+local files = require "spec.support.files"
 
 -- A PNG of 40 rows and 60 columns, all red.
 local function picture()
@@ -63,17 +51,17 @@ for _, page in ipairs { "docs/functions.md", "docs/cli.md" } do
     os.remove(folder)
     assert(os.execute("mkdir " .. folder) == 0)
     -- What the pages take for granted.
-    write(folder .. "/net.onnx", nets.mlp(1, 4, 2))
-    write(folder .. "/photo.png", picture())
+    files.write(folder .. "/net.onnx", nets.mlp(1, 4, 2))
+    files.write(folder .. "/photo.png", picture())
     local running = node.start()
     finally(function()
       running:stop()
       os.execute("rm -rf " .. folder)
     end)
     local run = 0
-    for _, step in ipairs(steps_of(read(page))) do
+    for _, step in ipairs(steps_of(files.read(page))) do
       if step.file then
-        write(folder .. "/" .. step.file, step.text)
+        files.write(folder .. "/" .. step.file, step.text)
       else
         local command = "cd %s && PATH=%s:$PATH && export TIDEPOOL_ADDRESS=%s && { %s; } 2>&1 </dev/null"
         local pipe = io.popen(command:format(
@@ -90,8 +78,8 @@ for _, page in ipairs { "docs/functions.md", "docs/cli.md" } do
 end
 
 it("docs/cli.md has every command", function()
-  local page = read "docs/cli.md"
-  for name in read("lua/tidepool/cli/init.lua"):match("names = {(.-)}"):gmatch '"(%w+)"' do
+  local page = files.read "docs/cli.md"
+  for name in files.read("lua/tidepool/cli/init.lua"):match("names = {(.-)}"):gmatch '"(%w+)"' do
     assert.is_truthy(page:find("`" .. name .. "[ `]") or page:find("%W" .. name .. "`"), name)
   end
 end)

@@ -3,13 +3,7 @@
 -- globals in a real worker, the policy's node in a real one.
 local client = require "tidepool.client"
 local node = require "spec.support.node"
-
-local function read(path)
-  local file = assert(io.open(path))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
+local files = require "spec.support.files"
 
 --- what is written ----------------------------------------------------------------------------------------------------
 
@@ -18,7 +12,7 @@ local LIBRARY = "library/tidepool.lua"
 -- The functions of one table in an annotation file: name = { parameters }. Raises where comments and parameters differ.
 local function declared(path, owner)
   local found, comment = {}, {}
-  for line in read(path):gmatch "([^\n]*)\n" do
+  for line in files.read(path):gmatch "([^\n]*)\n" do
     local name, parameters = line:match("^function " .. owner .. "[.:]([%w_]+)%((.-)%) end$")
     if name then
       local list = {}
@@ -39,7 +33,7 @@ end
 -- Fields that the class declares: name = true.
 local function fields(path, class)
   local found, inside = {}, false
-  for line in read(path):gmatch "([^\n]*)\n" do
+  for line in files.read(path):gmatch "([^\n]*)\n" do
     if line:find "^%-%-%-@class" then inside = line:match "^%-%-%-@class ([%w_.]+)" == class end
     if line == "" then inside = false end
     local field = inside and line:match "^%-%-%-@field ([%a_][%w_]*)"
@@ -67,7 +61,7 @@ end
 local function code_of(...)
   local pieces = {}
   for _, page in ipairs { ... } do
-    local text = read(page):gsub("\n```%a*\n(.-)\n```", function(block)
+    local text = files.read(page):gsub("\n```%a*\n(.-)\n```", function(block)
       pieces[#pieces + 1] = block
       return "\n"
     end)
@@ -83,7 +77,7 @@ local function load_worker_library()
   for name, path in pairs { TIDEPOOL_CALL_H = "core/script/call.h", TIDEPOOL_CHILD_CALLS_H =
     "core/script/child_calls.h", TIDEPOOL_IMAGE_H = "core/image/image.h",
     TIDEPOOL_UNICODE_H = "core/text/unicode.h" } do
-    rawset(_G, name, read(path))
+    rawset(_G, name, files.read(path))
   end
   require "tidepool.worker.init"
   return require "tidepool"
@@ -239,7 +233,7 @@ describe("library/", function()
   end)
 
   it("has the members of what policies see, and the methods that they are asked for", function()
-    local header = read("core/script/view.h"):gsub("/%*.-%*/", "")
+    local header = files.read("core/script/view.h"):gsub("/%*.-%*/", "")
     for class, struct in pairs { ModelView = "view_model", FunctionView = "view_function", DeviceView = "view_device",
       JobView = "view_job", ResidencyView = "view_residency" } do
       local members = {}
@@ -247,7 +241,7 @@ describe("library/", function()
       assert.same(names(members), names(fields("library/policy.lua", class)))
     end
     local contract = {}
-    for name in read("policies/README.md"):gmatch "\n| `([%a]+)%([%w, ]*%)` |" do contract[name] = true end
+    for name in files.read("policies/README.md"):gmatch "\n| `([%a]+)%([%w, ]*%)` |" do contract[name] = true end
     assert.same(names(contract), names(declared("library/policy.lua", "Policy")))
   end)
 

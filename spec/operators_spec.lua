@@ -1,15 +1,9 @@
 -- The list of operators in docs/operators.md is what the tables have. TIDEPOOL_OPERATORS=update writes it anew.
 local ffi = require "ffi"
 local C = require "spec.support.c"("exec/operator.h", "model/expand.h")
+local files = require "spec.support.files"
 
 local DOCUMENT, HEADING, COLUMNS = "docs/operators.md", "## All of them", 120
-
-local function read(path)
-  local file = assert(io.open(path))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
 
 -- domain → type → the versions that have entries.
 local function collect()
@@ -20,7 +14,7 @@ local function collect()
     versions[#versions + 1] = entry.since
     types[ffi.string(entry.type)], domains[domain] = versions, types
   end
-  local families = read "core/exec/operators.h":match "#define OPERATOR_FAMILIES%(X%)(.-)/%*"
+  local families = files.read "core/exec/operators.h":match "#define OPERATOR_FAMILIES%(X%)(.-)/%*"
   for family in families:gmatch "X%((%w+)%)" do
     -- The header declares them through a macro.
     ffi.cdef(("extern const struct operator_family operator_family_%s;"):format(family))
@@ -81,7 +75,7 @@ end
 
 describe("docs/operators.md", function()
   it("lists the operators that there are", function()
-    local text = read(DOCUMENT)
+    local text = files.read(DOCUMENT)
     local from = assert(text:find(HEADING, 1, true), "no heading '" .. HEADING .. "'")
     local to = text:find("\n## ", from, true)
     local wanted = section()

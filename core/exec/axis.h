@@ -22,7 +22,7 @@ axis_of(const struct tensor_type *type, uint32_t index);
 struct axis
 axis_from(const struct tensor_type *type, uint32_t index);
 
-/* Elements from one index of dimension i to the next, for each dimension. */
+/* Elements of a contiguous tensor from one index of dimension i to the next, for each dimension; the last one's is 1. */
 void
 axis_steps(const struct tensor_type *type, int64_t *steps);
 

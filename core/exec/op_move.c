@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "exec/axis.h"
 #include "exec/parallel.h"
 
 enum {
@@ -91,7 +92,7 @@ prepare_transpose(struct operator_call *call)
 	struct move *move = use_move(call);
 	if (move == NULL || read_permutation(call, permutation) != 0)
 		return -1;
-	strided_steps(&call->inputs[0], in_steps);
+	axis_steps(&call->inputs[0], in_steps);
 	for (uint32_t i = 0; i < call->inputs[0].rank; i++)
 		steps[i] = in_steps[permutation[i]];
 	set_move(call, move, 0, steps, 0);
@@ -128,7 +129,7 @@ prepare_expand(struct operator_call *call)
 	struct move *move = use_move(call);
 	if (move == NULL)
 		return -1;
-	strided_steps(in, in_steps);
+	axis_steps(in, in_steps);
 	for (uint32_t i = 0; i < out->rank; i++) {
 		uint32_t lead = out->rank - in->rank;
 		bool repeated = i < lead || in->dims[i - lead] == 1;
@@ -222,7 +223,7 @@ prepare_slice(struct operator_call *call)
 	struct move *move = use_move(call);
 	if (move == NULL || read_slice(call, &slice) != 0)
 		return -1;
-	strided_steps(&call->inputs[0], steps);
+	axis_steps(&call->inputs[0], steps);
 	for (uint32_t i = 0; i < call->inputs[0].rank; i++) {
 		offset += slice.start[i] * steps[i];
 		steps[i] *= slice.step[i];
@@ -289,7 +290,7 @@ prepare_split(struct operator_call *call)
 	struct move *move = use_move(call);
 	if (move == NULL || read_split(call, &axis, lengths) != 0)
 		return -1;
-	strided_steps(&call->inputs[0], steps);
+	axis_steps(&call->inputs[0], steps);
 	int64_t offset = 0;
 	for (uint32_t i = 0; i < call->output_count; i++) {
 		set_move(call, move, i, steps, offset * steps[axis]);

@@ -18,16 +18,6 @@ struct copy_run {
 };
 
 void
-strided_steps(const struct tensor_type *type, int64_t *steps)
-{
-	int64_t step = 1;
-	for (uint32_t i = type->rank; i-- > 0;) {
-		steps[i] = step;
-		step *= type->dims[i];
-	}
-}
-
-void
 strided_create(struct strided *strided, uint32_t rank, const int64_t *dims, const int64_t *steps,
 	       int64_t offset, size_t element_bytes)
 {

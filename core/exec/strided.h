@@ -27,10 +27,6 @@ void
 strided_create(struct strided *strided, uint32_t rank, const int64_t *dims, const int64_t *steps,
 	       int64_t offset, size_t element_bytes);
 
-/* Steps of a contiguous tensor of that type: the last dimension's is 1. */
-void
-strided_steps(const struct tensor_type *type, int64_t *steps);
-
 /* Copy, on at most so many threads. */
 void
 strided_copy(const struct strided *strided, const void *in, void *out, unsigned threads);

@@ -2,12 +2,7 @@
 -- followed.
 local node = require "spec.support.node"
 local shell = require "spec.support.shell"
-
-local function write(path, text)
-  local file = assert(io.open(path, "w"))
-  file:write(text)
-  file:close()
-end
+local files = require "spec.support.files"
 
 describe("a function that is made new", function()
   local folder
@@ -42,17 +37,17 @@ describe("a function that is made new", function()
   it("has a spec that can fail, and that says when its own tests refuse it", function()
     local path = folder .. "/greet/function.lua"
     local source = io.open(path):read "*a"
-    write(path, (source:gsub("%#req%.name }", "#req.name + 1 }")))
+    files.write(path, (source:gsub("%#req%.name }", "#req.name + 1 }")))
     local text, status = run_spec()
     assert.not_equal("0", status)
     assert.matches("FAILED_PRECONDITION: test%[1%]: reply.letters: 3 was expected, is 4", text)
-    write(path, (source:gsub('text = "hello " %.%.', 'text = "hallo " ..'):gsub("test = ", "description2 = ")))
+    files.write(path, (source:gsub('text = "hello " %.%.', 'text = "hallo " ..'):gsub("test = ", "description2 = ")))
     text = run_spec()
     assert.matches("description2: no such field", text)
   end)
 
   it("has specs for streams, tensors and logs; the filter chooses among them", function()
-    write(folder .. "/greet/function.lua", [[
+    files.write(folder .. "/greet/function.lua", [[
       local tide = require "tidepool"
       return { handler = function(ctx, req)
         for i = 1, req.count do ctx:send(i) end
@@ -60,7 +55,7 @@ describe("a function that is made new", function()
         if req.count > 2 then tide.error("OUT_OF_RANGE", "too many") end
         return { twice = tide.tensor(req.x) * 2 }
       end }]])
-    write(folder .. "/greet/function_spec.lua", [[
+    files.write(folder .. "/greet/function_spec.lua", [[
       local spec = require "tidepool.spec"
       local call
       setup(function() call = spec.deploy() end)
@@ -88,7 +83,7 @@ describe("a function that is made new", function()
   end)
 
   it("leaves no node behind when its spec is killed", function()
-    write(folder .. "/greet/function_spec.lua", [[
+    files.write(folder .. "/greet/function_spec.lua", [[
       local spec = require "tidepool.spec"
       it("is killed", function()
         local call = spec.deploy()
@@ -110,7 +105,7 @@ describe("a function that is made new", function()
   end)
 
   it("has a log that can be followed", function()
-    write(folder .. "/talk.lua", "return { handler = function(_, req) print('said ' .. req) end }")
+    files.write(folder .. "/talk.lua", "return { handler = function(_, req) print('said ' .. req) end }")
     local running = node.start()
     local c = running:connect()
     local environment = "TIDEPOOL_ADDRESS=" .. running.address

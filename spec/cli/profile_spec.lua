@@ -2,6 +2,7 @@
 local builder = require "models.zoo.builder"
 local json = require "tidepool.json"
 local shell = require "spec.support.shell"
+local files = require "spec.support.files"
 
 -- A node whose devices take 5 ms for a run of the model and 20 ms for a load of its 8 MB, behind one switch.
 local CONFIG = [[
@@ -16,12 +17,6 @@ return {
 }
 ]]
 
-local function write(path, text)
-  local file = assert(io.open(path, "w"))
-  file:write(text)
-  file:close()
-end
-
 describe("tidepool profile", function()
   local folder
 
@@ -33,7 +28,7 @@ describe("tidepool profile", function()
     local x = net:input("x", "FP32", { "n", 1024 })
     net:output(net:linear(net:linear(x, 1024, 1024), 1024, 1024), "y", { "n", 1024 })
     net:write(folder .. "/net.onnx")
-    write(folder .. "/node.lua", CONFIG)
+    files.write(folder .. "/node.lua", CONFIG)
   end)
 
   teardown(function() os.execute("rm -rf " .. folder) end)

@@ -2,17 +2,11 @@
 -- writes. Each must give a result or an error; the sanitizers see the rest.
 local case = require "spec.conformance.case"
 local suite = require "spec.conformance.suite"
+local files = require "spec.support.files"
 
 local ROUNDS = 4
 -- Larger files are models with weights: most of their bytes are numbers.
 local BYTES_MAX = 4000
-
-local function read_file(path)
-  local file = assert(io.open(path, "rb"))
-  local bytes = file:read "*a"
-  file:close()
-  return bytes
-end
 
 -- One or two bytes of what comes before the declarations of inputs, changed in a way that finds things.
 local function mutate(bytes, random)
@@ -32,7 +26,7 @@ describe("operators", function()
     local path = os.tmpname()
     local ran, refused = 0, 0
     for _, test in ipairs(suite.debian()) do
-      local bytes = test.name:find "^node/" and read_file(test.model) or ""
+      local bytes = test.name:find "^node/" and files.read(test.model) or ""
       for _ = 1, #bytes > 0 and #bytes < BYTES_MAX and ROUNDS or 0 do
         local file = assert(io.open(path, "wb"))
         file:write(mutate(bytes, random))

@@ -2,15 +2,9 @@
 local ffi = require "ffi"
 local C = require "spec.support.c"("image/image.h", "base/error.h")
 local json = require "tidepool.json"
+local files = require "spec.support.files"
 
 local PYTHON = "build/venv/bin/python"
-
-local function read(path)
-  local file = assert(io.open(path, "rb"))
-  local bytes = file:read "*a"
-  file:close()
-  return bytes
-end
 
 local function problem()
   local last = C.error_last()
@@ -84,12 +78,12 @@ describe("image", function()
   it("decodes every kind of file as Pillow does", with_pictures(function()
     local count = 0
     for name, size in pairs(sizes) do
-      local bytes = read(folder .. "/" .. name)
+      local bytes = files.read(folder .. "/" .. name)
       for suffix, channels in pairs { rgb = 3, grey = 1, rgba = 4 } do
         local pixels, info = decode(bytes, channels)
         assert.truthy(pixels, info)
         assert.same(size, { info.height, info.width })
-        local expected = read(("%s/%s.%s"):format(folder, name, suffix))
+        local expected = files.read(("%s/%s.%s"):format(folder, name, suffix))
         -- JPEG's grey is the file's own luma, not one made of rounded colours.
         local most = name:find "jpg" and channels == 1 and 3 or 1
         local worst = difference(pixels, expected)
@@ -104,24 +98,24 @@ describe("image", function()
     local expected = { ["rgb.png"] = 3, ["rgba.png"] = 4, ["grey.png"] = 1, ["grey_alpha.png"] = 4, ["palette.png"] = 3,
       ["palette_clear.png"] = 4, ["rgb.jpg"] = 3, ["grey.jpg"] = 1 }
     for name, channels in pairs(expected) do
-      local info = assert(probe(read(folder .. "/" .. name)))
+      local info = assert(probe(files.read(folder .. "/" .. name)))
       assert.equal(channels, info.channels, name)
       assert.equal(name:find "png" and C.IMAGE_PNG or C.IMAGE_JPEG, info.format)
     end
   end))
 
   it("resizes and warps as OpenCV does", with_pictures(function()
-    local from = image(read(folder .. "/source.raw"), 53, 37, 3)
+    local from = image(files.read(folder .. "/source.raw"), 53, 37, 3)
     for name, size in pairs { linear_up = { 131, 80 }, linear_down = { 17, 20 }, area = { 19, 13 } } do
       local to = image(nil, size[1], size[2], 3)
       assert.equal(0, C.image_resize(from, name == "area" and C.IMAGE_AREA or C.IMAGE_LINEAR, to))
-      local worst = difference(text_of(to), read(("%s/%s.raw"):format(folder, name)))
+      local worst = difference(text_of(to), files.read(("%s/%s.raw"):format(folder, name)))
       assert.is_true(worst <= 1, ("%s: %d away"):format(name, worst))
     end
     local to = image(nil, 40, 24, 3)
     assert.equal(0, C.image_warp(from, ffi.new("float[8]", 6, 4, 45, 9, 40, 33, 2, 27), to))
     -- OpenCV rounds places to 1/32 of a pixel.
-    local worst, mean = difference(text_of(to), read(folder .. "/warp.raw"))
+    local worst, mean = difference(text_of(to), files.read(folder .. "/warp.raw"))
     assert.is_true(worst <= 12 and mean < 0.6, ("warp: %d away, %.2f on average"):format(worst, mean))
   end))
 

@@ -1,20 +1,8 @@
 local ffi = require "ffi"
 local graphs = require "spec.support.graphs"
 local net = require "spec.support.net"
+local files = require "spec.support.files"
 local C = ffi.C
-
-local function slurp(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
-
-local function spill(path, text)
-  local file = assert(io.open(path, "wb"))
-  file:write(text)
-  file:close()
-end
 
 describe("image", function()
   local path, folder
@@ -71,26 +59,26 @@ describe("image", function()
     assert.equal(want, run(1, { cache_folder = folder }))
     local name = cached()
     assert.is_truthy(name)
-    local before = slurp(name)
+    local before = files.read(name)
     assert.equal(want, run(1, { cache_folder = folder }))
     assert.equal(want_three, run(3, { cache_folder = folder }))
-    assert.is_true(before == slurp(name))
+    assert.is_true(before == files.read(name))
   end)
 
   it("is built again when its file is damaged, cut short or of something else", function()
     C.log_set_level(C.LOG_OFF)
     local want = run(1, { cache_folder = folder })
     local name = cached()
-    local good = slurp(name)
+    local good = files.read(name)
     local bad = {
       good:sub(1, 100), good:sub(1, -2), good .. "x", "", ("x"):rep(#good),
       good:sub(1, 50) .. string.char((good:byte(51) + 1) % 256) .. good:sub(52),
       good:sub(1, 299) .. string.char((good:byte(300) + 1) % 256) .. good:sub(301),
     }
     for i, text in ipairs(bad) do
-      spill(name, text)
+      files.write(name, text)
       assert.equal(want, run(1, { cache_folder = folder }), "damage " .. i)
-      assert.is_true(good == slurp(name), "damage " .. i .. " was not repaired")
+      assert.is_true(good == files.read(name), "damage " .. i .. " was not repaired")
     end
   end)
 

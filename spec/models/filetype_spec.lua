@@ -2,6 +2,7 @@
 -- That the node computes these scores is spec/path's business.
 local json = require "tidepool.json"
 local samples = require "spec.models.filetype_samples"
+local files = require "spec.support.files"
 
 local PYTHON = "build/venv/bin/python"
 
@@ -9,13 +10,6 @@ local function exists(path)
   local file = io.open(path, "rb")
   if file then file:close() end
   return file ~= nil
-end
-
-local function read(path)
-  local file = assert(io.open(path, "rb"))
-  local bytes = file:read "*a"
-  file:close()
-  return bytes
 end
 
 -- The function's table. The worker's library is not needed for what these specs call, apart from JSON and the tensor's
@@ -55,8 +49,8 @@ describe("filetype", function()
     filetype = load_function()
     context = {
       files = {
-        config = read "build/models/filetype/config.min.json",
-        content_types = read "build/models/filetype/content_types.min.json",
+        config = files.read "build/models/filetype/config.min.json",
+        content_types = files.read "build/models/filetype/content_types.min.json",
       },
       models = {
         net = function(tensor)
@@ -88,7 +82,7 @@ describe("filetype", function()
   it("answers as the package does, file by file", function()
     local labels = {}
     for _, answer in ipairs(answers) do
-      check(read(answer.path), answer)
+      check(files.read(answer.path), answer)
       labels[answer.label] = true
     end
     -- The samples reach every kind of answer.
@@ -99,7 +93,7 @@ describe("filetype", function()
 
   it("needs only the first and the last block", function()
     for _, answer in ipairs(answers) do
-      local bytes = read(answer.path)
+      local bytes = files.read(answer.path)
       check({ head = bytes:sub(1, 4096), tail = bytes:sub(-4096), size = #bytes }, answer)
     end
   end)

@@ -1,12 +1,7 @@
 -- The paper's runs: what is known is not done again, and one that fails hides no other.
-local function read(path)
-  local file = io.open(path, "rb")
-  local text = file and file:read "*a"
-  if file then file:close() end
-  return text
-end
-
-package.preload["tidepool.native"] = package.preload["tidepool.native"] or function() return { embedded = read } end
+local files = require "spec.support.files"
+package.preload["tidepool.native"] = package.preload["tidepool.native"]
+  or function() return { embedded = files.find } end
 
 local runs = require "tidepool.paper.runs"
 

@@ -3,6 +3,7 @@ local client = require "tidepool.client"
 local nets = require "spec.support.nets"
 local node = require "spec.support.node"
 local socket = require "tidepool.client.socket"
+local files = require "spec.support.files"
 
 local function answering(value, test)
   return ("return { handler = function(_, req) if req == 'fail' then error 'no' end return %s end, %s }"):format(
@@ -18,12 +19,6 @@ local function eventually(f)
     os.execute "sleep 0.02"
   end
   error("it has not come in time", 2)
-end
-
-local function write(path, text)
-  local file = assert(io.open(path, "w"))
-  file:write(text)
-  file:close()
 end
 
 describe("a new generation", function()
@@ -174,11 +169,11 @@ describe("a watched folder", function()
     folder = os.tmpname()
     os.remove(folder)
     assert(os.execute("mkdir -p " .. folder .. "/deep") == 0)
-    write(folder .. "/flat.lua", answering "'flat 1'")
-    write(folder .. "/deep/function.lua", [[return { files = { words = "words.txt" }, name = "renamed",
+    files.write(folder .. "/flat.lua", answering "'flat 1'")
+    files.write(folder .. "/deep/function.lua", [[return { files = { words = "words.txt" }, name = "renamed",
       handler = function(ctx) return ctx.files.words end }]])
-    write(folder .. "/deep/words.txt", "deep 1")
-    write(folder .. "/flat_spec.lua", "error 'a spec is no function'")
+    files.write(folder .. "/deep/words.txt", "deep 1")
+    files.write(folder .. "/flat_spec.lua", "error 'a spec is no function'")
     running = node.start { functions = folder .. "/" }
     c = running:connect()
   end)
@@ -194,7 +189,7 @@ describe("a watched folder", function()
     assert.equal("deep 1", (c:invoke "renamed"))
     assert.equal(2, #assert(c:call "function.list"))
     running:stop()
-    write(folder .. "/flat.lua", answering "'flat 2'")
+    files.write(folder .. "/flat.lua", answering "'flat 2'")
     running:restart()
     c = running:connect()
     assert.equal("flat 2", (c:invoke "flat"))
@@ -202,26 +197,26 @@ describe("a watched folder", function()
   end)
 
   it("deploys what is saved, also a file beside a function and a folder that is new", function()
-    write(folder .. "/flat.lua", answering "'flat 2'")
+    files.write(folder .. "/flat.lua", answering "'flat 2'")
     eventually(function() return c:invoke "flat" == "flat 2" end)
-    write(folder .. "/deep/words.txt.new", "deep 2")
+    files.write(folder .. "/deep/words.txt.new", "deep 2")
     os.rename(folder .. "/deep/words.txt.new", folder .. "/deep/words.txt")
     eventually(function() return c:invoke "renamed" == "deep 2" end)
     assert(os.execute("mkdir " .. folder .. "/late") == 0)
     os.execute "sleep 0.1"
-    write(folder .. "/late/function.lua", answering "'late 1'")
+    files.write(folder .. "/late/function.lua", answering "'late 1'")
     eventually(function() return c:invoke "late" == "late 1" end)
     assert.same({ 2, 2, 1 }, { generation "flat", generation "renamed", generation "late" })
   end)
 
   it("keeps what serves when a file is wrong, and says so in the log", function()
-    write(folder .. "/flat.lua", "return { handler = ")
+    files.write(folder .. "/flat.lua", "return { handler = ")
     eventually(function() return running:log():find("'flat' was not deployed, what served stays: .*flat.lua:1: ") end)
     assert.equal("flat 1", (c:invoke "flat"))
     os.remove(folder .. "/flat.lua")
     os.execute "sleep 0.1"
     assert.equal("flat 1", (c:invoke "flat"))
-    write(folder .. "/flat.lua", answering "'flat 3'")
+    files.write(folder .. "/flat.lua", answering "'flat 3'")
     eventually(function() return c:invoke "flat" == "flat 3" end)
     assert.equal(2, generation "flat")
   end)

@@ -1,14 +1,9 @@
 -- Simulated nodes: the request path of real ones in virtual time, with known times.
+local files = require "spec.support.files"
 local ffi = require "ffi"
 
-local function read(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
-
-package.preload["tidepool.native"] = package.preload["tidepool.native"] or function() return { embedded = read } end
+package.preload["tidepool.native"] = package.preload["tidepool.native"]
+  or function() return { embedded = files.read } end
 
 local core = require "tidepool.sim.core"
 
@@ -16,7 +11,7 @@ local MS = 1e6
 
 local function new(fields)
   local options = { nodes = 1, devices = 1, memory_bytes = 1e9, link_rate = 10e9, policy_name = "fifo",
-    policy_source = read "policies/fifo.lua", span_room = 100 }
+    policy_source = files.read "policies/fifo.lua", span_room = 100 }
   for key, value in pairs(fields or {}) do options[key] = value end
   return core.new(options)
 end
@@ -64,7 +59,7 @@ describe("simulation", function()
   describe("tells policies", function()
     -- Runs that give an error where `check` does not hold when a job is done (number, its model, node).
     local function told(check, fields)
-      local fifo = read("policies/fifo.lua"):gsub("return { name.*$", "")
+      local fifo = files.read("policies/fifo.lua"):gsub("return { name.*$", "")
       local options = { policy_name = "asks", policy_source = fifo .. [[
         local number = 0
         function fifo:done(job)
@@ -216,7 +211,7 @@ describe("simulation", function()
   end)
 
   it("without look-ahead pays for the gap between copies", function()
-    local blind = read "policies/fifo.lua":gsub("function fifo:prefetch", "function fifo:ignored")
+    local blind = files.read "policies/fifo.lua":gsub("function fifo:prefetch", "function fifo:ignored")
     assert.is_true(stream_of_misses(200 * 2 ^ 20, 40, blind) > 40.15)
     assert.is_true(stream_of_misses(200 * 2 ^ 20, 40) < 40.15)
   end)
@@ -239,7 +234,7 @@ describe("simulation", function()
     for _, name in ipairs { "edf", "torpor", "tide", "keepalive", "random", "edf" } do
       run(simulation, list, 50 + total)
       for i = 1, #list do list[i][1] = 50 + total end
-      simulation:policy(name, read("policies/" .. name .. ".lua"), "{ admission = false }")
+      simulation:policy(name, files.read("policies/" .. name .. ".lua"), "{ admission = false }")
       total = total + 50
     end
     simulation:settle(1e12)

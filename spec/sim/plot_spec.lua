@@ -1,12 +1,6 @@
 -- The page of a simulation's charts.
 local plot = require "tidepool.sim.plot"
-
-local function read(path)
-  local file = assert(io.open(path))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
+local files = require "spec.support.files"
 
 local function run_of(policy, count, share)
   return { result = { policy = policy, functions = count, share = share },
@@ -22,7 +16,7 @@ describe("plot", function()
 
   it("draws a line a policy, distributions and timelines", function()
     plot.write(path, { run_of("a<b", 100, 1), run_of("a<b", 200, 0.5), run_of("tide", 100, 0.9) }, "lead")
-    local text = read(path)
+    local text = files.read(path)
     assert.equal(5, select(2, text:gsub("<figure>", "")))
     assert.equal(5, select(2, text:gsub("<svg ", "")))
     assert.matches("a&lt;b: 100, 100", text, 1, true)

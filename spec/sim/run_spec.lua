@@ -1,12 +1,7 @@
 -- Whole runs: the same for a seed, nodes that know nothing of each other, and what counts as in time.
-local function read(path)
-  local file = io.open(path, "rb")
-  local text = file and file:read "*a"
-  if file then file:close() end
-  return text
-end
-
-package.preload["tidepool.native"] = package.preload["tidepool.native"] or function() return { embedded = read } end
+local files = require "spec.support.files"
+package.preload["tidepool.native"] = package.preload["tidepool.native"]
+  or function() return { embedded = files.find } end
 
 local run = require "tidepool.sim.run"
 local trace = require "tidepool.sim.trace"
@@ -15,7 +10,7 @@ local profile = require "tidepool.sim.profiles.v100"
 
 local function simulate(policy, fields)
   local options = { profile = profile, rows = trace.constant(20, 1, 32), arrivals = "poisson", seed = 1,
-    policy = { name = policy, source = read("policies/" .. policy .. ".lua") } }
+    policy = { name = policy, source = files.find("policies/" .. policy .. ".lua") } }
   for key, value in pairs(fields or {}) do options[key] = value end
   return run.simulate(options)
 end

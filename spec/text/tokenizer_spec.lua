@@ -1,5 +1,6 @@
 -- tide.text in a worker, against PyPI's tokenizers: the WordPiece of models/embed and a byte-level BPE trained here.
 local json = require "tidepool.json"
+local files = require "spec.support.files"
 local worker = require "spec.support.worker"
 
 local PYTHON, WORDPIECE = "build/venv/bin/python", "build/models/embed/tokenizer.json"
@@ -22,14 +23,6 @@ local texts = {
   "CamelCase_and-hyphen/slash\\back (paren) [bracket] {brace}",
   "नमस्ते दुनिया สวัสดี Việt Nam",
 }
-
-local function read(path)
-  local file = io.open(path, "rb")
-  if not file then return nil end
-  local bytes = file:read "*a"
-  file:close()
-  return bytes
-end
 
 -- A handler that answers as tokens.py does; MAKE is how it gets its tokenizer.
 local source = [[
@@ -58,7 +51,7 @@ describe("tide.text", function()
     local file = assert(io.open(folder .. "/texts.json", "w"))
     file:write(json.encode(texts))
     file:close()
-    if read(WORDPIECE) then os.execute(("cp %s %s/wordpiece.json"):format(WORDPIECE, folder)) end
+    if files.find(WORDPIECE) then os.execute(("cp %s %s/wordpiece.json"):format(WORDPIECE, folder)) end
     local pipe = io.popen(PYTHON .. " spec/text/tokens.py " .. folder)
     answers = assert(json.decode(pipe:read "*a"))
     pipe:close()
@@ -69,8 +62,8 @@ describe("tide.text", function()
     if folder then os.execute("rm -rf " .. folder) end
   end)
 
-  local function ask(make, files, request)
-    local script = assert(rig:script((source:gsub("MAKE", make)), { files = files }))
+  local function ask(make, given, request)
+    local script = assert(rig:script((source:gsub("MAKE", make)), { files = given }))
     local reply, problem = rig:call(script, request or texts, 20000)
     return assert(reply, problem)
   end
@@ -87,15 +80,16 @@ describe("tide.text", function()
     if not answers then return pending "build/venv has no tokenizers: cmake/setup.sh test makes it" end
     if not answers.wordpiece then return pending "build/models/embed is missing: tidepool fetch models/embed" end
     -- The library's decoder also takes spaces away before some signs.
-    local files = { tokenizer = read(folder .. "/wordpiece.json") }
-    compare(ask("tide.text.tokenizer(ctx.files.tokenizer)", files), answers.wordpiece, "decoded")
+    local given = { tokenizer = files.find(folder .. "/wordpiece.json") }
+    compare(ask("tide.text.tokenizer(ctx.files.tokenizer)", given), answers.wordpiece, "decoded")
   end)
 
   it("does byte-level BPE as the library does", function()
     if not answers then return pending "build/venv has no tokenizers: cmake/setup.sh test makes it" end
-    compare(ask("tide.text.tokenizer(ctx.files.tokenizer)", { tokenizer = read(folder .. "/bpe.json") }), answers.bpe)
+    local given = { tokenizer = files.find(folder .. "/bpe.json") }
+    compare(ask("tide.text.tokenizer(ctx.files.tokenizer)", given), answers.bpe)
     local plain = ask("tide.text.bpe(ctx.files.vocab, ctx.files.merges, { added = {} })",
-      { vocab = read(folder .. "/vocab.json"), merges = read(folder .. "/merges.txt") })
+      { vocab = files.find(folder .. "/vocab.json"), merges = files.find(folder .. "/merges.txt") })
     for i, text in ipairs(texts) do
       -- Without tokens around, and with nothing that stands for itself.
       if not text:find "<s>" then
