@@ -1,9 +1,7 @@
 #include "model/operation.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "base/error.h"
 #include "exec/operator.h"
@@ -11,25 +9,16 @@
 #include "model/compile.h"
 #include "model/onnx.h"
 #include "model/pack.h"
+#include "model/spelling.h"
 
 enum {
 	/* Programs kept; the least recently used goes first. */
 	CACHE_ENTRIES = 256,
-	/* What hashes, so that equal operations hash alike: the operation spelled out. */
-	FIRST_KEY_BYTES = 256,
-};
-
-/* An operation spelled out as bytes: equal for operations that are. */
-struct key {
-	size_t bytes;
-	size_t room;
-	unsigned char *data;
-	bool failed;
 };
 
 struct entry {
 	uint64_t hash;
-	struct key key;
+	struct spelling key;
 	struct program *program;
 };
 
@@ -40,122 +29,44 @@ static struct {
 	struct entry entries[CACHE_ENTRIES];
 } cache = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* --- keys --------------------------------------------------------------------------------------------------------- */
-
-static void
-key_put(struct key *key, const void *data, size_t bytes)
-{
-	if (key->bytes + bytes > key->room) {
-		size_t room = 2 * (key->bytes + bytes) + FIRST_KEY_BYTES;
-		unsigned char *larger = realloc(key->data, room);
-		if (larger == NULL) {
-			key->failed = true;
-			return;
-		}
-		key->data = larger;
-		key->room = room;
-	}
-	if (bytes != 0)
-		memcpy(key->data + key->bytes, data, bytes);
-	key->bytes += bytes;
-}
-
-static void
-key_put_number(struct key *key, uint64_t number)
-{
-	key_put(key, &number, sizeof(number));
-}
-
-static void
-key_put_text(struct key *key, const char *text)
-{
-	key_put(key, text, strlen(text) + 1);
-}
-
-static void
-key_put_type(struct key *key, const struct tensor_type *type)
-{
-	key_put_number(key, type->data_type);
-	key_put_number(key, type->rank);
-	key_put(key, type->dims, type->rank * sizeof(type->dims[0]));
-}
-
-static void
-key_put_constant(struct key *key, const struct constant *constant)
-{
-	key_put_number(key, constant != NULL);
-	if (constant == NULL)
-		return;
-	key_put_type(key, &constant->type);
-	key_put(key, constant->data, tensor_bytes(&constant->type));
-}
-
-static void
-key_put_attribute(struct key *key, const struct attribute *attribute)
-{
-	key_put_text(key, attribute->name);
-	key_put_number(key, attribute->kind);
-	key_put_number(key, attribute->count);
-	switch (attribute->kind) {
-	case ATTRIBUTE_INT:
-		key_put(key, &attribute->as.i, sizeof(attribute->as.i));
-		break;
-	case ATTRIBUTE_FLOAT:
-		key_put(key, &attribute->as.f, sizeof(attribute->as.f));
-		break;
-	case ATTRIBUTE_STRING:
-		key_put_text(key, attribute->as.s);
-		break;
-	case ATTRIBUTE_INTS:
-		key_put(key, attribute->as.ints, attribute->count * sizeof(int64_t));
-		break;
-	case ATTRIBUTE_FLOATS:
-		key_put(key, attribute->as.floats, attribute->count * sizeof(float));
-		break;
-	case ATTRIBUTE_STRINGS:
-		for (uint32_t i = 0; i < attribute->count; i++)
-			key_put_text(key, attribute->as.strings[i]);
-		break;
-	case ATTRIBUTE_TENSOR:
-		key_put_constant(key, attribute->as.tensor);
-		break;
-	default:
-		/* Bodies: never equal. */
-		key_put(key, &attribute, sizeof(attribute));
-		break;
-	}
-}
+/* --- spelling ------------------------------------------------------------------------------------------------------ */
 
 static int
-key_create(struct key *key, const struct operation *operation)
+spell(struct spelling *key, const struct operation *operation)
 {
-	*key = (struct key){ 0 };
-	key_put_text(key, operation->op_type);
-	key_put_number(key, operation->kind);
-	key_put_number(key, operation->output_count);
-	for (uint32_t i = 0; i < operation->attribute_count; i++)
-		key_put_attribute(key, &operation->attributes[i]);
-	for (uint32_t i = 0; i < operation->input_count; i++) {
-		key_put_type(key, &operation->inputs[i]);
-		key_put_constant(key,
-				 operation->constants != NULL ? operation->constants[i] : NULL);
-	}
+	*key = (struct spelling){ 0 };
+	operation_spell(key, operation);
+	for (uint32_t i = 0; i < operation->input_count; i++)
+		spelling_put_type(key, &operation->inputs[i]);
 	if (!key->failed)
 		return 0;
-	free(key->data);
+	spelling_destroy(key);
 	return error_set(ERR_RESOURCE_EXHAUSTED, "%s: no memory", operation->op_type);
+}
+
+void
+operation_spell(struct spelling *spelling, const struct operation *operation)
+{
+	const uint32_t counts[] = { operation->kind, operation->output_count,
+				    operation->attribute_count, operation->input_count,
+				    operation->constants != NULL };
+	spelling_put_text(spelling, operation->op_type);
+	spelling_put(spelling, counts, sizeof(counts));
+	for (uint32_t i = 0; i < operation->attribute_count; i++)
+		spelling_put_attribute(spelling, &operation->attributes[i]);
+	for (uint32_t i = 0; i < operation->input_count && operation->constants != NULL; i++)
+		spelling_put_constant(spelling, operation->constants[i]);
 }
 
 /* --- cache -------------------------------------------------------------------------------------------------------- */
 
 /* Under the lock: the entry with that key, moved to the front; NULL when there is none. */
 static struct entry *
-find_entry(const struct key *key, uint64_t hash)
+find_entry(const struct spelling *key, uint64_t hash)
 {
 	for (uint32_t i = 0; i < cache.count; i++) {
 		struct entry found = cache.entries[i];
-		if (found.hash != hash || found.key.bytes != key->bytes ||
-		    memcmp(found.key.data, key->data, key->bytes) != 0)
+		if (found.hash != hash || !spelling_equal(&found.key, key))
 			continue;
 		memmove(cache.entries + 1, cache.entries, i * sizeof(found));
 		cache.entries[0] = found;
@@ -165,9 +76,9 @@ find_entry(const struct key *key, uint64_t hash)
 }
 
 static struct program *
-find(const struct key *key)
+find(const struct spelling *key)
 {
-	uint64_t hash = XXH3_64bits(key->data, key->bytes);
+	uint64_t hash = spelling_hash(key);
 	pthread_mutex_lock(&cache.lock);
 	struct entry *entry = find_entry(key, hash);
 	struct program *program = entry != NULL ? program_ref(entry->program) : NULL;
@@ -177,9 +88,9 @@ find(const struct key *key)
 
 /* Keep a program of the caller's; takes the key over. Returns the program that is kept, which another thread may have made. */
 static struct program *
-add(struct key *key, struct program *program)
+add(struct spelling *key, struct program *program)
 {
-	struct entry entry = { XXH3_64bits(key->data, key->bytes), *key, program_ref(program) };
+	struct entry entry = { spelling_hash(key), *key, program_ref(program) };
 	struct entry gone = { 0 };
 	pthread_mutex_lock(&cache.lock);
 	struct entry *other = find_entry(key, entry.hash);
@@ -194,7 +105,7 @@ add(struct key *key, struct program *program)
 		cache.entries[0] = entry;
 	}
 	pthread_mutex_unlock(&cache.lock);
-	free(gone.key.data);
+	spelling_destroy(&gone.key);
 	program_unref(gone.program);
 	return program;
 }
@@ -277,20 +188,20 @@ compile_operation(const struct operation *operation, unsigned threads)
 struct program *
 operation_find(const struct operation *operation)
 {
-	struct key key;
-	if (key_create(&key, operation) != 0)
+	struct spelling key;
+	if (spell(&key, operation) != 0)
 		return NULL;
 	struct program *program = find(&key);
-	free(key.data);
+	spelling_destroy(&key);
 	return program;
 }
 
 struct program *
 operation_compile(const struct operation *operation, const struct model_options *options)
 {
-	struct key key;
+	struct spelling key;
 	unsigned threads = options->threads != 0 ? options->threads : 1;
-	if (key_create(&key, operation) != 0)
+	if (spell(&key, operation) != 0)
 		return NULL;
 	struct program *program = find(&key);
 	if (program == NULL) {
@@ -298,6 +209,6 @@ operation_compile(const struct operation *operation, const struct model_options 
 		if (program != NULL)
 			return add(&key, program);
 	}
-	free(key.data);
+	spelling_destroy(&key);
 	return program;
 }

@@ -9,6 +9,7 @@
 #include "model/model.h"
 
 struct program;
+struct spelling;
 
 struct operation {
 	/* ONNX operator of the default domain, newest opset that is supported. */
@@ -31,3 +32,7 @@ operation_find(const struct operation *operation);
 /* As operation_find, compiling if need be. NULL: UNIMPLEMENTED, INVALID_ARGUMENT naming operator and input. May block. */
 struct program *
 operation_compile(const struct operation *operation, const struct model_options *options);
+
+/* Spell out all that the program depends on but the input types. A failure is noted in spelling. */
+void
+operation_spell(struct spelling *spelling, const struct operation *operation);
