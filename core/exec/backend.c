@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "exec/elements.h"
 #include "exec/isa.h"
 #include "exec/onednn.h"
 #include "exec/operator.h"
@@ -37,10 +38,19 @@ layout(enum data_type data_type)
 	return blocks ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
 }
 
+static bool
+gathers(const struct element *element)
+{
+	if (element->operand_count == 1)
+		return row_unary(element->function.unary, element->data_type) != NULL;
+	return row_binary(element->function.binary, element->data_type) != NULL;
+}
+
 static const struct backend host_backend = {
 	.layout = layout,
 	.fuses = fuses,
 	.panels = panels_supported,
+	.gathers = gathers,
 	.prepare = operator_prepare_host,
 	.platform = onednn_platform,
 	.widen = widen_now,

@@ -22,6 +22,8 @@ enum {
 typedef void
 backend_times_f(void *context, const uint64_t *ns);
 
+struct element;
+
 struct backend {
 	/*
 	 * How convolutions of that type like tensors to lie on this machine; LAYOUT_PLAIN and one other at most, and who names
@@ -32,6 +34,8 @@ struct backend {
 	bool (*fuses)(enum data_type data_type);
 	/* And for those that read a matrix packed in panels (GatherPanels and its like)? NULL: no. */
 	bool (*panels)(void);
+	/* Can tidepool.Elements do that? NULL: there is no such kernel. */
+	bool (*gathers)(const struct element *element);
 	/* As operator_prepare. The kernel's run puts its work on operands->queue and returns. */
 	int (*prepare)(struct operator_call *call);
 	/* Changes with whatever packed forms depend on besides the model. */

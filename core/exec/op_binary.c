@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "exec/broadcast.h"
+#include "exec/elements.h"
 #include "exec/op_binary.h"
 #include "exec/operator.h"
 #include "exec/parallel.h"
@@ -215,11 +216,39 @@ prepare_binary(struct operator_call *call)
 	return use_binary(call, op_binary_row(call));
 }
 
+/* Of two operands of one type. */
+static bool
+use_element(const struct operator_call *call, struct element *element, enum row_binary function)
+{
+	*element = (struct element){ .operand_count = 2,
+				     .function.binary = function,
+				     .data_type = call->inputs[0].data_type,
+				     .result_type = call->outputs[0].data_type };
+	return call->input_count == 2 && call->inputs[0].data_type == call->inputs[1].data_type;
+}
+
+static bool
+binary_element(const struct operator_call *call, struct element *element)
+{
+	return use_element(call, element, op_binary_row(call));
+}
+
+static enum row_binary
+mod_row(const struct operator_call *call)
+{
+	return node_int(call->node, "fmod", 0) != 0 ? ROW_FMOD : ROW_MOD;
+}
+
 static int
 prepare_mod(struct operator_call *call)
 {
-	bool as_c = node_int(call->node, "fmod", 0) != 0;
-	return use_binary(call, as_c ? ROW_FMOD : ROW_MOD);
+	return use_binary(call, mod_row(call));
+}
+
+static bool
+mod_element(const struct operator_call *call, struct element *element)
+{
+	return use_element(call, element, mod_row(call));
 }
 
 /* Blocks that hold padding stay right when 0 and 0 give 0. */
@@ -339,10 +368,10 @@ prepare_mean(struct operator_call *call)
 #define BINARY(NAME, SINCE, INFER)                                                                 \
 	{ .type = NAME, .since = SINCE, .inputs = { 2, 2 }, .outputs = { 1, 1 },                   \
 	  .flags = OPERATOR_IN_PLACE, .layouts = OPERATOR_LAYOUTS_ALIKE, .infer = INFER,           \
-	  .prepare = prepare_binary, .blocks = binary_blocks }
-#define VARIADIC(NAME, PREPARE)                                                                    \
+	  .prepare = prepare_binary, .blocks = binary_blocks, .element = binary_element }
+#define VARIADIC(NAME, PREPARE, ELEMENT)                                                                    \
 	{ .type = NAME, .since = 1, .inputs = { 1, OPERATOR_MANY }, .outputs = { 1, 1 },           \
-	  .infer = infer_broadcast, .prepare = PREPARE }
+	  .infer = infer_broadcast, .prepare = PREPARE, .element = ELEMENT }
 /* clang-format on */
 
 static const struct op binary_operators[] = {
@@ -368,11 +397,12 @@ static const struct op binary_operators[] = {
 	  .inputs = { 2, 2 },
 	  .outputs = { 1, 1 },
 	  .infer = infer_broadcast,
-	  .prepare = prepare_mod },
-	VARIADIC("Max", prepare_variadic),
-	VARIADIC("Min", prepare_variadic),
-	VARIADIC("Sum", prepare_variadic),
-	VARIADIC("Mean", prepare_mean),
+	  .prepare = prepare_mod,
+	  .element = mod_element },
+	VARIADIC("Max", prepare_variadic, binary_element),
+	VARIADIC("Min", prepare_variadic, binary_element),
+	VARIADIC("Sum", prepare_variadic, binary_element),
+	VARIADIC("Mean", prepare_mean, NULL),
 };
 
 const struct operator_family operator_family_binary = {

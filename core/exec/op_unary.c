@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "exec/elements.h"
 #include "exec/op_unary.h"
 #include "exec/operator.h"
 #include "exec/parallel.h"
@@ -134,6 +135,26 @@ op_unary_read(const struct operator_call *call)
 	return unary;
 }
 
+static bool
+use_element(const struct operator_call *call, struct element *element, enum row_unary function,
+	    float alpha, float beta)
+{
+	*element = (struct element){ .operand_count = 1,
+				     .function.unary = function,
+				     .data_type = call->inputs[0].data_type,
+				     .result_type = call->outputs[0].data_type,
+				     .alpha = alpha,
+				     .beta = beta };
+	return true;
+}
+
+static bool
+unary_element(const struct operator_call *call, struct element *element)
+{
+	struct op_unary unary = op_unary_read(call);
+	return use_element(call, element, unary.row, unary.alpha, unary.beta);
+}
+
 static int
 prepare_unary(struct operator_call *call)
 {
@@ -141,11 +162,23 @@ prepare_unary(struct operator_call *call)
 	return use_unary(call, unary.row, unary.alpha, unary.beta);
 }
 
+static enum row_unary
+gelu_row(const struct operator_call *call)
+{
+	bool tanh = strcmp(node_string(call->node, "approximate", "none"), "tanh") == 0;
+	return tanh ? ROW_GELU_TANH : ROW_GELU_ERF;
+}
+
 static int
 prepare_gelu(struct operator_call *call)
 {
-	bool tanh = strcmp(node_string(call->node, "approximate", "none"), "tanh") == 0;
-	return use_unary(call, tanh ? ROW_GELU_TANH : ROW_GELU_ERF, 0, 0);
+	return use_unary(call, gelu_row(call), 0, 0);
+}
+
+static bool
+gelu_element(const struct operator_call *call, struct element *element)
+{
+	return use_element(call, element, gelu_row(call), 0, 0);
 }
 
 /* What keeps zeros zero may run on padded blocks. */
@@ -235,13 +268,29 @@ infer_clip(struct operator_call *call)
 	return infer_same(call);
 }
 
+static void
+read_bounds(const struct operator_call *call, double *low, double *high)
+{
+	*low = operator_scalar(call, 1, node_float(call->node, "min", -INFINITY));
+	*high = operator_scalar(call, 2, node_float(call->node, "max", INFINITY));
+	/* The upper bound wins. */
+	*low = *low > *high ? *high : *low;
+}
+
+static bool
+clip_element(const struct operator_call *call, struct element *element)
+{
+	double low, high;
+	read_bounds(call, &low, &high);
+	return call->inputs[0].data_type == DATA_TYPE_FLOAT &&
+	       use_element(call, element, ROW_CLIP, (float)low, (float)high);
+}
+
 static int
 prepare_clip(struct operator_call *call)
 {
-	double low = operator_scalar(call, 1, node_float(call->node, "min", -INFINITY));
-	double high = operator_scalar(call, 2, node_float(call->node, "max", INFINITY));
-	/* The upper bound wins. */
-	low = low > high ? high : low;
+	double low, high;
+	read_bounds(call, &low, &high);
 	if (call->inputs[0].data_type == DATA_TYPE_FLOAT)
 		return use_unary(call, ROW_CLIP, (float)low, (float)high);
 	if (!clips(call->inputs[0].data_type))
@@ -262,7 +311,7 @@ prepare_clip(struct operator_call *call)
 #define UNARY(NAME, SINCE, BLOCKS)                                                                 \
 	{ .type = NAME, .since = SINCE, .inputs = { 1, 1 }, .outputs = { 1, 1 },                   \
 	  .flags = OPERATOR_IN_PLACE, .layouts = OPERATOR_LAYOUTS_UNARY, .infer = infer_same,      \
-	  .prepare = prepare_unary, .blocks = BLOCKS }
+	  .prepare = prepare_unary, .blocks = BLOCKS, .element = unary_element }
 /* clang-format on */
 
 static const struct op unary_operators[] = {
@@ -312,7 +361,8 @@ static const struct op unary_operators[] = {
 	  .layouts = OPERATOR_LAYOUTS_UNARY,
 	  .infer = infer_same,
 	  .prepare = prepare_gelu,
-	  .blocks = unary_blocks },
+	  .blocks = unary_blocks,
+	  .element = gelu_element },
 	{ .type = "Clip",
 	  .since = 1,
 	  .inputs = { 1, 3 },
@@ -322,7 +372,8 @@ static const struct op unary_operators[] = {
 	  .layouts = OPERATOR_LAYOUTS_UNARY,
 	  .infer = infer_clip,
 	  .prepare = prepare_clip,
-	  .blocks = unary_blocks },
+	  .blocks = unary_blocks,
+	  .element = clip_element },
 };
 
 const struct operator_family operator_family_unary = {

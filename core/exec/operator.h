@@ -38,6 +38,7 @@
 #include "exec/tensor.h"
 
 struct backend;
+struct element;
 struct op;
 struct operator_call;
 struct interpreter;
@@ -202,6 +203,11 @@ struct op {
 	int (*control)(struct interpreter *interpreter, const struct node *node);
 	/* Can it run blocked with these types? NULL: no. Called with types filled in, before prepare. */
 	bool (*blocks)(const struct operator_call *call);
+	/*
+	 * Fills in what it does element by element, its inputs broadcast to output 0. NULL, or false: with these types and
+	 * inputs it is nothing of that kind.
+	 */
+	bool (*element)(const struct operator_call *call, struct element *element);
 };
 
 struct operator_family {

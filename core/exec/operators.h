@@ -19,6 +19,7 @@
 	X(deconv) \
 	X(detect) \
 	X(einsum) \
+	X(elements) \
 	X(fold) \
 	X(gather) \
 	X(generate) \

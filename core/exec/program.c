@@ -85,6 +85,12 @@ program_info(const struct program *program)
 	return &program->info;
 }
 
+size_t
+program_bytes(const struct program *program)
+{
+	return program->arena.used;
+}
+
 /* Segments begin where a step needs a group that none before it needed. */
 static void
 cut_segments(struct program *program)
@@ -121,6 +127,7 @@ program_finish(struct program *program)
 		const struct step *step = &program->steps[i];
 		info->flops += step->kernel.flops;
 		program->repeatable &= !step->kernel.staged;
+		info->tells_types |= step->reports_types;
 		if (step->input_count > program->operand_count)
 			program->operand_count = step->input_count;
 		if (step->output_count > program->operand_count)

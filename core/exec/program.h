@@ -26,6 +26,8 @@ struct program_info {
 	uint64_t flops;
 	/* Little work, compiled for one thread: may be run by program_run_now. */
 	bool runs_inline;
+	/* Shapes depend on data: what outputs says of some is an upper bound. */
+	bool tells_types;
 };
 
 /* Where one run finds its memory: device addresses, all of them. Outlives the run. */
@@ -42,6 +44,10 @@ struct program_binding {
 
 const struct program_info *
 program_info(const struct program *program);
+
+/* What it takes in host memory, but for what kernels hold outside (oneDNN's primitives). */
+size_t
+program_bytes(const struct program *program);
 
 /*
  * Put one run on a compute stream. Before the first step that needs group k the stream waits for group_ready[k] (NULL

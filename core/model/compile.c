@@ -187,11 +187,15 @@ report_ports(struct compiler *compiler, const struct tensor_type *inputs)
 	return 0;
 }
 
-/* Rough cost of the graph, before kernels say what theirs is: matrix products and convolutions by their weights. */
+/*
+ * Rough cost of the graph, before kernels say what theirs is: matrix products and convolutions by their weights. largest: of
+ * its most expensive node.
+ */
 static uint64_t
-estimate_flops(const struct graph *graph)
+estimate_flops(const struct graph *graph, uint64_t *largest)
 {
 	uint64_t flops = 0;
+	*largest = 0;
 	for (uint32_t i = 0; i < graph->node_count; i++) {
 		const struct node *node = &graph->nodes[i];
 		if (node->outputs[0] < 0)
@@ -209,6 +213,7 @@ estimate_flops(const struct graph *graph)
 		else if (product && weights->rank >= 2)
 			each = 2 * (uint64_t)weights->dims[weights->rank - 2];
 		flops += out * each;
+		*largest = out * each > *largest ? out * each : *largest;
 	}
 	return flops;
 }
@@ -221,7 +226,9 @@ lower(struct compiler *compiler, const struct tensor_type *inputs)
 	    layout_choose(graph, compiler->backend, &compiler->layouts) != 0 ||
 	    plan_create(&compiler->plan, graph, compiler->layouts, &compiler->scratch) != 0)
 		return -1;
-	if (estimate_flops(graph) < SINGLE_THREAD_FLOPS)
+	/* Operations of a chain are small ones, mostly: they share the work out where one of them would by itself. */
+	uint64_t largest, flops = estimate_flops(graph, &largest);
+	if ((compiler->gathers_elements ? largest : flops) < SINGLE_THREAD_FLOPS)
 		compiler->threads = 1;
 	compiler->program->threads = compiler->threads;
 	const struct node **nodes =
@@ -247,7 +254,8 @@ run_compiler(struct compiler *compiler, const struct graph *source,
 	struct graph *graph = compiler->graph;
 	if (set_inputs(graph, inputs, input_count) != 0 || fold_graph(graph) != 0 ||
 	    dynamic_split(graph, &compiler->scratch) != 0 ||
-	    passes_run_typed(graph, compiler->backend) != 0)
+	    passes_run_typed(graph, compiler->backend) != 0 ||
+	    (compiler->gathers_elements && passes_gather(graph, compiler->backend) != 0))
 		return -1;
 	return lower(compiler, inputs);
 }
@@ -258,7 +266,8 @@ compile(const struct graph *graph, struct pack *pack, const struct tensor_type *
 {
 	struct compiler compiler = { .pack = pack,
 				     .backend = backend_of(options->kind),
-				     .threads = options->threads };
+				     .threads = options->threads,
+				     .gathers_elements = options->gathers_elements };
 	if (compiler.backend == NULL)
 		return NULL;
 	arena_create(&compiler.scratch, 0);

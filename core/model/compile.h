@@ -3,6 +3,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "device/device.h"
 #include "exec/graph.h"
 #include "exec/tensor.h"
@@ -14,6 +16,8 @@ struct compile_options {
 	enum device_kind kind;
 	/* Threads for programs that are worth it; small ones are made for one. */
 	unsigned threads;
+	/* Make one step of element-wise operators that are each other's neighbours (model/pass_elements.c). */
+	bool gathers_elements;
 };
 
 /*

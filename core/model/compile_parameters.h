@@ -32,6 +32,7 @@ struct compiler {
 	size_t literal_bytes;
 	struct arena scratch;
 	unsigned threads;
+	bool gathers_elements;
 };
 
 /* What operator_pack reaches: the compiler, and the operands of the step that is being prepared. */

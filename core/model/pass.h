@@ -19,6 +19,12 @@ passes_run_untyped(struct graph *graph);
 int
 passes_run_typed(struct graph *graph, const struct backend *backend);
 
+/* Make one node of element-wise nodes that feed each other, where backend has the kernel for it. Behind all other passes. */
+int
+passes_gather(struct graph *graph, const struct backend *backend);
+
+int
+pass_elements(struct graph *graph, const struct backend *backend, struct arena *scratch);
 pass_f pass_activation;
 pass_f pass_attention;
 /* The same of 16-bit floats. */

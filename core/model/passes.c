@@ -54,6 +54,20 @@ passes_run_untyped(struct graph *graph)
 }
 
 int
+passes_gather(struct graph *graph, const struct backend *backend)
+{
+	struct arena scratch;
+	if (backend->gathers == NULL)
+		return 0;
+	arena_create(&scratch, 0);
+	int result = pass_elements(graph, backend, &scratch);
+	if (result == 0)
+		result = graph_sweep(graph, &scratch);
+	arena_destroy(&scratch);
+	return result;
+}
+
+int
 passes_run_typed(struct graph *graph, const struct backend *backend)
 {
 	bool (*fuses)(enum data_type) = backend->fuses;
