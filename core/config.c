@@ -59,6 +59,7 @@ config_default(struct config *config)
 		.store_bytes = machine_memory() / 2,
 		.cache_bytes = 64 * GIB,
 		.watch = true,
+		.fuse = true,
 		.generations = 5,
 		.worker = { .processes = WORKER_PROCESSES_DEFAULT, .idle_ms = 60 * 1000 },
 	};

@@ -82,6 +82,8 @@ struct config {
 	uint32_t generations;
 	/* Reload the policy when its file changes. */
 	bool watch;
+	/* Compile what handlers call between two waits to one program when it comes again (path/fusion.h). */
+	bool fuse;
 	struct config_worker worker;
 };
 

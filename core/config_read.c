@@ -251,6 +251,7 @@ static const struct config_field config_fields[] = {
 	VALUE("policy", config_value_string, config, policy),
 	VALUE("policy_config", read_policy_config, config, policy_config),
 	VALUE("watch", config_value_bool, config, watch),
+	VALUE("fuse", config_value_bool, config, fuse),
 	VALUE("functions", config_value_string, config, functions),
 	NUMBER("generations", config_value_count, config, generations, 1, 63),
 	{ .name = "worker", .read = read_table, .fields = worker_fields },

@@ -52,6 +52,7 @@ describe("config", function()
         policy = "policies/fifo.lua",
         policy_config = { alpha = 0.5, name = "a\"b\n\0", nested = { true, false } },
         watch = false,
+        fuse = false,
         worker = {
           timeout_ms = 10, cpu_ms = 12, memory = "64M", reply = "1M", log = "2K", concurrency = 2, queue = 13,
           workers_min = 1, workers_max = 3, processes = 14, idle_ms = 11, tracebacks = true,
@@ -89,6 +90,7 @@ describe("config", function()
     assert.equal(131072, tonumber(config.group_bytes))
     assert.equal("policies/fifo.lua", ffi.string(config.policy))
     assert.is_false(config.watch)
+    assert.is_false(config.fuse)
     local worker = config.worker
     local given, most = worker.limits, worker.most
     assert.same({ 10, 12, 67108864, 1048576, 2048 }, { tonumber(given.timeout_ms), tonumber(given.cpu_ms),
@@ -133,9 +135,9 @@ describe("config", function()
     end
     message("return 3", "must return a table, returns a number")
     message("return { ports = 3 }", "ports: unknown key; known: listen, state, token, log, limits, devices, store, "
-      .. "cache, parameters, group, policy, policy_config, watch, functions, generations, worker")
+      .. "cache, parameters, group, policy, policy_config, watch, fuse, functions, generations, worker")
     message("return { 'x' }", "[1]: unknown key; known: listen, state, token, log, limits, devices, store, "
-      .. "cache, parameters, group, policy, policy_config, watch, functions, generations, worker")
+      .. "cache, parameters, group, policy, policy_config, watch, fuse, functions, generations, worker")
     message("return { limits = { frames = 1 } }",
       "limits.frames: unknown key; known: frame, depth, connections, in_flight, unsent, idle_ms")
     message("return { devices = { { kind = 'host' }, { memory = '5X' } } }",

@@ -6,6 +6,7 @@
 #include "path/engine.h"
 #include "path/functions.h"
 #include "path/job.h"
+#include "path/recipe.h"
 #include "path/request.h"
 #include "path/tensors.h"
 
@@ -49,6 +50,17 @@ slot_index(struct request *request, uint32_t handle, const char *what, uint32_t 
 	return 0;
 }
 
+/* As slot_index, for a tensor that has to be there: if it was not written, it will be. */
+static int
+needed_index(struct request *request, uint32_t handle, const char *what, uint32_t *index)
+{
+	if (slot_index(request, handle, what, index) != 0)
+		return -1;
+	if (request->slots[*index].recipe != NULL)
+		recipe_want(&request->slots[*index]);
+	return 0;
+}
+
 static int
 set_operands(struct request *request, struct job *job, uint32_t k, const struct call *call,
 	     const char *what)
@@ -57,7 +69,7 @@ set_operands(struct request *request, struct job *job, uint32_t k, const struct 
 		return -1;
 	struct job_step *step = &job->steps[k];
 	for (uint32_t i = 0; i < call->input_count; i++)
-		if (slot_index(request, call->inputs[i], what, &step->inputs[i]) != 0)
+		if (needed_index(request, call->inputs[i], what, &step->inputs[i]) != 0)
 			return -1;
 	for (uint32_t i = 0; i < call->output_count; i++)
 		if (tensors_add(request, call->outputs[i], &step->outputs[i]) == NULL)
@@ -115,14 +127,16 @@ may_decide_shapes(const struct tensor_slot *slot)
 static int
 set_constants(struct request *request, struct job *job, struct job_step *step)
 {
-	const struct constant **constants =
-		arena_calloc(&job->arena, step->input_count + 1, sizeof(*constants));
-	if (constants == NULL)
-		return -1;
+	const struct constant **constants = NULL;
 	for (uint32_t i = 0; i < step->input_count; i++) {
 		const struct tensor_slot *slot = &request->slots[step->inputs[i]];
 		if (!may_decide_shapes(slot))
 			continue;
+		if (constants == NULL)
+			constants =
+				arena_calloc(&job->arena, step->input_count, sizeof(*constants));
+		if (constants == NULL)
+			return -1;
 		struct constant *constant = arena_alloc(&job->arena, sizeof(*constant));
 		void *data = arena_alloc(&job->arena, slot->bytes + 1);
 		if (constant == NULL || data == NULL)
@@ -160,7 +174,7 @@ add_operation(struct request *request, struct job *job, uint32_t k, const struct
 static int
 add_fetch(struct request *request, struct job *job, uint32_t k, const struct call *call)
 {
-	return slot_index(request, call->handle, "get", &job->fetches[k].slot);
+	return needed_index(request, call->handle, "get", &job->fetches[k].slot);
 }
 
 static int
@@ -214,7 +228,7 @@ batch_make_job(struct request *request)
 	struct job *job = job_new(request, steps, fetches);
 	if (job == NULL)
 		return -1;
-	if (add_calls(request, job) != 0) {
+	if (add_calls(request, job) != 0 || recipe_make_wanted(job) != 0) {
 		job_delete(job);
 		return -1;
 	}
@@ -273,10 +287,13 @@ batch_answer(struct request *request)
 	request->batch = NULL;
 	request->job = NULL;
 	request->error = NULL;
+	recipe_settle(request, error == NULL);
 	if (error == NULL && job != NULL) {
 		answer_results(batch, request, job);
 		return;
 	}
+	if (error != NULL)
+		tensors_drop_unmade(request);
 	tensors_sweep(request);
 	worker_batch_done(batch, NULL, error);
 	free(error);

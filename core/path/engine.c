@@ -278,6 +278,7 @@ engine_create(struct engine *engine, const struct config *config)
 	list_create(&engine->generations);
 	list_create(&engine->idle_requests);
 	list_create(&engine->idle_jobs);
+	fusion_create(&engine->fusion);
 }
 
 static void
@@ -370,6 +371,7 @@ engine_close(struct engine *engine)
 	if (engine->workers != NULL)
 		worker_host_delete(engine->workers);
 	models_destroy(engine);
+	fusion_destroy(engine);
 	if (engine->policy != NULL)
 		policy_host_delete(engine->policy);
 	devices_close(engine);

@@ -22,6 +22,7 @@
 #include "net/server.h"
 #include "path/borrow.h"
 #include "path/clearing.h"
+#include "path/fusion.h"
 #include "path/keeping.h"
 #include "path/locking.h"
 #include "path/prefetch.h"
@@ -228,6 +229,8 @@ struct engine {
 	/* Joints that wait for more requests before the policy gets them, and the timer that ends that. */
 	struct list held;
 	uv_timer_t held_timer;
+	/* Programs of batches. */
+	struct fusion fusion;
 	/* Programs for joints that are being compiled. */
 	uint32_t widenings;
 	/* Requests with a deadline; looked through by the tick. */

@@ -23,6 +23,7 @@ struct engine_device;
 struct engine_model;
 struct extent;
 struct joint;
+struct recipe;
 struct residency_load;
 struct uv_work_s;
 
@@ -61,6 +62,14 @@ struct tensor_slot {
 	/* It is a part of another slot, from so many bytes on: that one's place in request->slots, and 1. 0: it is whole. */
 	uint32_t whole;
 	size_t offset;
+	/* How to make it, result `result` of a fused batch, since it was not written (recipe.h); NULL: it is a tensor as any. */
+	struct recipe *recipe;
+	uint32_t result;
+	/* Recipes that begin with it: it stays, though it be freed. */
+	uint32_t pins;
+	/* It was not written, and a batch that is being made names it. It was named so once: it is written from now on. */
+	bool is_wanted;
+	bool is_held;
 };
 
 /* One program run of a job. Tensors by index into request->slots. */

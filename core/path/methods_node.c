@@ -315,6 +315,23 @@ write_tiers(struct writer *writer, const struct engine *engine)
 		write_uint(writer, tier_name(tier), engine->tier_changes[tier]);
 }
 
+/* Batches that ran as one program, and what became of the others. */
+static void
+write_fusion(struct writer *writer, const struct fusion *fusion)
+{
+	const struct fusion_stats *stats = &fusion->stats;
+	writer_string(writer, "fusion");
+	writer_map(writer, 8);
+	write_uint(writer, "programs", fusion->count);
+	write_uint(writer, "bytes", fusion->bytes);
+	write_uint(writer, "hits", stats->hits);
+	write_uint(writer, "operations", stats->fused);
+	write_uint(writer, "misses", stats->misses);
+	write_uint(writer, "compiled", stats->compiled);
+	write_uint(writer, "refused", stats->refused);
+	write_uint(writer, "remade", stats->remade);
+}
+
 static int
 call_status(struct request *request)
 {
@@ -322,7 +339,7 @@ call_status(struct request *request)
 	struct writer *result = request_result(request);
 	if (result == NULL)
 		return -1;
-	writer_map(result, 19);
+	writer_map(result, 20);
 	writer_string(result, "version");
 	writer_string(result, TIDEPOOL_VERSION);
 	write_uint(result, "pid", (uint64_t)getpid());
@@ -350,6 +367,7 @@ call_status(struct request *request)
 	write_store(result, &engine->store);
 	write_cache(result, &engine->shelf);
 	write_tiers(result, engine);
+	write_fusion(result, &engine->fusion);
 	writer_string(result, "path");
 	writer_map(result, ROUTE_reply);
 	for (enum route_stage stage = 0; stage < ROUTE_reply; stage++)

@@ -10,6 +10,7 @@
 #include "path/job.h"
 #include "path/joint.h"
 #include "path/methods.h"
+#include "path/recipe.h"
 #include "path/schedule.h"
 #include "path/tensors.h"
 
@@ -51,6 +52,7 @@ create(struct engine *engine)
 	list_create(&request->of_caller);
 	list_create(&request->callees);
 	list_create(&request->of_stalled);
+	list_create(&request->recipes);
 	engine->request_count++;
 	return request;
 }
@@ -107,6 +109,7 @@ request_delete(struct request *request)
 		error_set(ERR_CANCELLED, "the request is over");
 		worker_batch_done(request->batch, NULL, error_last());
 	}
+	recipe_forget(request);
 	tensors_release(request);
 	if (request->pending != NULL)
 		request->pending->request = NULL;

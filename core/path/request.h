@@ -78,6 +78,10 @@ struct request {
 	uint32_t extent_room;
 	/* Its worker is told to collect garbage when the extents have more bytes than this; 0: not known yet. */
 	size_t heavy_bytes;
+	/* How to make tensors that fused batches did not write, struct recipe. */
+	struct list recipes;
+	/* Tensors that no handle names; theirs count down from UINT32_MAX. */
+	uint32_t nameless;
 	/* The handler has freed tensors since tensors_sweep. */
 	bool has_freed;
 	/* Bytes of the last extent that tensors take; what is behind them is free for the next job. */

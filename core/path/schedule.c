@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "path/engine.h"
+#include "path/fusion.h"
 #include "path/job.h"
 #include "path/joint.h"
 #include "path/request.h"
@@ -45,8 +46,11 @@ gather_types(struct job *job, struct job_step *step)
 		arena_calloc(&job->arena, step->input_count + 1, sizeof(*types));
 	if (types == NULL)
 		return -1;
+	const struct constant *const *constants = step->operation.constants;
 	for (uint32_t i = 0; i < step->input_count; i++)
-		types[i] = job->request->slots[step->inputs[i]].type;
+		types[i] = constants != NULL && constants[i] != NULL
+				   ? constants[i]->type
+				   : job->request->slots[step->inputs[i]].type;
 	step->operation.kind = job->request->engine->model_options.kind;
 	step->operation.inputs = types;
 	step->operation.input_count = step->input_count;
@@ -73,8 +77,15 @@ spread_types(struct job *job, const struct job_step *step)
 static int
 find_programs(struct job *job)
 {
+	uint32_t looked = 0;
 	for (uint32_t k = 0; k < job->step_count; k++) {
 		struct job_step *step = &job->steps[k];
+		if (k >= looked && step->program == NULL) {
+			int fused = fusion_take(job, k);
+			if (fused < 0)
+				return -1;
+			looked = k + (uint32_t)fused;
+		}
 		if (step->program == NULL && gather_types(job, step) != 0)
 			return -1;
 		if (step->program == NULL)

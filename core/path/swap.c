@@ -128,7 +128,7 @@ place_tensors(struct job *job)
 	char *at = (char *)job->extent->address + job->extent_from;
 	for (uint32_t i = 0; i < request->slot_count; i++) {
 		struct tensor_slot *slot = &request->slots[i];
-		if (slot->address != NULL)
+		if (slot->address != NULL || slot->recipe != NULL)
 			continue;
 		if (slot->whole > 0) {
 			slot->address =
@@ -348,17 +348,6 @@ take_place(struct job *job)
 	return try_models_first(job) == 0 ? 0 : fail_to_place(job);
 }
 
-/* The job will not run: what it was to make is not asked room for by the request's next job. */
-static void
-drop_outputs(struct request *request)
-{
-	for (uint32_t i = 0; i < request->slot_count; i++) {
-		struct tensor_slot *slot = &request->slots[i];
-		if (slot->address == NULL && slot->host == NULL)
-			tensors_drop(slot);
-	}
-}
-
 /* What it copies on the main loop. */
 static bool
 copies_little(const struct job *job)
@@ -419,7 +408,7 @@ path_swap(struct request *request)
 	if (take_place(job) != 0) {
 		if (error_last()->code == ERR_RESOURCE_EXHAUSTED && schedule_park(job) == 0)
 			return ROUTE_WAIT;
-		drop_outputs(request);
+		tensors_drop_unmade(request);
 		schedule_finish(job, VIEW_OUTCOME_ERROR);
 		request->job = NULL;
 		job_delete(job);

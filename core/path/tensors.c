@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "path/engine.h"
+#include "path/recipe.h"
 #include "path/request.h"
 #include "path/schedule.h"
 #include "path/view.h"
@@ -75,6 +76,16 @@ tensors_drop(struct tensor_slot *slot)
 	slot->bytes = 0;
 }
 
+void
+tensors_drop_unmade(struct request *request)
+{
+	for (uint32_t i = 0; i < request->slot_count; i++) {
+		struct tensor_slot *slot = &request->slots[i];
+		if (slot->address == NULL && slot->host == NULL && slot->recipe == NULL)
+			tensors_drop(slot);
+	}
+}
+
 int32_t
 tensors_device(const struct request *request)
 {
@@ -86,7 +97,7 @@ forget_freed(struct request *request)
 {
 	uint32_t kept = 0;
 	for (uint32_t i = 0; i < request->slot_count; i++)
-		if (!request->slots[i].freed)
+		if (!request->slots[i].freed || request->slots[i].pins > 0)
 			request->slots[kept++] = request->slots[i];
 	request->slot_count = kept;
 }
@@ -134,6 +145,7 @@ tensors_sweep(struct request *request)
 	if (!request->has_freed || request->waits_on != NULL)
 		return;
 	request->has_freed = false;
+	recipe_sweep(request);
 	forget_freed(request);
 	if (request->extent_count > 0)
 		free_unused(request);

@@ -27,6 +27,10 @@ tensors_keep_extent(struct request *request, struct extent *extent);
 void
 tensors_drop(struct tensor_slot *slot);
 
+/* The request's job will not run: what it was to make is dropped. */
+void
+tensors_drop_unmade(struct request *request);
+
 /* The device on which the request's tensors lie; -1: none lies on any. */
 int32_t
 tensors_device(const struct request *request);

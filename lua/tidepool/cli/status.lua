@@ -43,6 +43,11 @@ local function images(store, cache)
     output.bytes(store.budget_bytes), cache.images, output.bytes(cache.used_bytes), output.bytes(cache.budget_bytes))
 end
 
+-- "batches: 812 ran as 3 programs, 4 call by call"
+local function batches(figures)
+  return ("batches: %d ran as %d programs, %d call by call"):format(figures.hits, figures.programs, figures.misses)
+end
+
 local function to_text(status)
   return table.concat({
     ("tidepool %s, process %d, up %s, policy %s"):format(status.version, status.pid,
@@ -51,6 +56,7 @@ local function to_text(status)
       status.models, status.connections, status.requests, status.errors, status.requests_under_way),
     workers(status.workers),
     images(status.store, status.cache),
+    batches(status.fusion),
     "isolation: " .. tostring(status.isolation),
     "",
     devices(status.devices),
