@@ -30,6 +30,8 @@ struct backend {
 	 * LAYOUT_LAST has kernels for it (exec/last.h). NULL: plain.
 	 */
 	enum layout (*layout)(enum data_type data_type);
+	/* Do products and convolutions of 16-bit floats do posts, as those of FP32 do? NULL: no. */
+	bool (*narrow_posts)(void);
 	/* Are there kernels for tidepool.Attention on tensors of that type on this machine? NULL: no. */
 	bool (*fuses)(enum data_type data_type);
 	/* And for those that read a matrix packed in panels (GatherPanels and its like)? NULL: no. */

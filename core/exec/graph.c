@@ -5,8 +5,40 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "exec/cast.h"
 
-enum { FIRST_ROOM = 16 };
+enum {
+	FIRST_ROOM = 16,
+	/* Elements that are scaled at once. */
+	SCALE_PART = 256,
+};
+
+/* 16-bit floats times the factor, by way of FP32. */
+static void
+scale_half(enum data_type data_type, char *row, size_t elements, float factor)
+{
+	float part[SCALE_PART];
+	while (elements != 0) {
+		size_t count = elements < SCALE_PART ? elements : SCALE_PART;
+		cast_run(DATA_TYPE_FLOAT, part, data_type, row, (int64_t)count);
+		for (size_t k = 0; k < count; k++)
+			part[k] *= factor;
+		cast_run(data_type, row, DATA_TYPE_FLOAT, part, (int64_t)count);
+		row += count * data_type_bytes(data_type);
+		elements -= count;
+	}
+}
+
+static void
+scale_row(enum data_type data_type, char *row, size_t elements, float factor)
+{
+	if (data_type != DATA_TYPE_FLOAT) {
+		scale_half(data_type, row, elements, factor);
+		return;
+	}
+	for (size_t k = 0; k < elements; k++)
+		((float *)row)[k] *= factor;
+}
 
 void
 constant_write(const struct constant *constant, void *to)
@@ -18,14 +50,13 @@ constant_write(const struct constant *constant, void *to)
 		memcpy(to, constant->data, bytes);
 		return;
 	}
-	size_t row = bytes / sizeof(float) / (size_t)constant->type.dims[0];
+	size_t row = bytes / (size_t)constant->type.dims[0];
+	size_t elements = row / data_type_bytes(constant->type.data_type);
 	for (int64_t i = 0; i < constant->type.dims[0]; i++) {
-		float *into = (float *)to + (size_t)i * row;
+		char *into = (char *)to + (size_t)i * row;
 		/* The data may lie anywhere in the model's file. */
-		memcpy(into, (const char *)constant->data + (size_t)i * row * sizeof(float),
-		       row * sizeof(float));
-		for (size_t k = 0; k < row; k++)
-			into[k] *= constant->factors[i];
+		memcpy(into, (const char *)constant->data + (size_t)i * row, row);
+		scale_row(constant->type.data_type, into, elements, constant->factors[i]);
 	}
 }
 

@@ -100,9 +100,11 @@ static int
 infer_scale(struct operator_call *call)
 {
 	const struct tensor_type *in = &call->inputs[0];
-	if (in->rank < 2 || in->data_type != DATA_TYPE_FLOAT ||
-	    in->dims[1] != call->inputs[1].dims[0])
+	if (in->rank < 2 || in->dims[1] != call->inputs[1].dims[0])
 		return operator_error(call, "the statistics do not fit the input's channels");
+	if (in->data_type != DATA_TYPE_FLOAT)
+		return operator_unimplemented(call, "element type %s is not supported",
+					      data_type_name(in->data_type));
 	return infer_same(call);
 }
 

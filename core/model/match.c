@@ -68,11 +68,23 @@ match_sole_consumer(const struct match *match, int32_t value)
 }
 
 const struct constant *
-match_floats(const struct match *match, const struct node *node, uint32_t input)
+match_reals(const struct match *match, const struct node *node, uint32_t input)
 {
 	if (input >= node->input_count || node->inputs[input] < 0)
 		return NULL;
 	const struct constant *constant = match->graph->values[node->inputs[input]].constant;
+	if (constant == NULL)
+		return NULL;
+	enum data_type data_type = constant->type.data_type;
+	bool is_real = data_type == DATA_TYPE_FLOAT || data_type == DATA_TYPE_FLOAT16 ||
+		       data_type == DATA_TYPE_BFLOAT16;
+	return is_real ? constant : NULL;
+}
+
+const struct constant *
+match_floats(const struct match *match, const struct node *node, uint32_t input)
+{
+	const struct constant *constant = match_reals(match, node, input);
 	return constant != NULL && constant->type.data_type == DATA_TYPE_FLOAT ? constant : NULL;
 }
 

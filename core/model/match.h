@@ -46,6 +46,10 @@ match_sole_consumer(const struct match *match, int32_t value);
 const struct constant *
 match_floats(const struct match *match, const struct node *node, uint32_t input);
 
+/* The same of FP32 or 16-bit floats. */
+const struct constant *
+match_reals(const struct match *match, const struct node *node, uint32_t input);
+
 /* Is input `input` a float constant of one element? Writes it. */
 bool
 match_scalar(const struct match *match, const struct node *node, uint32_t input, float *scalar);

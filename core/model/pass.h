@@ -35,6 +35,8 @@ pass_f pass_identity;
 pass_f pass_layer_norm;
 pass_f pass_one_hot;
 pass_f pass_posts;
+/* The same of 16-bit floats. */
+pass_f pass_posts_narrow;
 pass_f pass_power;
 pass_f pass_scaled;
 pass_f pass_tied;

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "exec/cast.h"
 #include "model/match.h"
 #include "model/pass.h"
 
@@ -15,6 +16,12 @@ struct affine {
 	float *summands;
 };
 
+static double
+element(const struct constant *constant, int64_t i)
+{
+	return cast_get(constant->type.data_type, constant->data, i);
+}
+
 /* The node's scale, bias, mean and variance as an affine function; false when they are no constants or it trains. */
 static bool
 read_affine(const struct match *match, const struct node *node, struct affine *affine,
@@ -22,7 +29,7 @@ read_affine(const struct match *match, const struct node *node, struct affine *a
 {
 	const struct constant *inputs[4];
 	for (uint32_t i = 0; i < 4; i++) {
-		inputs[i] = match_floats(match, node, i + 1);
+		inputs[i] = match_reals(match, node, i + 1);
 		if (inputs[i] == NULL || inputs[i]->type.rank != 1 ||
 		    inputs[i]->type.dims[0] != inputs[0]->type.dims[0])
 			return false;
@@ -35,12 +42,11 @@ read_affine(const struct match *match, const struct node *node, struct affine *a
 	if (affine->factors == NULL || affine->summands == NULL)
 		return false;
 	float epsilon = node_float(node, "epsilon", 1e-5f);
-	const float *scale = inputs[0]->data, *bias = inputs[1]->data;
-	const float *mean = inputs[2]->data, *variance = inputs[3]->data;
 	for (int64_t c = 0; c < affine->channels; c++) {
-		double factor = scale[c] / sqrt((double)variance[c] + epsilon);
+		double factor = element(inputs[0], c) / sqrt(element(inputs[3], c) + epsilon);
 		affine->factors[c] = (float)factor;
-		affine->summands[c] = (float)(bias[c] - mean[c] * factor);
+		affine->summands[c] =
+			(float)(element(inputs[1], c) - element(inputs[2], c) * factor);
 	}
 	return true;
 }
@@ -68,18 +74,18 @@ scale_weights(struct graph *graph, const struct constant *weights, const struct 
 	return value;
 }
 
-/* New bias; bias may be NULL. */
+/* New bias of that type; bias may be NULL. */
 static int32_t
-scale_bias(struct graph *graph, const struct constant *bias, const struct affine *affine)
+scale_bias(struct graph *graph, enum data_type data_type, const struct constant *bias,
+	   const struct affine *affine)
 {
 	void *data;
-	int32_t value =
-		match_add_constant(graph, "bias", DATA_TYPE_FLOAT, 1, &affine->channels, &data);
+	int32_t value = match_add_constant(graph, "bias", data_type, 1, &affine->channels, &data);
 	if (value < 0)
 		return -1;
 	for (int64_t c = 0; c < affine->channels; c++) {
-		float old = bias != NULL ? ((const float *)bias->data)[c] : 0;
-		((float *)data)[c] = old * affine->factors[c] + affine->summands[c];
+		float old = bias != NULL ? (float)element(bias, c) : 0;
+		cast_set(data_type, data, c, old * affine->factors[c] + affine->summands[c]);
 	}
 	return value;
 }
@@ -94,7 +100,7 @@ fold_into(struct graph *graph, struct node *conv, const struct constant *weights
 		return -1;
 	inputs[0] = conv->inputs[0];
 	inputs[1] = scale_weights(graph, weights, affine);
-	inputs[2] = scale_bias(graph, bias, affine);
+	inputs[2] = scale_bias(graph, weights->type.data_type, bias, affine);
 	if (inputs[1] < 0 || inputs[2] < 0)
 		return -1;
 	conv->inputs = inputs;
@@ -110,8 +116,8 @@ fold_batch_norm(struct match *match, struct node *node, const struct affine *aff
 	struct node *conv = match_sole_producer(match, node, 0, "Conv");
 	if (conv == NULL)
 		return 0;
-	const struct constant *weights = match_floats(match, conv, 1);
-	const struct constant *bias = match_floats(match, conv, 2);
+	const struct constant *weights = match_reals(match, conv, 1);
+	const struct constant *bias = match_reals(match, conv, 2);
 	bool has_bias = conv->input_count > 2 && conv->inputs[2] >= 0;
 	if (weights == NULL || weights->type.rank < 3 ||
 	    weights->type.dims[0] != affine->channels || (has_bias && bias == NULL))
@@ -124,7 +130,7 @@ fold_batch_norm(struct match *match, struct node *node, const struct affine *aff
 	return 1;
 }
 
-/* In the node's place: Scale(x, factors, summands). */
+/* In the node's place: Scale(x, factors, summands), both FP32 whatever x is. */
 static int
 make_scale(struct graph *graph, struct node *node, const struct affine *affine)
 {

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "exec/cast.h"
 #include "model/match.h"
 #include "model/pass.h"
 
@@ -14,7 +15,44 @@ enum { POSTS_MAX = 8 };
 struct fuser {
 	struct match match;
 	struct graph *graph;
+	/* Of 16-bit floats, not FP32. */
+	bool is_narrow;
 };
+
+/* Is that a type whose operators the pass is about? */
+static bool
+is_meant(const struct fuser *fuser, enum data_type data_type)
+{
+	bool is_half = data_type == DATA_TYPE_FLOAT16 || data_type == DATA_TYPE_BFLOAT16;
+	return fuser->is_narrow ? is_half : data_type == DATA_TYPE_FLOAT;
+}
+
+/* Is input `input` a constant of one element? Writes it. */
+static bool
+read_scalar(const struct fuser *fuser, const struct node *node, uint32_t input, float *scalar)
+{
+	const struct constant *constant = match_reals(&fuser->match, node, input);
+	if (constant == NULL || !is_meant(fuser, constant->type.data_type) ||
+	    tensor_elements(&constant->type) != 1)
+		return false;
+	*scalar = (float)cast_get(constant->type.data_type, constant->data, 0);
+	return true;
+}
+
+/* Is the node that operator of a tensor, input *other, and a scalar? */
+static bool
+is_with_scalar(const struct fuser *fuser, const struct node *node, const char *op_type,
+	       float *scalar, uint32_t *other)
+{
+	if (!match_is(node, op_type) || node->input_count != 2)
+		return false;
+	for (uint32_t i = 0; i < 2; i++) {
+		*other = 1 - i;
+		if (read_scalar(fuser, node, i, scalar))
+			return true;
+	}
+	return false;
+}
 
 static const struct {
 	const char *op_type;
@@ -37,7 +75,7 @@ static bool
 read_bound(const struct fuser *fuser, const struct node *node, uint32_t input, float *bound)
 {
 	bool is_given = input < node->input_count && node->inputs[input] >= 0;
-	return !is_given || match_scalar(&fuser->match, node, input, bound);
+	return !is_given || read_scalar(fuser, node, input, bound);
 }
 
 /* As unary_posts for Clip. */
@@ -89,13 +127,13 @@ scalar_post(const struct fuser *fuser, const struct node *node, struct post *pos
 	float scalar;
 	uint32_t other;
 	*post = (struct post){ .kind = POST_LINEAR, .alpha = 1 };
-	if (match_with_scalar(&fuser->match, node, "Mul", NAN, &scalar, &other))
+	if (is_with_scalar(fuser, node, "Mul", &scalar, &other))
 		post->alpha = scalar;
-	else if (match_with_scalar(&fuser->match, node, "Add", NAN, &scalar, &other))
+	else if (is_with_scalar(fuser, node, "Add", &scalar, &other))
 		post->beta = scalar;
-	else if (match_with_scalar(&fuser->match, node, "Div", NAN, &scalar, &other) && other == 0)
+	else if (is_with_scalar(fuser, node, "Div", &scalar, &other) && other == 0)
 		post->alpha = 1 / scalar;
-	else if (match_with_scalar(&fuser->match, node, "Sub", NAN, &scalar, &other) && other == 0)
+	else if (is_with_scalar(fuser, node, "Sub", &scalar, &other) && other == 0)
 		post->beta = -scalar;
 	else
 		return false;
@@ -107,7 +145,7 @@ static bool
 operand_fits(const struct node *node, const struct tensor_type *out,
 	     const struct tensor_type *operand)
 {
-	if (operand->data_type != DATA_TYPE_FLOAT || operand->rank > out->rank)
+	if (operand->data_type != out->data_type || operand->rank > out->rank)
 		return false;
 	if (tensor_type_equal(out, operand))
 		return true;
@@ -259,28 +297,31 @@ fuse_consumer(struct fuser *fuser, struct node **node)
 
 /* Floats with elements, as the kernels that know posts want them. */
 static bool
-takes_posts(const struct graph *graph, const struct node *node)
+takes_posts(const struct fuser *fuser, const struct node *node)
 {
+	const struct graph *graph = fuser->graph;
 	uint32_t flags = OPERATOR_POSTS | OPERATOR_UNARY_POSTS;
 	if (node->op_type == NULL || (node->op->flags & flags) == 0)
 		return false;
-	for (uint32_t i = 0; i < 2; i++) {
+	/* Factors of a Scale are FP32 always. */
+	uint32_t inputs = (node->op->flags & OPERATOR_UNARY_POSTS) != 0 ? 1 : 2;
+	for (uint32_t i = 0; i < inputs; i++) {
 		const struct tensor_type *type = &graph->values[node->inputs[i]].type;
-		if (type->data_type != DATA_TYPE_FLOAT || tensor_elements(type) == 0)
+		if (!is_meant(fuser, type->data_type) || tensor_elements(type) == 0)
 			return false;
 	}
 	return node->output_count == 1;
 }
 
-int
-pass_posts(struct graph *graph, struct arena *scratch)
+static int
+fuse_all(struct graph *graph, struct arena *scratch, bool is_narrow)
 {
-	struct fuser fuser = { .graph = graph };
+	struct fuser fuser = { .graph = graph, .is_narrow = is_narrow };
 	if (match_create(&fuser.match, graph, scratch) != 0)
 		return -1;
 	for (uint32_t i = 0; i < graph->node_count; i++) {
 		struct node *node = &graph->nodes[i];
-		if (!takes_posts(graph, node))
+		if (!takes_posts(&fuser, node))
 			continue;
 		int fused;
 		do {
@@ -290,4 +331,16 @@ pass_posts(struct graph *graph, struct arena *scratch)
 			return -1;
 	}
 	return 0;
+}
+
+int
+pass_posts(struct graph *graph, struct arena *scratch)
+{
+	return fuse_all(graph, scratch, false);
+}
+
+int
+pass_posts_narrow(struct graph *graph, struct arena *scratch)
+{
+	return fuse_all(graph, scratch, true);
 }

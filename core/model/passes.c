@@ -25,6 +25,9 @@ static pass_f *const typed[] = {
 	pass_transpose, pass_layer_norm, pass_one_hot, pass_power, pass_posts, NULL,
 };
 
+/* Behind them, where kernels of 16-bit floats do posts. */
+static pass_f *const narrow[] = { pass_posts_narrow, NULL };
+
 /* As `tying`, of operators that have their posts. */
 static pass_f *const closing[] = {
 	pass_scaled,
@@ -79,6 +82,9 @@ passes_run_typed(struct graph *graph, const struct backend *backend)
 	if (panels && run_list(tying, graph) != 0)
 		return -1;
 	if (run_list(typed, graph) != 0)
+		return -1;
+	if (backend->narrow_posts != NULL && backend->narrow_posts() &&
+	    run_list(narrow, graph) != 0)
 		return -1;
 	return panels ? run_list(closing, graph) : 0;
 }

@@ -1,4 +1,5 @@
 local graphs = require "spec.support.graphs"
+local half = require "spec.support.half"
 
 local input = graphs.input
 
@@ -28,6 +29,27 @@ describe("pass", function()
       local function conv() return b:node("Conv", { x, weights }, { pads = { 1, 1, 1, 1 } }) end
       return b:node("Concat", { b:batch_norm(conv(), 48), b:batch_norm(conv(), 48), conv() }, { axis = 1 })
     end)
+  end)
+
+  -- The worst difference where what goes in and comes out is FP32 and all between is of that type; the steps.
+  local function of_type(to, make)
+    return graphs.compare({ input(IMAGE) }, function(b, x)
+      half(b, to)
+      return b:node("Cast", { make(b, b:node("Cast", { x }, { to = to })) }, { to = 1 })
+    end)
+  end
+
+  it("folds a batch norm of 16-bit floats, too", function()
+    for to, within in pairs { [10] = 2e-2, [16] = 1e-1 } do
+      local worst, steps = of_type(to, function(b, x)
+        return b:batch_norm(b:conv(x, 3, 20, { kernel = 3, pad = 1, bias = true }), 20)
+      end)
+      assert.is_true(worst < within, "differs by " .. worst)
+      assert.is_nil(table.concat(steps, " "):find "BatchNorm")
+      worst, steps = of_type(to, function(b, x) return b:relu(b:batch_norm(x, 3)) end)
+      assert.is_true(worst < within, "differs by " .. worst)
+      assert.matches("Scale", table.concat(steps, " "))
+    end
   end)
 
   it("leaves a batch norm whose convolution is read twice, as a Scale", function()

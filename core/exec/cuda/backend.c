@@ -90,6 +90,12 @@ layout(enum data_type data_type)
 	return wanted != DEVICE_LAYOUT_NCHW && (is_half || is_float) ? LAYOUT_LAST : LAYOUT_PLAIN;
 }
 
+static bool
+narrow_posts(void)
+{
+	return true;
+}
+
 /* The libraries' versions, and for which types weights are packed for channels last. */
 static uint64_t
 platform(void)
@@ -153,6 +159,7 @@ extern const struct backend tidepool_module_backend;
 
 const struct backend tidepool_module_backend = {
 	.layout = layout,
+	.narrow_posts = narrow_posts,
 	.fuses = fuses,
 	.prepare = prepare,
 	.platform = platform,

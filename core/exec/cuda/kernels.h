@@ -50,6 +50,8 @@ struct kernel_posts {
 		int64_t step;
 		int64_t period;
 		const void *operand;
+		/* The operand is FP32, whatever the elements are. */
+		bool is_single;
 	} posts[KERNEL_POSTS];
 };
 

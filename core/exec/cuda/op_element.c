@@ -350,6 +350,8 @@ prepare_scale(struct operator_call *call)
 	struct cuda_posts *posts = operator_state(call, sizeof(*posts));
 	if (posts == NULL)
 		return -1;
+	if (!cuda_op_is_real(call->inputs[0].data_type))
+		return cuda_op_unsupported(call, call->inputs[0].data_type);
 	cuda_posts_begin(posts, call);
 	cuda_posts_put_channels(posts, 0, call, POST_MUL, 1);
 	cuda_posts_put_channels(posts, 1, call, POST_ADD, 2);

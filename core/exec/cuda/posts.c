@@ -83,6 +83,7 @@ cuda_posts_put_channels(struct cuda_posts *posts, uint32_t k, const struct opera
 	posts->kernel.posts[k].step =
 		last ? 1 : tensor_elements(out) / (out->dims[0] * out->dims[1]);
 	posts->kernel.posts[k].period = out->dims[1];
+	posts->kernel.posts[k].is_single = call->inputs[input].data_type == DATA_TYPE_FLOAT;
 	posts->inputs[k] = input;
 	posts->kernel.count = k + 1;
 }

@@ -22,7 +22,7 @@ cuda_posts_begin(struct cuda_posts *posts, const struct operator_call *call);
 int
 cuda_posts_add(struct cuda_posts *posts, const struct operator_call *call, const struct post *post);
 
-/* Let number k, the last then, be a sum or product with that input, one element of it a channel. */
+/* Let number k, the last then, be a sum or product with that input, one element of it a channel, of the result's type or FP32. */
 void
 cuda_posts_put_channels(struct cuda_posts *posts, uint32_t k, const struct operator_call *call,
 			enum post_kind kind, uint32_t input);

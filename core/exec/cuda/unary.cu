@@ -312,9 +312,21 @@ kernel_clip(cudaStream_t stream, enum data_type data_type, const void *in, void 
 
 /* --- posts ------------------------------------------------------------------------------------------------------------- */
 
+/* The operand of post k for element i; is_small: there are fewer elements than UINT32_MAX. */
 template <typename T, typename R>
 static __device__ __forceinline__ R
-post(const struct kernel_posts &posts, uint32_t k, int64_t i, R x)
+operand_of(const struct kernel_posts &posts, uint32_t k, int64_t i, bool is_small)
+{
+	int64_t step = posts.posts[k].step, period = posts.posts[k].period;
+	int64_t at = is_small ? (uint32_t)i / (uint32_t)step % (uint32_t)period : i / step % period;
+	if (posts.posts[k].is_single)
+		return R(((const float *)posts.posts[k].operand)[at]);
+	return to_real(((const T *)posts.posts[k].operand)[at]);
+}
+
+template <typename T, typename R>
+static __device__ __forceinline__ R
+post(const struct kernel_posts &posts, uint32_t k, int64_t i, bool is_small, R x)
 {
 	R alpha = R(posts.posts[k].alpha), beta = R(posts.posts[k].beta);
 	switch (posts.posts[k].kind) {
@@ -343,8 +355,7 @@ post(const struct kernel_posts &posts, uint32_t k, int64_t i, R x)
 	default:
 		break;
 	}
-	const T *operand = (const T *)posts.posts[k].operand;
-	R y = to_real(operand[i / posts.posts[k].step % posts.posts[k].period]);
+	R y = operand_of<T, R>(posts, k, i, is_small);
 	return posts.posts[k].kind == POST_ADD ? x + y : x * y;
 }
 
@@ -357,7 +368,7 @@ posts_kernel(struct kernel_posts posts, const T *in, T *out, int64_t n)
 	{
 		R x = to_real(in[i]);
 		for (uint32_t k = 0; k < posts.count; k++)
-			x = post<T, R>(posts, k, i, x);
+			x = post<T, R>(posts, k, i, n < UINT32_MAX, x);
 		out[i] = from_real<T>::of(x);
 	}
 }
