@@ -177,7 +177,8 @@ remove_unused(struct shelf *shelf, const char *path, bool *is_gone)
 static int
 trim(struct shelf *shelf, struct look *look)
 {
-	qsort(look->files, look->count, sizeof(look->files[0]), by_use);
+	if (look->count != 0)
+		qsort(look->files, look->count, sizeof(look->files[0]), by_use);
 	uint64_t images = look->count;
 	int status = 0;
 	for (size_t i = 0; i < look->count && look->bytes > shelf->budget && status == 0; i++) {
