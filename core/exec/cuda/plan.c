@@ -40,11 +40,33 @@ struct search {
 	bool clean;
 };
 
-/* What was loaded for it went with the context of its epoch: of an earlier one there is nothing left to be unloaded. */
+/* Execution plans that nobody destroys any more. */
+struct remains {
+	struct remains *next;
+	cudnnBackendDescriptor_t execution;
+};
+
+static _Atomic(struct remains *) all_remains;
+
+/* Never destroyed, and never lost sight of. */
+static void
+leave(cudnnBackendDescriptor_t execution)
+{
+	struct remains *remains = execution != NULL ? malloc(sizeof(*remains)) : NULL;
+	if (remains == NULL)
+		return;
+	*remains = (struct remains){ atomic_load(&all_remains), execution };
+	while (!atomic_compare_exchange_weak(&all_remains, &remains->next, remains))
+		;
+}
+
+/* What was loaded for a plan went with the context of its epoch: of an earlier one there may be nothing left to be unloaded. */
 static void
 destroy(cudnnBackendDescriptor_t execution, uint32_t epoch)
 {
-	if (execution != NULL && epoch == planner_epoch())
+	if (epoch != planner_epoch())
+		leave(execution);
+	else if (execution != NULL)
 		cudnnBackendDestroyDescriptor(execution);
 }
 
@@ -363,6 +385,7 @@ have_plan(const struct plan_problem *problem)
 static void
 renew(struct plan *plan)
 {
+	leave(atomic_load(&plan->execution));
 	atomic_store(&plan->execution, planner_dnn() != NULL ? have_plan(&plan->problem) : NULL);
 	atomic_store(&plan->epoch, planner_epoch());
 }
