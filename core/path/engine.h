@@ -268,6 +268,8 @@ struct engine {
 	/* Name → function; open addressing, capacity a power of two. */
 	struct engine_function **function_table;
 	uint32_t function_room;
+	/* The most lines that a function which is gone had counted. */
+	uint64_t lines_gone;
 
 	/* What the policy sees (view.c keeps it). */
 	struct view_node view;

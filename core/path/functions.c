@@ -85,6 +85,7 @@ add_function(struct engine *engine, const char *name)
 	snprintf(function->name, sizeof(function->name), "%s", name);
 	function->engine = engine;
 	function->references = 1;
+	function->log->count = function->log->begun = engine->lines_gone;
 	list_create(&function->generations);
 	if (view_add_function(engine, function) != 0) {
 		free(function->log);
@@ -149,6 +150,8 @@ functions_remove(struct engine_function *function)
 	build_table(engine, engine->function_room);
 	function->current = NULL;
 	function->removed = true;
+	if (function->log->count > function->engine->lines_gone)
+		function->engine->lines_gone = function->log->count;
 	if (last != NULL)
 		generation_unref(last);
 	function_unref(function);

@@ -12,8 +12,12 @@ enum { FUNCTION_LOG_LINES = 256 };
 struct log_ring {
 	char *lines[FUNCTION_LOG_LINES];
 	uint32_t next;
-	/* Lines so far; the ring holds the last of them. */
+	/*
+	 * Lines so far, counted on from where functions that are gone had ended, so that a reader of one of the same name
+	 * misses none; and where this one began. The ring holds the last of them.
+	 */
 	uint64_t count;
+	uint64_t begun;
 };
 
 /* NULL when no function of that name is deployed. */

@@ -271,7 +271,8 @@ call_stats(struct request *request)
 static void
 write_lines(struct writer *writer, const struct log_ring *log, uint64_t after)
 {
-	uint64_t held = log->count < FUNCTION_LOG_LINES ? log->count : FUNCTION_LOG_LINES;
+	uint64_t own = log->count - log->begun;
+	uint64_t held = own < FUNCTION_LOG_LINES ? own : FUNCTION_LOG_LINES;
 	uint64_t wanted = after > log->count ? 0 : log->count - after;
 	uint32_t lines = (uint32_t)(wanted < held ? wanted : held);
 	writer_array(writer, lines);

@@ -5,8 +5,9 @@ local shell = require "spec.support.shell"
 
 local run = shell.run
 
-local commands = { "serve", "new", "check", "deploy", "rollback", "remove", "invoke", "functions", "logs", "models",
-  "devices", "policy", "status", "top", "trace", "import", "bench", "profile", "sim", "paper", "fetch", "version" }
+local commands = { "serve", "new", "check", "spec", "deploy", "rollback", "remove", "invoke", "functions", "logs",
+  "models", "devices", "policy", "status", "top", "trace", "import", "bench", "profile", "sim", "paper", "fetch",
+  "version" }
 
 describe("tidepool", function()
   it("lists every command with a line", function()

@@ -60,7 +60,16 @@ describe("tidepool with a node", function()
     assert.equal("deployed echo, generation 1\n", succeed("deploy " .. folder .. "/echo.lua"))
     assert.equal("hello\n", succeed([[invoke echo --data '"hello"']]))
     assert.equal('{"a":[1,2,{"b":true}]}\n', succeed([[invoke echo --json --data '{"a":[1,2,{"b":true}]}']]))
-    assert.matches("asked", succeed "logs echo")
+    assert.equal("asked\nasked\n", succeed "logs echo")
+    write("said.lua", "return { handler = function(_, req) print('said ' .. req) end }")
+    succeed("deploy " .. folder .. "/said.lua")
+    succeed "invoke said --data 1"
+    assert.equal("said: said 1\necho: asked\necho: asked\n", succeed "logs said echo")
+    assert.equal("echo: asked\necho: asked\nsaid: said 1\n", succeed "logs")
+    assert.same({ echo = { "asked", "asked" }, said = { "said 1" } }, json.decode(succeed "logs --json"))
+    assert.same({ "said 1" }, json.decode(succeed "logs said --json"))
+    assert.equal(1, (select(3, run "logs said absent")))
+    succeed "remove said"
     succeed "remove echo"
   end)
 

@@ -441,7 +441,11 @@ describe("worker", function()
   it("shows tracebacks only where the operator allows it", function()
     start { tracebacks = true }
     local script = rig:handler "local function inner() error 'boo' end inner()"
-    assert.matches("boo\nstack traceback:\n.*inner", select(2, rig:call(script, 1)))
+    local problem = select(2, rig:call(script, 1))
+    assert.matches("boo\nstack traceback:\n.*inner", problem)
+    -- And no line of what called the handler.
+    assert.is_nil(problem:find("worker/init", 1, true))
+    assert.matches("\n\tf.lua:2: in function 'handler'$", problem)
   end)
 
   it("workers end with the node: nothing is left of a host", function()

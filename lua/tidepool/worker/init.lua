@@ -55,11 +55,17 @@ local NONE = {}
 
 --- errors -------------------------------------------------------------------------------------------------------------
 
+-- A traceback up to the script's own outermost function: what called that is of no use to its author.
+local function without_runtime(trace)
+  local first = trace:find("\n\t[^\n]*tidepool/worker/init%.lua")
+  return first and trace:sub(1, first - 1) or trace
+end
+
 -- For xpcall: keeps what was raised, and the traceback when clients may see it.
 local function explain(problem)
   if failure.is(problem) then return problem end
   if type(problem) ~= "string" or problem == failure.NO_MEMORY then return problem end
-  return with_tracebacks and traceback(problem, 2) or problem
+  return with_tracebacks and without_runtime(traceback(problem, 2)) or problem
 end
 
 local function send_failure(id, problem)
