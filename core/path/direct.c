@@ -40,13 +40,45 @@ map_find(struct reader map, uint32_t pairs, const char *name, struct slice *valu
 	return 0;
 }
 
+static bool
+is_input(const struct model_info *info, struct slice name)
+{
+	for (uint32_t i = 0; i < info->input_count; i++)
+		if (slice_is(name, info->inputs[i].name))
+			return true;
+	return false;
+}
+
+/* An input is missing (NULL: none), or there are too many: the first key that is none of the model's is told too. */
+static int
+refuse_inputs(struct reader map, uint32_t pairs, const struct model_info *info, const char *missing)
+{
+	struct slice key = { 0 }, value;
+	bool is_known = true;
+	for (uint32_t i = 0; i < pairs && is_known; i++) {
+		if (reader_string(&map, "value: input name", &key) != 0 ||
+		    reader_any(&map, &value) != 0)
+			return -1;
+		is_known = is_input(info, key);
+	}
+	if (missing == NULL)
+		return error_set(ERR_INVALID_ARGUMENT,
+				 "value: %u inputs, the model has %u; '%.*s' is none of them",
+				 pairs, info->input_count, (int)key.bytes, (const char *)key.data);
+	if (is_known)
+		return error_set(ERR_INVALID_ARGUMENT, "value: input '%s' is missing", missing);
+	return error_set(ERR_INVALID_ARGUMENT,
+			 "value: input '%s' is missing; '%.*s' is no input of the model", missing,
+			 (int)key.bytes, (const char *)key.data);
+}
+
 static int
 set_inputs_by_name(struct request *request, struct job *job, const struct model_info *info)
 {
 	struct reader map;
 	uint32_t pairs;
 	reader_create(&map, request->value);
-	if (reader_map(&map, "value", &pairs) != 0)
+	if (reader_map(&map, "value (inputs by name, or the tensor of the only one)", &pairs) != 0)
 		return -1;
 	for (uint32_t i = 0; i < info->input_count; i++) {
 		struct slice value;
@@ -54,14 +86,12 @@ set_inputs_by_name(struct request *request, struct job *job, const struct model_
 		if (found < 0)
 			return -1;
 		if (found == 0)
-			return error_set(ERR_INVALID_ARGUMENT, "value: input '%s' is missing",
-					 info->inputs[i].name);
+			return refuse_inputs(map, pairs, info, info->inputs[i].name);
 		if (set_input(request, job, i, value, info->inputs[i].name) != 0)
 			return -1;
 	}
 	if (pairs > info->input_count)
-		return error_set(ERR_INVALID_ARGUMENT, "value: %u inputs, the model has %u", pairs,
-				 info->input_count);
+		return refuse_inputs(map, pairs, info, NULL);
 	return 0;
 }
 

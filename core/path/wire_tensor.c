@@ -13,22 +13,36 @@ struct found {
 	bool has_shape;
 };
 
+/* The calling thread's error, which begins with a member's name, is about that member of the tensor `field`. */
+static int
+member_error(const char *field)
+{
+	const struct error inner = *error_last();
+	return error_set(inner.code, "%s.%s", field, inner.message);
+}
+
 static int
 read_shape(struct reader *reader, const char *field, struct tensor_type *type)
 {
-	if (reader_array(reader, field, &type->rank) != 0)
-		return -1;
+	if (reader_array(reader, "shape", &type->rank) != 0)
+		return member_error(field);
 	if (type->rank > TENSOR_MAX_RANK)
 		return error_set(ERR_INVALID_ARGUMENT, "%s.shape: %u dimensions, at most %d", field,
 				 type->rank, TENSOR_MAX_RANK);
 	for (uint32_t i = 0; i < type->rank; i++) {
-		if (reader_int(reader, field, &type->dims[i]) != 0)
-			return error_wrap("%s.shape", field);
+		if (reader_int(reader, "shape", &type->dims[i]) != 0)
+			return member_error(field);
 		if (type->dims[i] < 0)
 			return error_set(ERR_INVALID_ARGUMENT, "%s.shape: dimension %u is %lld",
 					 field, i, (long long)type->dims[i]);
 	}
 	return 0;
+}
+
+static int
+read_text(struct reader *reader, const char *field, const char *member, struct slice *text)
+{
+	return reader_string(reader, member, text) == 0 ? 0 : member_error(field);
 }
 
 static int
@@ -38,11 +52,11 @@ read_pair(struct reader *reader, const char *field, struct tensor_type *type, st
 	if (reader_string(reader, field, &key) != 0)
 		return -1;
 	if (slice_is(key, "datatype"))
-		return reader_string(reader, field, &found->datatype);
+		return read_text(reader, field, "datatype", &found->datatype);
 	if (slice_is(key, "type"))
-		return reader_string(reader, field, &found->type);
+		return read_text(reader, field, "type", &found->type);
 	if (slice_is(key, "data"))
-		return reader_string(reader, field, &found->data);
+		return read_text(reader, field, "data (bytes, little endian)", &found->data);
 	if (slice_is(key, "shape")) {
 		found->has_shape = true;
 		return read_shape(reader, field, type);

@@ -71,6 +71,20 @@ describe("a function without a handler", function()
       { a = { datatype = "FP32", shape = { -2 }, data = client.bin "" }, b = good })
     fails("INVALID_ARGUMENT", "x", "mlp", client.tensor("FP32", { 1, 15 }, nets.row(3, 15)))
     fails("INVALID_ARGUMENT", "x", "mlp", client.tensor("INT32", { 1, 16 }, nets.row(3, 16)))
+    for pattern, value in pairs {
+      ["value: input 'a' is missing; 'z' is no input of the model"] = { z = good, b = good },
+      ["value: 3 inputs, the model has 2; 'c' is none of them"] = { a = good, b = good, c = good },
+      ["value %(inputs by name, .*%): must be a map, is an integer"] = 5,
+      ["a: must be a map, is a string"] = { a = "x", b = good },
+      ["a.shape: must be an array, is a string"] = { a = { datatype = "FP32", shape = "x", data = "" }, b = good },
+      ["a.shape: must be an integer, is a float"] = { a = { datatype = "FP32", shape = { 1.5 }, data = "" }, b = good },
+      ["a.data %(bytes, little endian%): must be a string, is an array"] = {
+        a = { datatype = "FP32", shape = { 2 }, data = { 1, 2 } }, b = good },
+      ["a.datatype: must be a string, is an integer"] = { a = { datatype = 1, shape = { 2 }, data = "" }, b = good },
+      ["a.datatype: missing"] = { a = { shape = { 2 }, data = "" }, b = good },
+    } do
+      fails("INVALID_ARGUMENT", pattern, "sum", value)
+    end
     fails("INVALID_ARGUMENT", "timeout_us: must be positive", "sum", { a = good, b = good }, { timeout_us = 0 })
     fails("INVALID_ARGUMENT", "unknown key 'speed'", "sum", { a = good, b = good }, { speed = 1 })
     local result, message, code = c:call("no.such.method")
