@@ -26,6 +26,18 @@ config_value_refuse_type(const struct config_source *source, const char *wanted)
 	return config_value_refuse(source, problem);
 }
 
+/* Refuse the value at the top of the stack, which is none of those wanted. */
+static int
+refuse_value(const struct config_source *source, const char *wanted)
+{
+	char problem[256];
+	if (lua_type(source->L, -1) != LUA_TSTRING)
+		return config_value_refuse_type(source, wanted);
+	snprintf(problem, sizeof(problem), "must be %s, is \"%.80s\"", wanted,
+		 lua_tostring(source->L, -1));
+	return config_value_refuse(source, problem);
+}
+
 size_t
 config_value_enter(struct config_source *source, const char *format, const char *key,
 		   uint32_t index)
@@ -142,8 +154,7 @@ read_scaled(struct config_source *source, const struct config_field *field, doub
 		end++;
 	}
 	if (end == text || *end != '\0')
-		return config_value_refuse(source,
-					   "must be a number and K, M, G or T, such as \"512M\"");
+		return refuse_value(source, "a number and K, M, G or T, such as \"512M\"");
 	*to = (uint64_t)number;
 	return check_number(source, field, number);
 }
@@ -179,8 +190,7 @@ config_value_log_level(struct config_source *source, const struct config_field *
 			    ? log_level_from_name(lua_tostring(source->L, -1))
 			    : -1;
 	if (level < 0)
-		return config_value_refuse(
-			source, "must be \"debug\", \"info\", \"warn\", \"error\" or \"off\"");
+		return refuse_value(source, "\"debug\", \"info\", \"warn\", \"error\" or \"off\"");
 	*(enum log_level *)to = (enum log_level)level;
 	return 0;
 }
@@ -193,7 +203,7 @@ config_value_parameters(struct config_source *source, const struct config_field 
 			   ? narrow_from_name(lua_tostring(source->L, -1))
 			   : -1;
 	if (form < 0)
-		return config_value_refuse(source, "must be \"fp32\", \"fp16\" or \"int8\"");
+		return refuse_value(source, "\"fp32\", \"fp16\" or \"int8\"");
 	*(enum narrow_form *)to = (enum narrow_form)form;
 	return 0;
 }
@@ -206,8 +216,7 @@ config_value_math(struct config_source *source, const struct config_field *field
 			   ? device_math_from_name(lua_tostring(source->L, -1))
 			   : -1;
 	if (math < 0)
-		return config_value_refuse(source,
-					   "must be \"fp32\", \"tf32\", \"fp16\" or \"bf16\"");
+		return refuse_value(source, "\"fp32\", \"tf32\", \"fp16\" or \"bf16\"");
 	*(enum device_math *)to = (enum device_math)math;
 	return 0;
 }
@@ -220,7 +229,7 @@ config_value_layout(struct config_source *source, const struct config_field *fie
 			     ? device_layout_from_name(lua_tostring(source->L, -1))
 			     : -1;
 	if (layout < 0)
-		return config_value_refuse(source, "must be \"auto\", \"nchw\" or \"nhwc\"");
+		return refuse_value(source, "\"auto\", \"nchw\" or \"nhwc\"");
 	*(enum device_layout *)to = (enum device_layout)layout;
 	return 0;
 }
@@ -233,7 +242,7 @@ config_value_plans(struct config_source *source, const struct config_field *fiel
 		lua_type(source->L, -1) == LUA_TSTRING ? lua_tostring(source->L, -1) : "";
 	bool timed = strcmp(name, "timed") == 0;
 	if (!timed && strcmp(name, "heuristic") != 0)
-		return config_value_refuse(source, "must be \"heuristic\" or \"timed\"");
+		return refuse_value(source, "\"heuristic\" or \"timed\"");
 	*(bool *)to = timed;
 	return 0;
 }
@@ -247,7 +256,7 @@ config_value_device_kind(struct config_source *source, const struct config_field
 			   : -1;
 	/* The simulator's devices come from a simulation, not from a file. */
 	if (kind < 0 || kind == DEVICE_KIND_SIM)
-		return config_value_refuse(source, "must be \"host\" or \"cuda\"");
+		return refuse_value(source, "\"host\" or \"cuda\"");
 	*(enum device_kind *)to = (enum device_kind)kind;
 	return 0;
 }

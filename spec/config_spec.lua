@@ -141,21 +141,23 @@ describe("config", function()
     message("return { limits = { frames = 1 } }",
       "limits.frames: unknown key; known: frame, depth, connections, in_flight, unsent, idle_ms")
     message("return { devices = { { kind = 'host' }, { memory = '5X' } } }",
-      "devices[2].memory: must be a number and K, M, G or T, such as \"512M\"")
+      "devices[2].memory: must be a number and K, M, G or T, such as \"512M\", is \"5X\"")
     message("return { devices = { { memory = 'M' } } }",
-      "devices[1].memory: must be a number and K, M, G or T, such as \"512M\"")
+      "devices[1].memory: must be a number and K, M, G or T, such as \"512M\", is \"M\"")
     message("return { devices = { { memory = 1 } } }",
       "devices[1].memory: must be a whole number from 2097152 to 1125899906842624, is 1")
-    message("return { devices = { { kind = 'tpu' } } }", "devices[1].kind: must be \"host\" or \"cuda\"")
+    message("return { devices = { { kind = 'tpu' } } }", "devices[1].kind: must be \"host\" or \"cuda\", is \"tpu\"")
     message("return { devices = { { layout = 'chwn' } } }",
-      "devices[1].layout: must be \"auto\", \"nchw\" or \"nhwc\"")
+      "devices[1].layout: must be \"auto\", \"nchw\" or \"nhwc\", is \"chwn\"")
     message("return { devices = {} }", "devices: must be an array of 1 to 64 entries")
     message("return { devices = { 3 } }", "devices[1]: must be a table, is a number")
     message("return { devices = { {}, x = {} } }", "devices: must be an array of 1 to 64 entries")
     message("return { listen = { 'a:1', 7 } }", "listen[2]: must be a string, is a number")
     message("return { state = '' }", "state: must be a string that is not empty and holds no zero byte")
     message("return { watch = 1 }", "watch: must be true or false, is a number")
-    message("return { log = 'loud' }", "log: must be \"debug\", \"info\", \"warn\", \"error\" or \"off\"")
+    message("return { log = 'loud' }",
+      "log: must be \"debug\", \"info\", \"warn\", \"error\" or \"off\", is \"loud\"")
+    message("return { log = 3 }", "log: must be \"debug\", \"info\", \"warn\", \"error\" or \"off\", is a number")
     message("return { worker = { concurrency = 1.5 } }",
       "worker.concurrency: must be a whole number from 1 to 100, is 1.5")
     message("return { worker = { concurrency = 1 / 0 } }",

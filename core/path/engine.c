@@ -94,7 +94,7 @@ static const char *
 policy_folder(const struct config *config, char folder[ENGINE_PATH_BYTES])
 {
 	const char *slash = config->policy == NULL ? NULL : strrchr(config->policy, '/');
-	if (config->policy == NULL)
+	if (config->policy == NULL || policy_is_builtin(config->policy))
 		return NULL;
 	snprintf(folder, ENGINE_PATH_BYTES, "%.*s",
 		 slash == NULL ? 1 : (int)(slash - config->policy),
@@ -123,7 +123,7 @@ open_policy(struct engine *engine)
 	}
 	if (policy_load_file(engine, config->policy) != 0)
 		return -1;
-	if (!config->watch)
+	if (!config->watch || policy_is_builtin(config->policy))
 		return 0;
 	engine->policy_watch =
 		watch_new(&engine->loop, config->policy, policy_file_changed, engine);

@@ -199,17 +199,25 @@ call_list(struct request *request)
 
 /* --- at start, and when the file changes ---------------------------------------------------------------------------- */
 
+bool
+policy_is_builtin(const char *name)
+{
+	size_t bytes;
+	return strchr(name, '/') == NULL && policy_builtin(name, &bytes) != NULL;
+}
+
 int
 policy_load_file(struct engine *engine, const char *path)
 {
 	char name[ENGINE_NAME_BYTES];
 	size_t bytes;
-	char *source = file_read(path, POLICY_FILE_BYTES, &bytes);
-	if (source == NULL)
-		return -1;
+	const char *builtin = policy_is_builtin(path) ? policy_builtin(path, &bytes) : NULL;
+	char *source = builtin == NULL ? file_read(path, POLICY_FILE_BYTES, &bytes) : NULL;
+	if (builtin == NULL && source == NULL)
+		return error_wrap("policy");
 	base_name(path, name);
-	int status =
-		policy_load(engine->policy, name, source, bytes, engine->config->policy_config);
+	int status = policy_load(engine->policy, name, builtin == NULL ? source : builtin, bytes,
+				 engine->config->policy_config);
 	free(source);
 	if (status == 0)
 		schedule_want_dispatch(engine);

@@ -1,9 +1,15 @@
 /* The policy's life outside its methods: at start, and when its file changes. Main loop. */
 #pragma once
 
+#include <stdbool.h>
+
 struct engine;
 
-/* Put the policy of that file in force; its name is the file's without folder and ending. */
+/* Whether the configuration names a policy that comes with the node, and not a file. */
+bool
+policy_is_builtin(const char *name);
+
+/* Put the built-in policy of that name in force, or that of the file, which is called as it is without folder and ending. */
 int
 policy_load_file(struct engine *engine, const char *path);
 

@@ -107,7 +107,7 @@ describe("tidepool", function()
     local text, message, status = check "return { devices = { {}, { memory = 'much' } } }"
     assert.same({ "", 1 }, { text, status })
     assert.equal("tidepool: INVALID_ARGUMENT: " .. path .. ": devices[2].memory: must be a number and K, M, G or T, "
-      .. "such as \"512M\"\n", message)
+      .. "such as \"512M\", is \"much\"\n", message)
     os.remove(path)
   end)
 

@@ -50,6 +50,13 @@ describe("a policy", function()
 
   it("comes from the configuration's file", function() sum(10) end)
 
+  it("may be named, where it comes with the node", function()
+    local other = node.start { policy = "edf", watch = true }
+    assert.equal("edf", other:connect():call("policy.current").name)
+    assert.equal(0, other:stop())
+    assert.error_matches(function() node.start { policy = "edff" } end, "policy: edff: No such file")
+  end)
+
   it("is replaced when its file is saved", function()
     write(file, fifo "second")
     assert(wait_for(c, "second"))
