@@ -1,5 +1,6 @@
 -- A function from nothing: made, checked, its own spec run with tidepool.spec in a real worker, deployed, its log
 -- followed.
+local builder = require "models.zoo.builder"
 local node = require "spec.support.node"
 local shell = require "spec.support.shell"
 local files = require "spec.support.files"
@@ -32,6 +33,23 @@ describe("a function that is made new", function()
     local _, complaint, code = shell.run("new " .. folder .. "/greet")
     assert.same({ "tidepool: " .. folder .. "/greet is there already\n", 1 }, { complaint, code })
     assert.equal(1, (select(3, shell.run "new 'no good'")))
+  end)
+
+  it("is made around a model, whatever its ports are called", function()
+    local net = builder.new("double", 1)
+    local x, ids = net:input("x:0", "FP32", { "n", 2 }), net:input("ids", "FP32", { 3 })
+    net:output(net:add(x, x), "y", { "n", 2 })
+    net:output(net:add(ids, ids), "twice ids", { 3 })
+    net:write(folder .. "/double.onnx")
+    local made, complaint, status = shell.run(("new %s/twice --model %s/double.onnx"):format(folder, folder))
+    assert.same({ "", 0 }, { complaint, status })
+    assert.matches("^made .*/twice/function.lua and .*/twice/function_spec.lua\n", made)
+    assert.equal("1 checked, nothing to complain about\n", (shell.run("check " .. folder .. "/twice")))
+    local text = shell.run(("spec --output TAP %s/twice"):format(folder))
+    assert.equal("ok 1 - twice runs its model, here on zeros\nok 2 - twice wants every input\n1..2\n", text)
+    status = select(3, shell.run(("new %s/other --model %s/none.onnx"):format(folder, folder)))
+    assert.equal(1, status)
+    assert.is_nil(io.open(folder .. "/other/function.lua"))
   end)
 
   it("has a spec that can fail, and that says when its own tests refuse it", function()
