@@ -43,7 +43,7 @@ describe("tidepool check", function()
     ["return {\n  handle = 3 }"] = { "2: handle: no such field; did you mean handler?" },
     ["return { slo = { percentile = 98,\n ms = 'x' }, handler = print }"] = {
       "2: slo.ms: must be a positive number, is 'x'" },
-    ["return { handler = print,\n xyzzy = 1 }"] = { "2: xyzzy: no such field; there are batch, description, files, " },
+    ["return { handler = print,\n xyzzy = 1 }"] = { "2: xyzzy: no such field; there are batch, description, " },
     ["return { handler = function() return tostrin(1), string.fromat, tsotring end }"] = {
       "1: 'tostrin' is no global of a function, and no local here; did you mean tostring?",
       "1: string.fromat is not there for functions; did you mean string.format?",
@@ -51,6 +51,9 @@ describe("tidepool check", function()
     ["local tide = require 'tidepool' return { handler = function(ctx) return tide.tenser(ctx.fils) end }"] = {
       "1: tide.tenser: module \"tidepool\" has nothing of that name; did you mean tide.tensor?",
       "1: ctx.fils: a request's context has nothing of that name; did you mean ctx.files?" },
+    ["local tide = require 'tidepool' return { handler = function(_, req)\n"
+      .. "local t = {} return tide.image.decod(req), tide.image.decode, tide.json.null.x, t.tide.image.none end }"] = {
+      "2: tide.image.decod: there is nothing of that name; did you mean tide.image.decode?" },
     ["return { handler = print,\n test = { { exspect = 1 } } }"] = { "2: test[1].exspect: no such field" },
     ["\nerror 'not now'"] = { "2: not now" },
     ["return 1"] = { " must return a table, returns a number" },
@@ -116,12 +119,17 @@ describe("tidepool check", function()
         return list
       end
       return { handler = function(ctx)
-        local libraries, modules = {}, { tidepool = keys(require "tidepool") }
+        local tide = require "tidepool"
+        local libraries, modules, tables = {}, { tidepool = keys(tide) }, {}
+        for name, value in pairs(tide) do
+          if type(value) == "table" and value ~= tide.null then tables[name] = keys(value) end
+        end
         for _, name in ipairs { "call", "files", "models", "remaining", "send" } do assert(ctx[name] ~= nil, name) end
         for name, value in pairs(_G) do
           if type(value) == "table" and name ~= "_G" then libraries[name] = keys(value) end
         end
-        return { globals = keys(_G), libraries = libraries, modules = modules }
+        return { globals = keys(_G), libraries = libraries, modules = modules,
+          tables = tables }
       end }]] }))
     local real = assert(c:invoke "names")
     assert.equal(0, running:stop())
@@ -129,5 +137,8 @@ describe("tidepool check", function()
     for name, fields in pairs(real.libraries) do assert.same(fields, sorted(script_names.globals[name])) end
     for name, fields in pairs(real.modules) do assert.same(fields, sorted(script_names.modules[name])) end
     assert.same(sorted(real.modules), sorted(script_names.modules))
+    for name, known in pairs(script_names.modules.tidepool) do
+      assert.same(real.tables[name], type(known) == "table" and sorted(known) or nil, name)
+    end
   end)
 end)

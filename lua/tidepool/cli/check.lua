@@ -40,11 +40,17 @@ local function check_fields(source, declared, report)
   local text = bare(source)
   for name, module in source:gmatch "local%s+([%a_][%w_]*)%s*=%s*require%s*%(?%s*[\"']([%w_.]+)[\"']" do
     local fields = script_names.modules[module]
-    for position, field in text:gmatch("%f[%w_]()" .. name .. "%.([%a_][%w_]*)") do
+    for position, field, behind in text:gmatch("%f[%w_]()" .. name .. "%.([%a_][%w_]*)()") do
       local before = position > 1 and text:sub(position - 1, position - 1) or ""
-      if fields and not fields[field] and before ~= "." and before ~= ":" then
+      local known = fields and fields[field]
+      local inner = type(known) == "table" and text:match("^%.([%a_][%w_]*)", behind)
+      local is_module = fields and before ~= "." and before ~= ":"
+      if is_module and not known then
         report(line_of(text, position), "%s.%s: module \"%s\" has nothing of that name%s", name, field, module,
           hint(field, fields, name .. "."))
+      elseif is_module and inner and not known[inner] then
+        report(line_of(text, position), "%s.%s.%s: there is nothing of that name%s", name, field, inner,
+          hint(inner, known, name .. "." .. field .. "."))
       end
     end
   end

@@ -26,11 +26,18 @@ local libraries = {
 }
 for name, fields in pairs(libraries) do script_names.globals[name] = set(fields) end
 
---- By module: the set of its fields.
+--- By module: the set of its fields; of a table in it the set of its own.
 script_names.modules = {
-  tidepool = set [[array base64 bin concat einsum error flush full get image json log map msgpack now null range stack
-    tensor text wait where zeros]],
+  tidepool = set [[array bin concat einsum error flush full get log map now null range stack tensor wait where zeros]],
 }
+local tables = {
+  base64 = "decode encode",
+  image = "decode encode info pad planes rectangle regions resize turn warp",
+  json = "decode encode null",
+  msgpack = "decode encode",
+  text = "bpe tokenizer wordpiece",
+}
+for name, fields in pairs(tables) do script_names.modules.tidepool[name] = set(fields) end
 
 --- Fields and methods of ctx.
 script_names.context = set "call deadline files models remaining send"
