@@ -73,6 +73,31 @@ describe("tidepool with a node", function()
     succeed "remove echo"
   end)
 
+  it("reads requests from files of JSON", function()
+    succeed("deploy " .. folder .. "/echo.lua")
+    write("request.json", '{"a": [1, 2]}')
+    assert.equal('{"a":[1,2]}\n', succeed(("invoke echo --json --data @%s/request.json"):format(folder)))
+    write("request.json", '{"a"')
+    local _, message, status = run(("invoke echo --data @%s/request.json"):format(folder))
+    assert.equal(2, status)
+    assert.matches("^tidepool: %-%-data: .*/request.json: Expected colon", message)
+    assert.equal(1, (select(3, run("invoke echo --data @/nowhere"))))
+    succeed "remove echo"
+  end)
+
+  it("writes bytes that come back to a file", function()
+    write("bytes.lua", [[
+      local tide = require "tidepool"
+      return { handler = function(_, req) return req == "table" and {} or tide.bin("\0\255" .. req) end }]])
+    succeed("deploy " .. folder .. "/bytes.lua")
+    local out = folder .. "/out"
+    assert.equal("5 bytes in " .. out .. "\n", succeed(([[invoke bytes --data '"abc"' --out %s]]):format(out)))
+    assert.equal("\0\255abc", io.open(out, "rb"):read "*a")
+    local _, message, status = run(([[invoke bytes --data '"table"' --out %s]]):format(out))
+    assert.same({ "tidepool: --out: the function returned a table, no bytes\n", 1 }, { message, status })
+    succeed "remove bytes"
+  end)
+
   it("sends files and standard input as bytes", function()
     write("size.lua", "return { handler = function(_, req) return #req end }")
     write("bytes", ("\0\255"):rep(500))

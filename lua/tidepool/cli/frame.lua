@@ -42,9 +42,10 @@ local function header(figures, order, width)
   return {
     (("tidepool %s, up %s, policy %s, last %.1f s, functions by %s"):format(node.version,
       duration(node.uptime_ms * 1000), node.policy, figures.seconds, order):sub(1, width)),
-    (("%s requests/s, %s errors/s, %s refused/s; %d under way, %d jobs, %d workers"):format(
+    (("%s requests/s, %s errors/s, %s refused/s; %d under way, %s, %s"):format(
       rate(figures.requests_per_s), rate(figures.errors_per_s), rate(figures.refused_per_s),
-      node.requests_under_way, node.jobs, node.workers.running):sub(1, width)),
+      node.requests_under_way, output.count(node.jobs, "job"), output.count(node.workers.running, "worker"))
+      :sub(1, width)),
   }
 end
 

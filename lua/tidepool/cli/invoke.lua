@@ -11,8 +11,9 @@ local function read_request(options)
   if options.file then return client.bin(files.need(options.file)) end
   if options.data == "-" then return client.bin(io.read "*a") end
   if not options.data then return client.null end
-  local decoded, problem = json.decode(options.data)
-  if decoded == nil then failure.usage("--data: " .. problem) end
+  local file = options.data:match "^@(.*)$"
+  local decoded, problem = json.decode(file and files.need(file) or options.data)
+  if decoded == nil then failure.usage(("--data: %s%s"):format(file and file .. ": " or "", problem)) end
   local value, message = values.from_json(decoded)
   if value == nil then failure.usage("--data: " .. message) end
   return value
@@ -81,7 +82,8 @@ return {
   options = function(parser)
     parser:argument("name", "The function.")
     parser:mutex(
-      parser:option("-d --data", "The request: JSON, or - for the bytes of standard input."):argname "JSON",
+      parser:option("-d --data", "The request: JSON, @FILE for a file of it, or - for the bytes of standard input.")
+        :argname "JSON",
       parser:option("-f --file", "The request: the bytes of a file."):argname "FILE")
     parser:option("--timeout", "Give up after so many milliseconds."):argname "MS":convert(tonumber)
     parser:option("--priority", "Larger goes first, for policies that heed it."):argname "N":convert(tonumber)

@@ -42,6 +42,9 @@ function output.rows(heading, rows)
   return table.concat(lines, "\n")
 end
 
+--- 2, "worker" as "2 workers".
+function output.count(number, noun) return ("%d %s%s"):format(number, noun, number == 1 and "" or "s") end
+
 --- 1536 as "1.5 KiB".
 function output.bytes(count)
   local units, unit = { "B", "KiB", "MiB", "GiB", "TiB" }, 1

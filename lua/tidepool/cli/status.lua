@@ -52,8 +52,9 @@ local function to_text(status)
   return table.concat({
     ("tidepool %s, process %d, up %s, policy %s"):format(status.version, status.pid,
       output.duration(status.uptime_ms * 1000), status.policy),
-    ("%d functions, %d models, %d connections; %d requests, %d errors, %d under way"):format(status.functions,
-      status.models, status.connections, status.requests, status.errors, status.requests_under_way),
+    ("%s, %s, %s; %s, %s, %d under way"):format(output.count(status.functions, "function"),
+      output.count(status.models, "model"), output.count(status.connections, "connection"),
+      output.count(status.requests, "request"), output.count(status.errors, "error"), status.requests_under_way),
     workers(status.workers),
     images(status.store, status.cache),
     batches(status.fusion),
