@@ -457,8 +457,8 @@ struct program_step
 program_step(const struct program *program, uint32_t step)
 {
 	const struct step *from = &program->steps[step];
-	return (struct program_step){ from->name, from->op_type, from->kernel.flops,
-				      from->kernel.staged, from->kernel.converts };
+	return (struct program_step){ from->name,  from->op_type,       from->kernel.flops,
+				      from->bytes, from->kernel.staged, from->kernel.converts };
 }
 
 int

@@ -64,11 +64,13 @@ program_run_now(const struct program *program, const struct program_binding *bin
 		struct device_stream *stream, struct arena *arena)
 	__attribute__((warn_unused_result));
 
-/* A step, for people: the node it was made of, its operator, and its multiply-adds times two. */
+/* A step, for people: the node it was made of, its operator, its multiply-adds times two, what it moves. */
 struct program_step {
 	const char *name;
 	const char *op_type;
 	uint64_t flops;
+	/* That it reads and writes of tensors that are no constants. */
+	uint64_t bytes;
 	/* Runs on the host though the device is another. */
 	bool staged;
 	/* Converts what it is given to another type, which it computes in. */

@@ -49,6 +49,8 @@ struct step {
 	bool reports_types;
 	/* Groups 0 … groups - 1 must have arrived before it runs; never less than an earlier step's. */
 	uint32_t groups;
+	/* As struct program_step has them. */
+	uint64_t bytes;
 	/* What a run takes on a simulated device; 0 where programs really run. */
 	uint64_t duration_ns;
 };

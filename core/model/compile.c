@@ -68,6 +68,20 @@ prepare_step(struct compiler *compiler, struct operator_call *call, struct step 
 	return operator_prepare(call);
 }
 
+/* What the node reads and writes of tensors that are no constants. */
+static uint64_t
+count_bytes(const struct operator_call *call)
+{
+	uint64_t bytes = 0;
+	for (uint32_t i = 0; i < call->input_count; i++)
+		if (operator_has_input(call, i) && call->constants[i] == NULL)
+			bytes += tensor_bytes(&call->inputs[i]);
+	for (uint32_t i = 0; i < call->output_count; i++)
+		if (operator_has_output(call, i))
+			bytes += tensor_bytes(&call->outputs[i]);
+	return bytes;
+}
+
 static char *
 keep(struct arena *arena, const char *text)
 {
@@ -102,6 +116,7 @@ create_step(struct compiler *compiler, const struct node *node, uint32_t index, 
 		return -1;
 	/* From here on the program's end destroys the kernel. */
 	compiler->program->info.step_count++;
+	step->bytes = count_bytes(&call);
 	if (compile_parameters_place(compiler, &call, step) != 0)
 		return -1;
 	int32_t scratch = plan_add_scratch(&compiler->plan, index, step->kernel.scratch_bytes);

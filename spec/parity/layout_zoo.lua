@@ -1,7 +1,7 @@
 -- What spec/parity/layout_zoo_spec.lua runs in processes of their own, which say by the environment how tensors lie
 -- and are computed (spec/support/net.lua): a model of the zoo, its floats of that type, for a square image. Prints
--- how many steps the program has of each operator, and with a file that is named runs it and writes the outputs
--- there, a number a line.
+-- how many steps the program has of each operator and what they move, and with a file that is named runs it and
+-- writes the outputs there, a number a line.
 --   spec-runner spec/parity/layout_zoo.lua NAME FP32|FP16|BF16 PIXELS [FILE]
 package.path = "./lua/?.lua;./lua/?/init.lua;./?.lua;" .. package.path
 local ffi = require "ffi"
@@ -14,14 +14,17 @@ local C = ffi.C
 
 local name, data_type, pixels, path = arg[1], arg[2], tonumber(arg[3]), arg[4]
 
--- How often each operator is among the steps.
+-- How often each operator is among the steps, and how many bytes of tensors that are no constants those move.
 local function report(steps)
-  local counts, lines = {}, {}
+  local counts, bytes, lines = {}, {}, {}
   for _, step in ipairs(steps) do
-    counts[step.op_type] = (counts[step.op_type] or 0) + 1
-    if step.staged then lines[#lines + 1] = "staged " .. step.op_type end
+    local op_type = step.op_type
+    counts[op_type], bytes[op_type] = (counts[op_type] or 0) + 1, (bytes[op_type] or 0) + step.bytes
+    if step.staged then lines[#lines + 1] = "staged " .. op_type end
   end
-  for op_type, count in pairs(counts) do lines[#lines + 1] = op_type .. " " .. count end
+  for op_type, count in pairs(counts) do
+    lines[#lines + 1] = ("%s %d\nbytes of %s: %d"):format(op_type, count, op_type, bytes[op_type])
+  end
   table.sort(lines)
   print(table.concat(lines, "\n"))
 end
@@ -32,7 +35,7 @@ local function steps_of(model_path, types)
   local program, steps = net.compile(net.open(model_path, { kind = kind }), types), {}
   for i = 0, C.program_info(program).step_count - 1 do
     local step = C.program_step(program, i)
-    steps[i + 1] = { op_type = ffi.string(step.op_type), staged = step.staged }
+    steps[i + 1] = { op_type = ffi.string(step.op_type), staged = step.staged, bytes = tonumber(step.bytes) }
   end
   return steps
 end

@@ -30,6 +30,9 @@ local function steps(layout, model, data_type, file)
   assert.is_nil(text:match "staged %S+")
   local counts = {}
   for op_type, count in text:gmatch "(%a+) (%d+)\n" do counts[op_type] = tonumber(count) end
+  -- What is transposed is little beside what convolutions read and write.
+  local moved = tonumber(text:match "bytes of Reorder: (%d+)" or 0)
+  assert.is_true(moved < 0.05 * tonumber(text:match "bytes of Conv: (%d+)"), text)
   return counts
 end
 
@@ -37,6 +40,16 @@ local function numbers(path)
   local list = {}
   for line in io.lines(path) do list[#list + 1] = tonumber(line) end
   return list
+end
+
+-- Mobilenet_v2 in that layout with images kept in the folder: what it said, and its numbers.
+local function with_images(folder, layout)
+  local file = folder .. "/numbers"
+  local pipe = io.popen(("TIDEPOOL_SPEC_CACHE='%s' TIDEPOOL_SPEC_LAYOUT=%s '%s' spec/parity/layout_zoo.lua "
+    .. "mobilenet_v2 FP16 32 %s 2>&1"):format(folder, layout, standin.runner, file))
+  local said = pipe:read "*a"
+  pipe:close()
+  return said, numbers(file)
 end
 
 -- The largest difference over the largest number.
@@ -70,6 +83,22 @@ describe("models with channels last on " .. kind, function()
     it("of another kind of device", function() pending "this process runs specs on host" end)
     return
   end
+  it("are packed anew when the layout changes, and not when it does not", function()
+    local folder = io.popen("mktemp -d"):read "*l"
+    local ok, why = pcall(function()
+      local before, said, want = "nhwc", with_images(folder, "nhwc")
+      assert.is_nil(said:find "packing again")
+      for _, layout in ipairs { "nhwc", "nchw", "nchw", "nhwc" } do
+        local now, got = with_images(folder, layout)
+        assert.equal(layout ~= before, now:find "packing again" ~= nil, now)
+        assert.is_true(difference(got, want) <= WITHIN.FP16)
+        before = layout
+      end
+    end)
+    os.execute("rm -r " .. folder)
+    if not ok then error(why, 0) end
+  end)
+
   for _, model in ipairs(MODELS) do
     for data_type in pairs(MATH) do
       if ALL or SOME[model .. " " .. data_type] then

@@ -5,12 +5,12 @@ local C = require "spec.support.c"("base/arena.h", "base/clock.h", "base/error.h
 local net = require "spec.support.net"
 local new_memory = require "spec.support.memory"
 
--- What the steps are: {op_type=, staged=} each, staged when it runs on the host though the device is another.
+-- What the steps are: {op_type=, bytes=, staged=} each, staged when it runs on the host though the device is another.
 local function steps_of(program)
   local steps = {}
   for i = 0, C.program_info(program).step_count - 1 do
     local step = C.program_step(program, i)
-    steps[#steps + 1] = { op_type = ffi.string(step.op_type), staged = step.staged }
+    steps[#steps + 1] = { op_type = ffi.string(step.op_type), staged = step.staged, bytes = tonumber(step.bytes) }
   end
   return steps
 end
@@ -74,7 +74,7 @@ return function(path, inputs, kind, runs, on)
   -- First, since what it is opened with says how programs compute.
   on = on or { stream = net.stream(kind), device = net.device(kind) }
   local stream = on.stream
-  local model = net.open(path, { kind = kind })
+  local model = net.open(path, { kind = kind, cache_folder = os.getenv "TIDEPOOL_SPEC_CACHE" })
   local types = {}
   for i, input in ipairs(inputs) do types[i] = input.type end
   local program = net.compile(model, types)
