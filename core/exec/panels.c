@@ -5,8 +5,6 @@
 #include "exec/parallel.h"
 
 enum {
-	/* Of the inner dimension at a time: a panel's part then stays in the second cache, and what a tile needs in the first. */
-	INNER = 384,
 	/* Floats of A that are gone through for each panel. */
 	A_FLOATS = 512 * 1024 / sizeof(float),
 	LINE = 64,
@@ -147,8 +145,8 @@ run_partial(const struct panels_tile *tile, int64_t rows, int64_t columns)
 
 /* One tile of the area, whose panel's part begins at tile->b. */
 static void
-run_tile(const struct panels_run *run, const struct area *area, int64_t index, int64_t panel,
-	 struct panels_tile *tile)
+run_tile(const struct panels_run *run, const struct area *area, int64_t from, int64_t index,
+	 int64_t panel, struct panels_tile *tile)
 {
 	const struct panels *panels = run->panels;
 	int64_t row = row_of_tile(panels, index), rows = row_of_tile(panels, index + 1) - row;
@@ -157,7 +155,8 @@ run_tile(const struct panels_run *run, const struct area *area, int64_t index, i
 	int64_t wide = panels->plain ? columns : panels_round_up(columns, PANELS_BLOCK);
 	int64_t at = area->item * panels->c_item + row * panels->c_row +
 		     column / PANELS_BLOCK * panels->c_block;
-	tile->a = area->a + (row - row_of_tile(panels, area->tiles[0])) * PANELS_BLOCK;
+	tile->a = area->a + (from - area->inner[0]) / PANELS_BLOCK * area->a_block +
+		  (row - row_of_tile(panels, area->tiles[0])) * PANELS_BLOCK;
 	tile->c = (float *)run->operands->outputs[0] + at;
 	tile->sum = panels->sum >= 0 && tile->last
 			    ? (const float *)run->operands->inputs[panels->sum] + at
@@ -170,40 +169,66 @@ run_tile(const struct panels_run *run, const struct area *area, int64_t index, i
 		apply_post(run, &panels->posts[i], at, rows, column, columns);
 }
 
-/* The tiles of an area that are made from one panel, fetching what comes behind its part: the next panel's. */
+/*
+ * The tiles of an area that are made from part inner[0] … inner[1] of one panel, fetching what comes next: the panel's next
+ * slice, or the next panel's first one.
+ */
+static void
+run_slice(const struct panels_run *run, const struct area *area, int64_t panel,
+	  const int64_t *inner, const float *bias)
+{
+	const struct panels *panels = run->panels;
+	int64_t k = panels_round_up(panels->k, PANELS_BLOCK), length = inner[1] - inner[0];
+	struct panels_tile tile = {
+		.a_block = area->a_block,
+		.blocks = length / PANELS_BLOCK,
+		.b = (const float *)run->operands->inputs[1] +
+		     (panel * k + inner[0]) * PANELS_WIDTH,
+		.c_row = panels->c_row,
+		.c_block = panels->c_block,
+		.first = inner[0] == 0,
+		.far = panels->far && inner[0] == 0,
+		.bias = inner[0] == 0 ? bias : NULL,
+		.last = inner[1] == k,
+		.low = panels->low,
+		.high = panels->high,
+	};
+	bool ends = inner[1] == area->inner[1];
+	int64_t next = ends ? k - inner[0] + area->inner[0] : length;
+	tile.ahead = (const char *)(tile.b + next * PANELS_WIDTH);
+	int64_t bytes = length * PANELS_WIDTH * (int64_t)sizeof(float);
+	int64_t fetches = (area->tiles[1] - area->tiles[0]) * (length / AHEAD_EACH);
+	tile.ahead_step = (bytes + fetches - 1) / fetches;
+	tile.ahead_step = tile.ahead_step < LINE ? tile.ahead_step : LINE;
+	for (int64_t i = area->tiles[0]; i < area->tiles[1]; i++) {
+		run_tile(run, area, inner[0], i, panel, &tile);
+		tile.ahead += length / AHEAD_EACH * tile.ahead_step;
+	}
+}
+
+/* Length of the parts, all but equal and whole blocks, that an inner dimension of k is gone through in. */
+static int64_t
+even_part(int64_t k, int64_t most)
+{
+	int64_t parts = (k + most - 1) / most;
+	return panels_round_up((k + parts - 1) / parts, PANELS_BLOCK);
+}
+
+/* The tiles of an area that are made from one panel, slice by slice that the first cache holds. */
 static void
 run_panel(const struct panels_run *run, const struct area *area, int64_t panel)
 {
 	const struct panels *panels = run->panels;
-	int64_t k = panels_round_up(panels->k, PANELS_BLOCK),
-		inner = area->inner[1] - area->inner[0];
 	float bias[PANELS_WIDTH] = { 0 };
-	struct panels_tile tile = {
-		.a_block = area->a_block,
-		.blocks = inner / PANELS_BLOCK,
-		.b = (const float *)run->operands->inputs[1] +
-		     (panel * k + area->inner[0]) * PANELS_WIDTH,
-		.c_row = panels->c_row,
-		.c_block = panels->c_block,
-		.first = area->inner[0] == 0,
-		.last = area->inner[1] == k,
-		.low = panels->low,
-		.high = panels->high,
-	};
-	if (panels->bias >= 0 && tile.first) {
-		int64_t column = panel * PANELS_WIDTH, left = panels->n - column;
+	int64_t column = panel * PANELS_WIDTH, left = panels->n - column;
+	if (panels->bias >= 0)
 		memcpy(bias, (const float *)run->operands->inputs[panels->bias] + column,
 		       (size_t)(left < PANELS_WIDTH ? left : PANELS_WIDTH) * sizeof(float));
-		tile.bias = bias;
-	}
-	tile.ahead = (const char *)(tile.b + k * PANELS_WIDTH);
-	int64_t bytes = inner * PANELS_WIDTH * (int64_t)sizeof(float);
-	int64_t fetches = (area->tiles[1] - area->tiles[0]) * (inner / AHEAD_EACH);
-	tile.ahead_step = (bytes + fetches - 1) / fetches;
-	tile.ahead_step = tile.ahead_step < LINE ? tile.ahead_step : LINE;
-	for (int64_t i = area->tiles[0]; i < area->tiles[1]; i++) {
-		run_tile(run, area, i, panel, &tile);
-		tile.ahead += inner / AHEAD_EACH * tile.ahead_step;
+	int64_t slice = even_part(area->inner[1] - area->inner[0], panels->slice);
+	for (int64_t from = area->inner[0]; from < area->inner[1]; from += slice) {
+		int64_t to = from + slice < area->inner[1] ? from + slice : area->inner[1];
+		run_slice(run, area, panel, (int64_t[]){ from, to },
+			  panels->bias >= 0 ? bias : NULL);
 	}
 }
 
@@ -236,8 +261,7 @@ static void
 run_rows(const struct panels_run *run, struct area area)
 {
 	int64_t k = panels_round_up(run->panels->k, PANELS_BLOCK);
-	int64_t parts = (k + INNER - 1) / INNER;
-	int64_t part = panels_round_up((k + parts - 1) / parts, PANELS_BLOCK);
+	int64_t part = even_part(k, run->panels->inner);
 	for (int64_t from = 0; from < k; from += part) {
 		area.inner[0] = from;
 		area.inner[1] = from + part < k ? from + part : k;
@@ -251,7 +275,7 @@ run_rows(const struct panels_run *run, struct area area)
 static int64_t
 most_tiles(const struct panels *panels)
 {
-	int64_t inner = panels->k < INNER ? panels->k : INNER;
+	int64_t inner = panels->k < panels->inner ? panels->k : panels->inner;
 	return A_FLOATS / (inner * PANELS_ROWS) + 1;
 }
 
@@ -259,7 +283,7 @@ int64_t
 panels_scaled_floats(const struct panels *panels)
 {
 	int64_t rows = most_tiles(panels) * PANELS_ROWS;
-	return (rows < panels->m ? rows : panels->m) * panels_round_up(INNER, PANELS_BLOCK);
+	return (rows < panels->m ? rows : panels->m) * panels_round_up(panels->inner, PANELS_BLOCK);
 }
 
 /* Part `part` of the parts that the columns and the rows are shared out in. */

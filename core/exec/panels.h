@@ -60,6 +60,14 @@ struct panels {
 	float high;
 	uint32_t post_count;
 	struct panels_post posts[PANELS_POSTS_MAX];
+	/*
+	 * Of the inner dimension: what is gone through at a time for all panels, whose part of A the second cache holds, and of
+	 * that for one panel, whose part of B the first one holds.
+	 */
+	int64_t inner;
+	int64_t slice;
+	/* Is the result larger than the second cache? */
+	bool far;
 	/* Parts that columns and rows are shared out in. */
 	int64_t column_parts;
 	int64_t row_parts;

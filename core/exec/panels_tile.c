@@ -66,6 +66,18 @@ finish(__m512 (*sums)[2], const struct panels_tile *tile, int rows)
 	}
 }
 
+/* Begin to bring the lines that two rows of the result will go to; each is up to three, where rows are not aligned. */
+INLINE void
+await_result(const struct panels_tile *tile, int64_t row, int rows)
+{
+	for (int64_t r = row; r < row + 2 && r < rows; r++) {
+		const float *c = tile->c + r * tile->c_row;
+		__builtin_prefetch(c, 1);
+		__builtin_prefetch(c + tile->c_block, 1);
+		__builtin_prefetch(c + tile->c_block + PANELS_BLOCK - 1, 1);
+	}
+}
+
 INLINE void
 run(const struct panels_tile *tile, int rows)
 {
@@ -75,6 +87,8 @@ run(const struct panels_tile *tile, int rows)
 	const char *ahead = tile->ahead;
 	begin(sums, tile, rows);
 	for (int64_t i = 0; i < tile->blocks; i++) {
+		if (tile->far)
+			await_result(tile, 2 * i, rows);
 		add_block(sums, a, b, ahead, tile->ahead_step, rows);
 		a += tile->a_block;
 		b += PANELS_BLOCK * PANELS_WIDTH;

@@ -27,6 +27,8 @@ struct panels_tile {
 	float *c;
 	int64_t c_row;
 	int64_t c_block;
+	/* Is that to be brought from beyond the second cache? */
+	bool far;
 	/* What is wanted next from memory: an address in steps of ahead_step bytes, one for every two k. It may be anywhere. */
 	const char *ahead;
 	int64_t ahead_step;
