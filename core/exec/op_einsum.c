@@ -13,33 +13,15 @@
 
 enum {
 	GRAIN_PRODUCTS = 32768,
-	/* Labels of the dimensions that an ellipsis stands for; above those of letters. */
-	ELLIPSIS = 128,
 	UNUSED = -1,
 };
 
 /* --- Einsum: reading the equation ----------------------------------------------------------------------------------- */
 
-/* Labels of one term's dimensions, the ellipsis spelled out. */
-struct term {
-	uint32_t rank;
-	unsigned char labels[TENSOR_MAX_RANK];
-};
-
-struct equation {
-	uint32_t operands;
-	struct term in[OP_EINSUM_OPERANDS];
-	struct term out;
-	/* Dimensions that the ellipsis stands for in the widest operand. */
-	uint32_t ellipsis;
-	/* Length of each label; UNUSED when no operand has it. */
-	int64_t dims[ELLIPSIS + TENSOR_MAX_RANK];
-};
-
 /* One term of the equation's text, up to end. rank is that of the operand; the output's is not known: UINT32_MAX. */
 static int
 read_term(const struct operator_call *call, const char *text, const char *end, uint32_t rank,
-	  struct equation *equation, struct term *term)
+	  struct einsum_equation *equation, struct einsum_term *term)
 {
 	uint32_t letters = 0;
 	const char *dots = NULL;
@@ -61,9 +43,9 @@ read_term(const struct operator_call *call, const char *text, const char *end, u
 	for (const char *at = text; at < end; at++) {
 		if (isalpha((unsigned char)*at))
 			term->labels[term->rank++] = (unsigned char)*at;
-		/* Aligned at the end, as broadcast does: the last one is ELLIPSIS + 0. */
+		/* Aligned at the end, as broadcast does: the last one is OP_EINSUM_ELLIPSIS + 0. */
 		for (uint32_t i = wide; at == dots && i-- > 0;)
-			term->labels[term->rank++] = (unsigned char)(ELLIPSIS + i);
+			term->labels[term->rank++] = (unsigned char)(OP_EINSUM_ELLIPSIS + i);
 		if (!isalpha((unsigned char)*at) && *at != ' ' && *at != '.')
 			return operator_error(call, "equation: unexpected '%c'", *at);
 	}
@@ -72,15 +54,16 @@ read_term(const struct operator_call *call, const char *text, const char *end, u
 
 /* Lengths of labels; a dimension of 1 under the ellipsis is repeated. */
 static int
-read_dims(const struct operator_call *call, struct equation *equation)
+read_dims(const struct operator_call *call, struct einsum_equation *equation)
 {
 	for (uint32_t i = 0; i < equation->operands; i++) {
-		const struct term *term = &equation->in[i];
+		const struct einsum_term *term = &equation->in[i];
 		for (uint32_t k = 0; k < term->rank; k++) {
 			int64_t dim = call->inputs[i].dims[k];
 			int64_t *known = &equation->dims[term->labels[k]];
-			bool repeats = term->labels[k] >= ELLIPSIS && dim == 1;
-			if (*known == UNUSED || (term->labels[k] >= ELLIPSIS && *known == 1))
+			bool repeats = term->labels[k] >= OP_EINSUM_ELLIPSIS && dim == 1;
+			if (*known == UNUSED ||
+			    (term->labels[k] >= OP_EINSUM_ELLIPSIS && *known == 1))
 				*known = dim;
 			else if (*known != dim && !repeats)
 				return operator_error(call,
@@ -94,26 +77,27 @@ read_dims(const struct operator_call *call, struct equation *equation)
 
 /* Without an arrow: the ellipsis, then all labels that occur once, in order. */
 static void
-make_output(struct equation *equation)
+make_output(struct einsum_equation *equation)
 {
-	uint32_t counts[ELLIPSIS] = { 0 };
+	uint32_t counts[OP_EINSUM_ELLIPSIS] = { 0 };
 	equation->out.rank = 0;
 	for (uint32_t i = equation->ellipsis; i-- > 0;)
-		equation->out.labels[equation->out.rank++] = (unsigned char)(ELLIPSIS + i);
+		equation->out.labels[equation->out.rank++] =
+			(unsigned char)(OP_EINSUM_ELLIPSIS + i);
 	for (uint32_t i = 0; i < equation->operands; i++) {
 		for (uint32_t k = 0; k < equation->in[i].rank; k++) {
-			if (equation->in[i].labels[k] < ELLIPSIS)
+			if (equation->in[i].labels[k] < OP_EINSUM_ELLIPSIS)
 				counts[equation->in[i].labels[k]]++;
 		}
 	}
-	for (int label = 0; label < ELLIPSIS; label++) {
+	for (int label = 0; label < OP_EINSUM_ELLIPSIS; label++) {
 		if (counts[label] == 1 && equation->out.rank < TENSOR_MAX_RANK)
 			equation->out.labels[equation->out.rank++] = (unsigned char)label;
 	}
 }
 
 static int
-check_output(const struct operator_call *call, const struct equation *equation)
+check_output(const struct operator_call *call, const struct einsum_equation *equation)
 {
 	for (uint32_t i = 0; i < equation->out.rank; i++) {
 		unsigned char label = equation->out.labels[i];
@@ -130,14 +114,14 @@ check_output(const struct operator_call *call, const struct equation *equation)
 	return 0;
 }
 
-static int
-read_equation(const struct operator_call *call, struct equation *equation)
+int
+op_einsum_read(const struct operator_call *call, struct einsum_equation *equation)
 {
 	const char *text = node_string(call->node, "equation", "");
 	const char *arrow = strstr(text, "->");
 	const char *end = arrow != NULL ? arrow : text + strlen(text);
-	*equation = (struct equation){ .operands = call->input_count };
-	for (int i = 0; i < ELLIPSIS + TENSOR_MAX_RANK; i++)
+	*equation = (struct einsum_equation){ .operands = call->input_count };
+	for (int i = 0; i < OP_EINSUM_ELLIPSIS + TENSOR_MAX_RANK; i++)
 		equation->dims[i] = UNUSED;
 	if (call->input_count > OP_EINSUM_OPERANDS)
 		return operator_unimplemented(call, "more than %d operands", OP_EINSUM_OPERANDS);
@@ -262,9 +246,9 @@ op_einsum_run(const void *state, const struct operands *operands)
 static int
 infer_einsum(struct operator_call *call)
 {
-	struct equation equation;
+	struct einsum_equation equation;
 	int64_t dims[TENSOR_MAX_RANK];
-	if (read_equation(call, &equation) != 0)
+	if (op_einsum_read(call, &equation) != 0)
 		return -1;
 	for (uint32_t i = 1; i < call->input_count; i++) {
 		if (call->inputs[i].data_type != call->inputs[0].data_type)
@@ -277,8 +261,8 @@ infer_einsum(struct operator_call *call)
 
 /* Put a loop over that label in; a label twice in one term walks its diagonal. */
 static void
-add_loop(struct einsum *einsum, const struct operator_call *call, const struct equation *equation,
-	 unsigned char label, uint32_t loop)
+add_loop(struct einsum *einsum, const struct operator_call *call,
+	 const struct einsum_equation *equation, unsigned char label, uint32_t loop)
 {
 	einsum->dims[loop] = equation->dims[label];
 	for (uint32_t i = 0; i < equation->operands; i++) {
@@ -295,9 +279,9 @@ add_loop(struct einsum *einsum, const struct operator_call *call, const struct e
 static int
 prepare_einsum(struct operator_call *call)
 {
-	struct equation equation;
+	struct einsum_equation equation;
 	struct einsum *einsum = operator_state(call, sizeof(*einsum));
-	if (einsum == NULL || read_equation(call, &equation) != 0)
+	if (einsum == NULL || op_einsum_read(call, &equation) != 0)
 		return -1;
 	einsum->data_type = call->inputs[0].data_type;
 	einsum->operands = equation.operands;
@@ -305,7 +289,7 @@ prepare_einsum(struct operator_call *call)
 	einsum->out_rank = equation.out.rank;
 	for (uint32_t i = 0; i < equation.out.rank; i++)
 		add_loop(einsum, call, &equation, equation.out.labels[i], i);
-	for (int label = 0; label < ELLIPSIS + TENSOR_MAX_RANK; label++) {
+	for (int label = 0; label < OP_EINSUM_ELLIPSIS + TENSOR_MAX_RANK; label++) {
 		if (equation.dims[label] == UNUSED ||
 		    memchr(equation.out.labels, label, equation.out.rank) != NULL)
 			continue;

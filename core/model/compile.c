@@ -267,7 +267,9 @@ run_compiler(struct compiler *compiler, const struct graph *source,
 		return -1;
 	compiler->program->backend = compiler->backend;
 	struct graph *graph = compiler->graph;
+	bool changed;
 	if (set_inputs(graph, inputs, input_count) != 0 || fold_graph(graph) != 0 ||
+	    passes_run_inferred(graph, &changed) != 0 || (changed && fold_graph(graph) != 0) ||
 	    dynamic_split(graph, &compiler->scratch) != 0 ||
 	    passes_run_typed(graph, compiler->backend) != 0 ||
 	    (compiler->gathers_elements && passes_gather(graph, compiler->backend) != 0))

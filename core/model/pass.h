@@ -15,6 +15,13 @@ pass_f(struct graph *graph, struct arena *scratch);
 int
 passes_run_untyped(struct graph *graph);
 
+/*
+ * Run those that look at types, where they are known, and make operators of others: on a graph that was folded, which has to be
+ * again when *changed.
+ */
+int
+passes_run_inferred(struct graph *graph, bool *changed);
+
 /* Run the passes on a graph all of whose values have types, and those whose operators that backend has kernels for. */
 int
 passes_run_typed(struct graph *graph, const struct backend *backend);
@@ -30,6 +37,7 @@ pass_f pass_attention;
 /* The same of 16-bit floats. */
 pass_f pass_attention_narrow;
 pass_f pass_batch_norm;
+pass_f pass_einsum;
 pass_f pass_expand;
 pass_f pass_identity;
 pass_f pass_layer_norm;

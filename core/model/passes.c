@@ -15,6 +15,8 @@ static pass_f *const untyped[] = {
 	pass_expand, pass_identity, pass_transpose, fold, pass_activation, pass_batch_norm, NULL,
 };
 
+static pass_f *const inferred[] = { pass_einsum, NULL };
+
 /* Into operators of our own that not every backend has kernels for. */
 static pass_f *const fusing[] = { pass_attention, NULL };
 static pass_f *const fusing_narrow[] = { pass_attention_narrow, NULL };
@@ -67,6 +69,15 @@ passes_gather(struct graph *graph, const struct backend *backend)
 	if (result == 0)
 		result = graph_sweep(graph, &scratch);
 	arena_destroy(&scratch);
+	return result;
+}
+
+int
+passes_run_inferred(struct graph *graph, bool *changed)
+{
+	uint32_t values = graph->value_count;
+	int result = run_list(inferred, graph);
+	*changed = graph->value_count != values;
 	return result;
 }
 

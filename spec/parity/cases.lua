@@ -176,7 +176,14 @@ for _, how in ipairs {
       zero_b, number(b, 0.7), number(b, low[how.a] + 128, how.a) }) }, { to = 1 })
   end, { exact = true })
 end
-case("Einsum", { { 2, 5, 7 }, { 2, 7, 6 } }, node("Einsum", { equation = "bij,bjk->bik" }))
+-- A product of matrices, one with dimensions put together, one of elements; and what stays an Einsum.
+for _, how in ipairs {
+  { "bij,bjk->bik", { 2, 5, 7 }, { 2, 7, 6 } }, { "bqhd,bkhd->bhqk", { 2, 7, 3, 8 }, { 2, 9, 3, 8 } },
+  { "abcd,cde->abe", { 2, 5, 3, 4 }, { 3, 4, 6 } }, { "bn,bm->bnm", { 2, 5 }, { 2, 7 } },
+  { "bi,bi->b", { 3, 50 }, { 3, 50 } }, { "ij,kj->k", { 3, 40 }, { 5, 40 } },
+} do
+  case("Einsum, " .. how[1], { how[2], how[3] }, node("Einsum", { equation = how[1] }))
+end
 case("Det", { { 3, 4, 4 } }, node "Det")
 for _, groups in ipairs { 1, 4, 16 } do
   case("Conv, groups " .. groups, { { 2, 16, 14, 15 } }, function(b, x)
