@@ -219,7 +219,10 @@ cuda_fail_notifies(struct cuda_device *device)
 
 /* --- streams ----------------------------------------------------------------------------------------------------- */
 
-/* Outputs that a reply waits for go first, parameters that a later group needs go last. */
+/*
+ * Copies, and what widens them, go first: computing waits for them, and takes the whole GPU else. Copies between host and
+ * device have engines of their own, which heed no priority; those between peers may not.
+ */
 static int
 priority_of(struct cuda_device *device, enum stream_kind kind, int *priority)
 {
@@ -227,9 +230,7 @@ priority_of(struct cuda_device *device, enum stream_kind kind, int *priority)
 	if (cuda_check(device, cudaDeviceGetStreamPriorityRange(&least, &greatest),
 		       "cudaDeviceGetStreamPriorityRange") != 0)
 		return -1;
-	bool is_copy =
-		kind == STREAM_COPY_IN || kind == STREAM_COPY_PEER || kind == STREAM_COPY_LENT;
-	*priority = is_copy ? least : greatest;
+	*priority = kind == STREAM_COMPUTE ? least : greatest;
 	return 0;
 }
 

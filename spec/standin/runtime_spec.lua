@@ -79,6 +79,17 @@ describe("cuda on the stand-in", function()
       assert.matches("the driver serves CUDA up to 13%.0, this was built with 13%.0$", message())
     end)
 
+    it_does("lets copies and what widens them go before what computes", function()
+      local device = open(0)
+      for priority, kinds in pairs {
+        [0] = { "STREAM_COMPUTE" }, [-5] = { "STREAM_COPY_IN", "STREAM_COPY_OUT", "STREAM_COPY_PEER", "STREAM_WIDEN" },
+      } do
+        for i, kind in ipairs(kinds) do
+          rig.stream(device, C[kind])
+          assert.equal(i, cuda.standin_streams(0, priority), kind)
+        end
+      end
+    end)
     it_does("gives a device most of its memory unless told", function()
       local device = open(0, 0)
       local bytes = tonumber(C.device_properties(device).memory_bytes)

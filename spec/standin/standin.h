@@ -53,6 +53,10 @@ standin_restart(void);
 void
 standin_machine(int devices, uint64_t memory_bytes);
 
+/* How many streams of that priority a device has now. */
+uint32_t
+standin_streams(int device, int priority);
+
 /* Give memory that does not begin at a multiple of 2 MiB; else large allocations do, as on real GPUs. */
 void
 standin_misalign(bool on);

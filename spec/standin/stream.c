@@ -288,3 +288,17 @@ cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t fn, void *userData)
 	work->context = userData;
 	return stream_put(stream, &work->work);
 }
+
+uint32_t
+standin_streams(int device, int priority)
+{
+	struct gpu *gpu = gpu_at(device);
+	uint32_t count = 0;
+	if (gpu == NULL)
+		return 0;
+	pthread_mutex_lock(&gpu->lock);
+	list_each(it, &gpu->streams)
+		count += list_entry(it, struct CUstream_st, link)->priority == priority;
+	pthread_mutex_unlock(&gpu->lock);
+	return count;
+}
