@@ -83,7 +83,6 @@ describe("the parts of a program on CUDA", function()
     rig.close()
     os.remove(path)
     assert.equal(0, cuda.standin_misuses())
-
   end)
 
   it_does("are not known before it ran, and known after a few runs", function()
@@ -134,6 +133,24 @@ describe("the parts of a program on CUDA", function()
     end
     for _, arena in ipairs(arenas) do C.arena_destroy(arena) end
     for _, ns in ipairs(parts()) do assert.is_true(ns > 0 and ns < LATE_MS * 1e6) end
+  end)
+
+  it_does("are waited for by nobody: a run that is put before the last is over is not timed", function()
+    for _ = 1, UNTIMED do run() end
+    local gate, arenas = rig.probe(), {}
+    C.probe_close(gate)
+    check(C.stream_notify(stream, C.probe_done_gated, gate))
+    for i = 1, 2 do
+      arenas[i] = ffi.new "struct arena"
+      C.arena_create(arenas[i], 0)
+      submit(nil, arenas[i])
+    end
+    for _, ns in ipairs(parts()) do assert.equal(0, ns) end
+    C.probe_open(gate)
+    check(C.stream_synchronize(stream))
+    for _, arena in ipairs(arenas) do C.arena_destroy(arena) end
+    run()
+    for _, ns in ipairs(parts()) do assert.is_true(ns > 0) end
   end)
 
   it_does("stay unknown where an event fails, and the run is right", function()
