@@ -39,8 +39,9 @@ layout(enum data_type data_type)
 }
 
 static bool
-gathers(const struct element *element)
+gathers(const struct operator_call *call, const struct element *element)
 {
+	(void)call;
 	if (element->operand_count == 1)
 		return row_unary(element->function.unary, element->data_type) != NULL;
 	return row_binary(element->function.binary, element->data_type) != NULL;

@@ -36,8 +36,8 @@ struct backend {
 	bool (*fuses)(enum data_type data_type);
 	/* And for those that read a matrix packed in panels (GatherPanels and its like)? NULL: no. */
 	bool (*panels)(void);
-	/* Can tidepool.Elements do that? NULL: there is no such kernel. */
-	bool (*gathers)(const struct element *element);
+	/* Can tidepool.Elements do that, which the call's operator does? NULL: there is no such kernel. */
+	bool (*gathers)(const struct operator_call *call, const struct element *element);
 	/* As operator_prepare. The kernel's run puts its work on operands->queue and returns. */
 	int (*prepare)(struct operator_call *call);
 	/* Changes with whatever packed forms depend on besides the model. */

@@ -19,7 +19,7 @@ enum field {
 static const char steps_name[] = "steps", numbers_name[] = "numbers";
 
 int
-elements_write(struct node *node, const struct elements *elements, struct arena *arena)
+elements_write(struct node *node, const struct element_steps *elements, struct arena *arena)
 {
 	uint32_t count = elements->count;
 	int64_t *fields = arena_calloc(arena, (size_t)count * FIELD_COUNT, sizeof(fields[0]));
@@ -57,7 +57,7 @@ elements_write(struct node *node, const struct elements *elements, struct arena 
 }
 
 void
-elements_read(const struct node *node, struct elements *elements)
+elements_read(const struct node *node, struct element_steps *elements)
 {
 	uint32_t fields = 0;
 	const int64_t *from = node_ints(node, steps_name, &fields);
@@ -79,5 +79,33 @@ elements_read(const struct node *node, struct elements *elements)
 			step->element.function.unary = (enum row_unary)from[FIELD_FUNCTION];
 		else
 			step->element.function.binary = (enum row_binary)from[FIELD_FUNCTION];
+	}
+}
+
+static void
+find_last_uses(const struct element_steps *elements, uint32_t *last_uses)
+{
+	for (uint32_t s = 0; s < elements->count; s++) {
+		const struct element_step *step = &elements->steps[s];
+		last_uses[s] = s;
+		for (uint32_t i = 0; i < step->element.operand_count; i++)
+			if (step->operands[i] < 0)
+				last_uses[~step->operands[i]] = s;
+	}
+}
+
+void
+elements_assign(const struct element_steps *elements, uint8_t *registers)
+{
+	uint32_t last_uses[ELEMENTS_STEPS_MAX];
+	/* By register, the step whose result is in it, and 1; 0: none. */
+	uint32_t holds[ELEMENTS_STEPS_MAX] = { 0 };
+	find_last_uses(elements, last_uses);
+	for (uint32_t s = 0; s < elements->count; s++) {
+		uint8_t free = 0;
+		while (holds[free] != 0 && last_uses[holds[free] - 1] > s)
+			free++;
+		holds[free] = s + 1;
+		registers[s] = free;
 	}
 }

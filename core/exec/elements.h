@@ -42,15 +42,21 @@ struct element_step {
 };
 
 /* The steps, in order. Results have the shape of the outputs, to which inputs broadcast. */
-struct elements {
+struct element_steps {
 	uint32_t count;
 	struct element_step steps[ELEMENTS_STEPS_MAX];
 };
 
 /* Give the node its steps, as attributes in arena. -1 for want of memory. */
 int
-elements_write(struct node *node, const struct elements *elements, struct arena *arena);
+elements_write(struct node *node, const struct element_steps *elements, struct arena *arena);
+
+/*
+ * A register for what each step gives, free again for what comes when it was read last: registers has a number a step.
+ */
+void
+elements_assign(const struct element_steps *elements, uint8_t *registers);
 
 /* The steps of a node that elements_write was called for. */
 void
-elements_read(const struct node *node, struct elements *elements);
+elements_read(const struct node *node, struct element_steps *elements);

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "exec/elements.h"
 #include "exec/operator.h"
 #include "exec/widen.h"
 
@@ -117,6 +118,16 @@ prepare_pow(struct operator_call *call)
 	return widen_prepare_as(call, modern.op, is_any, DATA_TYPE_DOUBLE);
 }
 
+static bool
+pow_element(const struct operator_call *call, struct element *element)
+{
+	*element = (struct element){ .operand_count = 2,
+				     .function.binary = ROW_POW,
+				     .data_type = call->inputs[0].data_type,
+				     .result_type = call->outputs[0].data_type };
+	return call->inputs[0].data_type == call->inputs[1].data_type;
+}
+
 /* clang-format off */
 #define OLD(NAME, MOST)                                                                            \
 	{ .type = NAME, .since = 1, .inputs = { 2, MOST }, .outputs = { 1, 1 },                    \
@@ -143,7 +154,8 @@ static const struct op adapt_operators[] = {
 	  .outputs = { 1, 1 },
 	  .flags = OPERATOR_IN_PLACE,
 	  .infer = infer_pow,
-	  .prepare = prepare_pow },
+	  .prepare = prepare_pow,
+	  .element = pow_element },
 };
 
 const struct operator_family operator_family_adapt = {

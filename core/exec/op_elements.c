@@ -183,7 +183,7 @@ run_elements(const void *state, const struct operands *operands)
 struct builder {
 	const struct operator_call *call;
 	struct machine *machine;
-	struct elements elements;
+	struct element_steps elements;
 	/* For each step, the last that reads it, and where it is. */
 	uint32_t last_use[ELEMENTS_STEPS_MAX];
 	struct place results[ELEMENTS_STEPS_MAX];

@@ -71,7 +71,7 @@ read_node(struct gatherer *gatherer, uint32_t n)
 		return 0;
 	if (call_create(&call, gatherer->graph, node, node->op, gatherer->scratch) != 0)
 		return -1;
-	return node->op->element(&call, element) && gatherer->backend->gathers(element);
+	return node->op->element(&call, element) && gatherer->backend->gathers(&call, element);
 }
 
 /* May the node become one of the group that makes some input of it? */
@@ -172,7 +172,7 @@ struct making {
 	int32_t *of_value;
 	/* For each value, how many nodes that are none of the group read it, outputs of the graph included. */
 	const uint32_t *uses;
-	struct elements elements;
+	struct element_steps elements;
 	uint32_t input_count;
 	int32_t inputs[ELEMENTS_INPUTS_MAX];
 	/* By step, the value that it makes; and its reads within the group. */
@@ -214,7 +214,7 @@ static int
 write_node(struct making *making)
 {
 	struct graph *graph = making->gatherer->graph;
-	struct elements *elements = &making->elements;
+	struct element_steps *elements = &making->elements;
 	struct node *node = making->last;
 	uint32_t outputs = 0;
 	node->inputs = arena_alloc(graph->arena, making->input_count * sizeof(int32_t));

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "device/cuda.h"
 #include "exec/cuda/op.h"
+#include "exec/cuda/op_elements.h"
 #include "exec/cuda/planner.h"
 #include "exec/cuda/runs.h"
 #include "exec/cuda/staged.h"
@@ -161,6 +162,7 @@ const struct backend tidepool_module_backend = {
 	.layout = layout,
 	.narrow_posts = narrow_posts,
 	.fuses = fuses,
+	.gathers = cuda_op_gathers,
 	.prepare = prepare,
 	.platform = platform,
 	.settle = planner_settle,

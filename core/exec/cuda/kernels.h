@@ -7,12 +7,14 @@
 #pragma once
 
 #include <cuda_runtime_api.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "device/cuda_fault.h"
 #include "exec/attention.h"
 #include "exec/broadcast.h"
+#include "exec/elements.h"
 #include "exec/graph.h"
 #include "exec/op_remap.h"
 #include "exec/recurrent.h"
@@ -30,6 +32,36 @@ kernel_unary(cudaStream_t stream, enum row_unary function, enum data_type data_t
 cudaError_t
 kernel_unary_integer(cudaStream_t stream, enum row_unary function, enum data_type data_type,
 		     const void *in, void *out, int64_t n);
+
+/* Element-wise functions of FP32 that feed each other, an element of all of them at a time in a thread (elements.cu). */
+struct kernel_elements {
+	uint32_t count;
+	struct {
+		uint8_t operand_count;
+		/* enum row_unary or row_binary. */
+		uint8_t function;
+		/* A register, or as ~i input i. */
+		int8_t operands[2];
+		/* Its register; and the output that it is, -1: none. */
+		int8_t result;
+		int8_t output;
+		float alpha;
+		float beta;
+	} steps[ELEMENTS_STEPS_MAX];
+	struct {
+		/* Element i has operand (i / step) % period; period 0: it has operand i. Addresses at the run. */
+		int64_t step;
+		int64_t period;
+		const float *address;
+	} inputs[ELEMENTS_INPUTS_MAX];
+	float *outputs[ELEMENTS_STEPS_MAX];
+};
+
+/* Functions of one operand are kernel_elements_has's. n elements. */
+cudaError_t
+kernel_elements(cudaStream_t stream, const struct kernel_elements *elements, int64_t n);
+bool
+kernel_elements_has(enum row_unary function);
 
 /* Integers and FP64 between two bounds. */
 cudaError_t

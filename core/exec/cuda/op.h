@@ -28,6 +28,7 @@ struct cuda_family {
 	X(conv) \
 	X(deconv) \
 	X(element) \
+	X(elements) \
 	X(integer) \
 	X(layout) \
 	X(matmul) \
