@@ -20,6 +20,7 @@
 #include "path/swap.h"
 #include "path/tensors.h"
 #include "path/tracing.h"
+#include "path/upload.h"
 #include "path/view.h"
 
 enum {
@@ -157,12 +158,8 @@ put_programs(struct job *job)
 	struct request *request = job->request;
 	/* Tensors are no model's. */
 	stream_label(compute, 0);
-	for (uint32_t i = 0; i < request->slot_count; i++) {
-		struct tensor_slot *slot = &request->slots[i];
-		if (is_new_on_device(slot) &&
-		    stream_copy_in(compute, slot->address, slot->host, slot->bytes) != 0)
-			return -1;
-	}
+	if (upload_tensors(job) != 0)
+		return -1;
 	for (uint32_t k = 0; k < job->step_count; k++) {
 		struct step_memory memory;
 		struct program_binding *binding =

@@ -12,6 +12,7 @@
 #include "path/request.h"
 #include "path/schedule.h"
 #include "path/tensors.h"
+#include "path/upload.h"
 #include "path/view.h"
 
 enum {
@@ -120,12 +121,27 @@ take_memory(struct job *job)
 	return job->extent == NULL ? -1 : 0;
 }
 
+/* Small ones that are brought, from `at` on: side by side, for one copy. Returns their end. */
+static char *
+place_small(struct request *request, char *at)
+{
+	for (uint32_t i = 0; i < request->slot_count; i++) {
+		struct tensor_slot *slot = &request->slots[i];
+		if (slot->address != NULL || slot->host == NULL || slot->whole > 0 ||
+		    slot->bytes > UPLOAD_SMALL_BYTES)
+			continue;
+		slot->address = at;
+		at += align_up(slot->bytes);
+	}
+	return at;
+}
+
 /* Lay the job's tensors out in its extent, then the workspace. */
 static void
 place_tensors(struct job *job)
 {
 	struct request *request = job->request;
-	char *at = (char *)job->extent->address + job->extent_from;
+	char *at = place_small(request, (char *)job->extent->address + job->extent_from);
 	for (uint32_t i = 0; i < request->slot_count; i++) {
 		struct tensor_slot *slot = &request->slots[i];
 		if (slot->address != NULL || slot->recipe != NULL)
