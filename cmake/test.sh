@@ -20,7 +20,7 @@ standin_tsan_specs="spec/standin spec/device/device_spec.lua spec/path/devices_s
 TSAN_PARITY=${TSAN_PARITY-Scatter Reduce Softmax Norm TopK,.7.of.300 TopK.along CumSum.of.300 CumSum.of.4097,.exclusive.1,.reverse.0 Arg LSTM Transpose
   Dynamic Unpool Loss NonMaxSuppression,.few ConvInteger.of.types.2.and.3 type.10,.heads.of.12$}
 # More, where nothing slows it down.
-standin_dev_specs="spec/conformance spec/path/direct_spec.lua spec/path/function_spec.lua spec/path/methods_spec.lua
+standin_dev_specs="spec/conformance spec/path/direct_spec.lua spec/path/function_spec.lua spec/path/fusion_spec.lua spec/path/methods_spec.lua
   spec/path/ops_spec.lua spec/path/policy_spec.lua spec/path/reload_spec.lua spec/path/state_spec.lua"
 # Files of specs at a time, their beginnings: those that take long, and those that bound times and so run alone.
 AT_ONCE=${AT_ONCE:-$((JOBS + 1))}

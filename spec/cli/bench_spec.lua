@@ -51,6 +51,15 @@ describe("tidepool bench", function()
     assert.same({ "synchronous", "asynchronous", "batched" }, ways)
   end)
 
+  it("fusion runs programs call by call and as one", function()
+    local result = measure "fusion --samples 2"
+    assert.is_true(#result.rows >= 5)
+    for _, row in ipairs(result.rows) do
+      assert.equal(2, row.fused.request_us.count)
+      assert.is_true(row.apart.node_us > 0 and row.fused.node_us > 0 and row.speedup.node > 0)
+    end
+  end)
+
   it("model --steps says what each step takes", function()
     local path = os.tmpname()
     local net = builder.new("net", 3)

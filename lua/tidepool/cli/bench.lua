@@ -1,6 +1,6 @@
 -- Each measurement is a module of tidepool.bench with summary, options and run, as a command has.
 local names = { "rpc", "coldstart", "model", "swap", "redirect", "reload", "unruly", "neighbour", "first",
-  "policy", "batch", "agree" }
+  "policy", "batch", "agree", "fusion" }
 
 local function module(name) return require("tidepool.bench." .. name) end
 
@@ -14,6 +14,7 @@ return {
     "tidepool bench swap resnet152.onnx bert_base.onnx --rates 12G,3G",
     "tidepool bench swap resnet50.onnx --parts prefix,ahead,cycles",
     "tidepool bench redirect --calls 200",
+    "tidepool bench fusion --samples 500",
     "tidepool bench reload --seconds 60",
     "tidepool bench unruly --only loops",
     "tidepool bench batch mobilenet_v2.onnx --max 8 --inflight 1,16",
