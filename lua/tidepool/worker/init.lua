@@ -404,6 +404,7 @@ function M.rehearse()
   handler, context_prototype.models, context_prototype.files = nil, nil, nil
   -- A worker's own lie beside what else it makes.
   for i = #idle, 1, -1 do idle[i] = nil end
+  sandbox.prepare()
 end
 
 return M

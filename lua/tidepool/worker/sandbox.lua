@@ -96,8 +96,7 @@ end
 
 M.log = log
 
--- A fresh environment.
-function M.new()
+local function make()
   local env = {
     assert = assert, error = error, getmetatable = getmetatable, ipairs = ipairs, next = next, pairs = pairs,
     pcall = pcall, rawequal = rawequal, rawget = rawget, rawset = rawset, select = select,
@@ -118,6 +117,14 @@ function M.new()
   env._G = env
   return env
 end
+
+-- One that is made before the fork, on pages that workers share: each of them loads one script.
+local prepared
+
+function M.prepare() prepared = make() end
+
+-- A fresh environment.
+function M.new() return prepared or make() end
 
 -- The random numbers of two workers differ.
 function M.seed()
