@@ -150,7 +150,8 @@ static int
 turn_axis(const struct operator_call *call, struct operator_call *view)
 {
 	uint32_t axis;
-	int64_t fallback = strcmp(call->node->op_type, "Concat") == 0 ? 1 : 0;
+	const char *type = call->op->type;
+	int64_t fallback = strcmp(type, "Concat") == 0 ? 1 : strcmp(type, "Split") == 0 ? 0 : -1;
 	if (operator_axis(call, node_int(call->node, "axis", fallback), call->outputs[0].rank,
 			  &axis) != 0)
 		return -1;
@@ -181,6 +182,13 @@ static bool
 fits_first(const struct operator_call *call)
 {
 	return has_places(&call->inputs[0]) && call->outputs[0].rank == call->inputs[0].rank;
+}
+
+/* Along one axis, as since opset 13, rather than all from one on. */
+static bool
+fits_softmax(const struct operator_call *call)
+{
+	return fits_first(call) && call->op->since >= 13;
 }
 
 /* By its stored statistics. */
@@ -329,6 +337,8 @@ static const struct entry entries[] = {
 	  turn_batch_norm },
 	{ NULL, "Concat", LAST_FOLLOWS, true, false, fits_alike, turn_axis },
 	{ NULL, "Split", LAST_FOLLOWS, false, false, fits_first, turn_axis },
+	{ NULL, "Softmax", LAST_FOLLOWS, false, false, fits_softmax, turn_axis },
+	{ NULL, "LogSoftmax", LAST_FOLLOWS, false, false, fits_softmax, turn_axis },
 	{ NULL, "Slice", LAST_FOLLOWS, false, false, fits_first, turn_slice },
 	{ NULL, "Pad", LAST_FOLLOWS, false, false, fits_first, turn_pad },
 	{ NULL, "Resize", LAST_FOLLOWS, false, false, fits_first, turn_resize },

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "exec/call.h"
 #include "exec/last.h"
+#include "model/plan.h"
 
 struct chooser {
 	struct graph *graph;
@@ -277,6 +278,10 @@ layout_choose(struct graph *graph, const struct backend *backend, enum layout **
 	int result = grow(&chooser);
 	if (result == 0)
 		result = place_all(&chooser, count);
+	/* What was elided is a view now, maybe of an input or of what another output is. */
+	if (result == 0 && chooser.turns &&
+	    (plan_separate_outputs(graph, &chooser.scratch) != 0 || grow(&chooser) != 0))
+		result = -1;
 	arena_destroy(&chooser.scratch);
 	*layouts = chooser.layouts;
 	return result;

@@ -89,7 +89,8 @@ end, { channels = 1 })
 case("ReduceMean that leaves rows", 2, function(b, x)
   return b:reshape(b:node("ReduceMean", { x }, { axes = { 3 }, keepdims = 0 }), { 2, 24, 9, 1 })
 end)
-case("Softmax", 2, node("Softmax", { axis = 1 }))
+case("Softmax of channels", 0, node("Softmax", { axis = 1 }))
+case("LogSoftmax of a row", 0, node "LogSoftmax")
 
 -- --- moving --------------------------------------------------------------------------------------------------------
 

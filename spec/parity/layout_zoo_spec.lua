@@ -9,7 +9,9 @@ local ALL = os.getenv "TIDEPOOL_LAYOUT_ZOO" == "all"
 local MODELS = { "densenet169", "efficientnet_b0", "inception_v3", "mobilenet_v2", "resnet50" }
 local PIXELS = { inception_v3 = 96 }
 -- What runs by default, and under sanitizers.
-local SOME = { ["mobilenet_v2 FP32"] = true, ["mobilenet_v2 FP16"] = true, ["efficientnet_b0 BF16"] = not sanitizer }
+local SOME = {
+  ["mobilenet_v2 FP16"] = true, ["mobilenet_v2 FP32"] = not sanitizer, ["efficientnet_b0 BF16"] = not sanitizer,
+}
 -- Of FP32 a device must be told that it may round; 16-bit floats lie so by themselves.
 local MATH = { FP32 = "tf32", FP16 = "fp32", BF16 = "fp32" }
 -- Of the largest output; on the stand-in sums are in the same order either way, on a GPU they are not.
@@ -84,6 +86,7 @@ describe("models with channels last on " .. kind, function()
     return
   end
   it("are packed anew when the layout changes, and not when it does not", function()
+    if sanitizer then return end
     local folder = io.popen("mktemp -d"):read "*l"
     local ok, why = pcall(function()
       local before, said, want = "nhwc", with_images(folder, "nhwc")
