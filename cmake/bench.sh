@@ -1,5 +1,5 @@
 #!/bin/sh
-# bench.sh: the measurements of docs/measurements.md with the release build, on this machine.
+# bench.sh: calls and cold starts, as docs/measurements.md has them, with the release build on this machine.
 cd "$(dirname "$0")/.." || exit 1
 tidepool=build/release/tidepool
 set -e

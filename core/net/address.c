@@ -141,7 +141,7 @@ check_folder(const char *path)
 		return 0;
 	memcpy(folder, path, length);
 	folder[length] = '\0';
-	return access(folder, F_OK) == 0 ? 0 : error_set_errno("address %s: folder", path);
+	return access(folder, F_OK) == 0 ? 0 : error_set_errno("%s: folder", path);
 }
 
 int
@@ -150,11 +150,10 @@ address_remove_stale(const struct address *address)
 	const char *path = address->as.un.sun_path;
 	struct stat status;
 	if (lstat(path, &status) != 0)
-		return errno == ENOENT ? check_folder(path) : error_set_errno("address %s", path);
+		return errno == ENOENT ? check_folder(path) : error_set_errno("%s", path);
 	if (!S_ISSOCK(status.st_mode))
-		return error_set(ERR_FAILED_PRECONDITION, "address %s: exists and is not a socket",
-				 path);
+		return error_set(ERR_FAILED_PRECONDITION, "%s: exists and is not a socket", path);
 	if (is_alive(address))
-		return error_set(ERR_FAILED_PRECONDITION, "address %s: already in use", path);
-	return unlink(path) == 0 ? 0 : error_set_errno("address %s", path);
+		return error_set(ERR_FAILED_PRECONDITION, "%s: address already in use", path);
+	return unlink(path) == 0 ? 0 : error_set_errno("%s", path);
 }

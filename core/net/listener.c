@@ -59,7 +59,7 @@ listen_failed(const char *text, int status)
 		code = ERR_PERMISSION_DENIED;
 	else if (status == UV_EMFILE || status == UV_ENFILE || status == UV_ENOMEM)
 		code = ERR_RESOURCE_EXHAUSTED;
-	return error_set(code, "listen on %s: %s", text, uv_strerror(status));
+	return error_set(code, "%s: %s", text, uv_strerror(status));
 }
 
 static int
@@ -67,13 +67,13 @@ bind_pipe(struct listener *listener, const char *text, const struct address *add
 {
 	const char *path = address->as.un.sun_path;
 	if (address_remove_stale(address) != 0)
-		return error_wrap("listen");
+		return -1;
 	int status = uv_pipe_bind(&listener->uv.pipe, path);
 	if (status != 0)
 		return listen_failed(text, status);
 	/* Nobody can connect before uv_listen, so there is no moment at which others may. */
 	if (chmod(path, 0600) != 0)
-		return error_set_errno("listen on %s: chmod", text);
+		return error_set_errno("%s: chmod", text);
 	return 0;
 }
 
@@ -114,7 +114,7 @@ listener_open(struct server *server, const char *text, int *port)
 		return -1;
 	struct listener *listener = calloc(1, sizeof(*listener));
 	if (listener == NULL)
-		return error_set(ERR_RESOURCE_EXHAUSTED, "listen on %s: no memory", text);
+		return error_set(ERR_RESOURCE_EXHAUSTED, "%s: no memory", text);
 	int status = address.family == AF_UNIX ? uv_pipe_init(server->loop, &listener->uv.pipe, 0)
 					       : uv_tcp_init(server->loop, &listener->uv.tcp);
 	if (status != 0) {
