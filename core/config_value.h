@@ -74,8 +74,8 @@ config_read_f config_value_group;
 /* The same with units of 1000, a second. To a uint64_t. */
 config_read_f config_value_rate;
 /*
- * Names: to an enum log_level, an enum narrow_form, an enum device_math, an enum device_layout, a bool (are plans timed?), an enum
- * device_kind.
+ * Names: to an enum log_level, an enum narrow_form, an enum device_math, an enum device_layout, a
+ * bool (are plans timed?), an enum device_kind.
  */
 config_read_f config_value_log_level;
 config_read_f config_value_parameters;

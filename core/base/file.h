@@ -59,8 +59,9 @@ int
 file_each(const char *folder, const char *suffix, file_visit_f *visit, void *context);
 
 /*
- * Make the file at path, if it is missing, and lock it for this process, whose number is written there, until the descriptor that is
- * returned is closed or the process ends, in whatever way. -1: FAILED_PRECONDITION, which process has it locked.
+ * Make the file at path, if it is missing, and lock it for this process, whose number is written
+ * there, until the descriptor that is returned is closed or the process ends, in whatever way. -1:
+ * FAILED_PRECONDITION, which process has it locked.
  */
 int
 file_lock(const char *path);

@@ -13,8 +13,9 @@ typedef void
 scrap_f(void *memory, size_t bytes);
 
 /*
- * Have memory freed: at once when it is small, when much waits to be freed (the pool may be busy for long), or when nothing is left
- * in the loop; else on a thread of the pool, which keeps the loop alive until then. Loop thread only.
+ * Have memory freed: at once when it is small, when much waits to be freed (the pool may be busy
+ * for long), or when nothing is left in the loop; else on a thread of the pool, which keeps the
+ * loop alive until then. Loop thread only.
  */
 void
 scrap(struct uv_loop_s *loop, scrap_f *free_it, void *memory, size_t bytes);

@@ -69,7 +69,10 @@ struct device_options {
 	uint64_t copy_latency_ns;
 	/* host, sim: rate of a copy from a peer device, bytes/s; 0: peers are not connected. */
 	uint64_t peer_rate;
-	/* host: emulated rate of compute, floating-point operations a second: work takes no less time than that; 0: real time. */
+	/*
+	 * host: emulated rate of compute, floating-point operations a second: work takes no less
+	 * time than that; 0: real time.
+	 */
 	uint64_t compute_rate;
 	/* cuda: how FP32 is computed; the first device of a process that is opened decides for all of the kind. */
 	enum device_math math;
@@ -118,10 +121,16 @@ struct device_launch {
 	int (*run)(const struct device_launch *launch, void *native);
 	/* Whatever run needs. */
 	const void *work;
-	/* What the work costs, for the simulator; and multiply-adds times two, for devices whose compute is emulated. 0: not known. */
+	/*
+	 * What the work costs, for the simulator; and multiply-adds times two, for devices whose
+	 * compute is emulated. 0: not known.
+	 */
 	uint64_t duration_ns;
 	uint64_t flops;
-	/* Launches of one key put the same work on the same addresses: a device may record it and replay. 0: run it each time. */
+	/*
+	 * Launches of one key put the same work on the same addresses: a device may record it and
+	 * replay. 0: run it each time.
+	 */
 	uint64_t key;
 };
 

@@ -13,7 +13,10 @@ struct fault_plan {
 	uint32_t fail_host_alloc;
 	/* event_new and stream_new: RESOURCE_EXHAUSTED. */
 	uint32_t fail_new;
-	/* Copies in, out and from peers: refused when put (RESOURCE_EXHAUSTED), or gone wrong when their turn comes (DATA_LOSS). */
+	/*
+	 * Copies in, out and from peers: refused when put (RESOURCE_EXHAUSTED), or gone wrong when
+	 * their turn comes (DATA_LOSS).
+	 */
 	uint32_t refuse_copy;
 	uint32_t fail_copy;
 	/* A launch whose run is not called but fails with INTERNAL when its turn comes. */

@@ -1,6 +1,7 @@
 /*
- * The graph of a model: nodes in an order in which they can run, values between them. Filled by the importer
- * (model/onnx.h), changed by passes, read by the compiler. It stands in exec because operators are described in its terms. Everything lives in the graph's arena, except constants'
+ * The graph of a model: nodes in an order in which they can run, values between them. Filled by the
+ * importer (model/onnx.h), changed by passes, read by the compiler. It stands in exec because
+ * operators are described in its terms. Everything lives in the graph's arena, except constants'
  * data, which may point into the mapped file. One thread at a time.
  */
 #pragma once

@@ -1,6 +1,7 @@
 /*
- * Lists: ONNX's sequences of tensors, as values of the interpreter. A constant that holds one has a data type that no tensor has;
- * nothing but the interpreter and the operators on sequences (op_list.c) ever sees it.
+ * Lists: ONNX's sequences of tensors, as values of the interpreter. A constant that holds one has a
+ * data type that no tensor has; nothing but the interpreter and the operators on sequences
+ * (op_list.c) ever sees it.
  */
 #pragma once
 

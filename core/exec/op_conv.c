@@ -219,8 +219,9 @@ is_one_pixel(const struct window *window)
 }
 
 /*
- * Measured over oneDNN's way, one core with AVX-512: 7x7 with 320 to 1280 channels 0.60, 14x14 with 96 to 576 0.69, 14x14 with 1024 to 256 0.92, 56x56 with
- * 256 to 128 0.93; but 112x112 with 32 to 16 2.4 and with 16 to 96 1.2.
+ * Measured over oneDNN's way, one core with AVX-512: 7x7 with 320 to 1280 channels 0.60, 14x14 with
+ * 96 to 576 0.69, 14x14 with 1024 to 256 0.92, 56x56 with 256 to 128 0.93; but 112x112 with 32 to
+ * 16 2.4 and with 16 to 96 1.2.
  */
 bool
 op_conv_suits_panels(const struct operator_call *call, const struct conv *conv)

@@ -24,9 +24,10 @@ struct roi_align {
 };
 
 /*
- * NonMaxSuppression with room for all that may be kept: Suppress(boxes, scores, most, iou, least score) gives rows INT64[rows,3] of
- * {batch, class, box} as NonMaxSuppression orders them, zeros behind, and INT64[1], how many are real. The last three inputs
- * are INT64, FP32 and FP32 scalars; the last two may be absent.
+ * NonMaxSuppression with room for all that may be kept: Suppress(boxes, scores, most, iou, least
+ * score) gives rows INT64[rows,3] of {batch, class, box} as NonMaxSuppression orders them, zeros
+ * behind, and INT64[1], how many are real. The last three inputs are INT64, FP32 and FP32 scalars;
+ * the last two may be absent.
  */
 struct suppression {
 	int64_t batches;

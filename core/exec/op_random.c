@@ -1,7 +1,8 @@
 /*
- * Operators that draw numbers: RandomNormal, RandomUniform and what is like a tensor, Bernoulli, Multinomial. With a seed a run draws what
- * every run does, on any device; without one each run draws anew. Element i draws by itself from the run's key and i, so that threads need
- * not know of one another: SplitMix64's output function over a Weyl sequence (Steele, Lea, Flood 2014).
+ * Operators that draw numbers: RandomNormal, RandomUniform and what is like a tensor, Bernoulli,
+ * Multinomial. With a seed a run draws what every run does, on any device; without one each run
+ * draws anew. Element i draws by itself from the run's key and i, so that threads need not know of
+ * one another: SplitMix64's output function over a Weyl sequence (Steele, Lea, Flood 2014).
  */
 #include <inttypes.h>
 #include <math.h>

@@ -1,10 +1,12 @@
 /*
- * Images for handlers: JPEG and PNG in and out, by libjpeg-turbo and libspng, and what vision models want done to pixels. Also
- * the FFI's declaration in workers (embedded as text), so it holds plain declarations only. Encoded bytes come from anyone: sizes
- * are bounded before anything is decoded, and a decoder writes into memory that is given, nowhere else.
+ * Images for handlers: JPEG and PNG in and out, by libjpeg-turbo and libspng, and what vision
+ * models want done to pixels. Also the FFI's declaration in workers (embedded as text), so it holds
+ * plain declarations only. Encoded bytes come from anyone: sizes are bounded before anything is
+ * decoded, and a decoder writes into memory that is given, nowhere else.
  *
- * Pixels are bytes, rows first, channels last and together, without gaps: 1 channel is grey, 3 are red, green, blue, 4 have
- * the opacity behind them. Functions return 0, or -1 with the error set. Any thread.
+ * Pixels are bytes, rows first, channels last and together, without gaps: 1 channel is grey, 3 are
+ * red, green, blue, 4 have the opacity behind them. Functions return 0, or -1 with the error set.
+ * Any thread.
  */
 #pragma once
 
@@ -40,9 +42,10 @@ int
 image_probe(const void *data, size_t bytes, struct image_info *info);
 
 /*
- * Decode to `channels` (1, 3 or 4) into pixels, which has room for what image_probe said: height * width * channels bytes. Where
- * there is opacity and it is not asked for, the image is laid on white. INVALID_ARGUMENT for damaged or cut off bytes,
- * RESOURCE_EXHAUSTED when the decoder gets no memory.
+ * Decode to `channels` (1, 3 or 4) into pixels, which has room for what image_probe said: height *
+ * width * channels bytes. Where there is opacity and it is not asked for, the image is laid on
+ * white. INVALID_ARGUMENT for damaged or cut off bytes, RESOURCE_EXHAUSTED when the decoder gets no
+ * memory.
  */
 int
 image_decode(const void *data, size_t bytes, uint32_t channels, uint8_t *pixels);

@@ -10,8 +10,8 @@ struct projection {
 };
 
 /*
- * The projection that takes the unit square to the corners, by Heckbert's closed form (Fundamentals of Texture Mapping and Image
- * Warping, 1989, 2.2.3). False when corners lie in a line.
+ * The projection that takes the unit square to the corners, by Heckbert's closed form (Fundamentals
+ * of Texture Mapping and Image Warping, 1989, 2.2.3). False when corners lie in a line.
  */
 static bool
 projection_to(struct projection *projection, const float c[8])

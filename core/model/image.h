@@ -47,9 +47,10 @@ struct image *
 image_build(struct pack *pack);
 
 /*
- * Write an image that was built to path (temporary file, fsync, rename), and put the file's pages in the place of its memory: who
- * reads meanwhile sees the same bytes. pack: that it was built of. -1: what cannot be written, and it stays where it is. Any thread,
- * while nobody page-locks the image; blocks.
+ * Write an image that was built to path (temporary file, fsync, rename), and put the file's pages
+ * in the place of its memory: who reads meanwhile sees the same bytes. pack: that it was built of.
+ * -1: what cannot be written, and it stays where it is. Any thread, while nobody page-locks the
+ * image; blocks.
  */
 int
 image_keep(struct image *image, const struct pack *pack, const struct image_key *key,
@@ -77,9 +78,10 @@ int
 image_fetch(const struct image *image, uint32_t group, uint32_t end);
 
 /*
- * Replace the file's mapping by a copy of it in memory of the process at the same addresses, for devices that cannot page-lock a
- * file's: who reads meanwhile sees the same bytes. RESOURCE_EXHAUSTED. image_put_back maps the file again; 0, or -1 and the copy
- * stays. Any thread, one at a time; both may block.
+ * Replace the file's mapping by a copy of it in memory of the process at the same addresses, for
+ * devices that cannot page-lock a file's: who reads meanwhile sees the same bytes.
+ * RESOURCE_EXHAUSTED. image_put_back maps the file again; 0, or -1 and the copy stays. Any thread,
+ * one at a time; both may block.
  */
 int
 image_copy_out(const struct image *image);

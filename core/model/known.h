@@ -1,6 +1,7 @@
 /*
- * Notes of files' hashes: a folder remembers what files of certain inodes, sizes and times hash to, which spares reading them again.
- * Of files changed within the last two seconds there are no notes, since their times might not tell of another change. Any thread.
+ * Notes of files' hashes: a folder remembers what files of certain inodes, sizes and times hash to,
+ * which spares reading them again. Of files changed within the last two seconds there are no notes,
+ * since their times might not tell of another change. Any thread.
  */
 #pragma once
 
@@ -32,8 +33,8 @@ bool
 known_find(const struct known *known, const char *folder, char hash[KNOWN_HASH_BYTES]);
 
 /*
- * Note it. path: the first of the files, by which the note is dropped when another is made and that file has gone or changed. Failures are
- * logged. Blocks.
+ * Note it. path: the first of the files, by which the note is dropped when another is made and that
+ * file has gone or changed. Failures are logged. Blocks.
  */
 void
 known_note(const struct known *known, const char *folder, const char *path, const char *hash);

@@ -116,8 +116,8 @@ const struct image *
 model_image(const struct model *model);
 
 /*
- * Write what waits in memory for it to the cache folder, and go on from there. -1: it cannot be written, and stays in memory. Once, while
- * nobody page-locks the image; blocks.
+ * Write what waits in memory for it to the cache folder, and go on from there. -1: it cannot be
+ * written, and stays in memory. Once, while nobody page-locks the image; blocks.
  */
 int
 model_keep(struct model *model);

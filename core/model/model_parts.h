@@ -1,6 +1,6 @@
 /*
- * Inside a model: what its files ask of one another. model.c has the model and its programs, model_images.c finds, makes and keeps
- * what its parameters lie in.
+ * Inside a model: what its files ask of one another. model.c has the model and its programs,
+ * model_images.c finds, makes and keeps what its parameters lie in.
  */
 #pragma once
 

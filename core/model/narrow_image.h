@@ -37,8 +37,9 @@ struct narrow_image {
 };
 
 /*
- * The narrow image of wide, whose closed pack says what lies where: mapped from path when that is for this very image, else made in
- * anonymous memory. path NULL: always made. NULL with RESOURCE_EXHAUSTED.
+ * The narrow image of wide, whose closed pack says what lies where: mapped from path when that is
+ * for this very image, else made in anonymous memory. path NULL: always made. NULL with
+ * RESOURCE_EXHAUSTED.
  */
 struct narrow_image *
 narrow_image_open(const struct image *wide, const struct pack *pack, enum narrow_form form,

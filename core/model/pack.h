@@ -1,7 +1,9 @@
 /*
- * Packing: a model's parameters in the forms that its kernels want, in order of first use, cut into groups. The entries say
- * which constant lies where and how; they are stored with the image, so that a program compiled later finds and uses the
- * same forms. While open, entries are added, all of them in group 0 until they are cut; once closed (the image exists) it is read only, and any thread may look.
+ * Packing: a model's parameters in the forms that its kernels want, in order of first use, cut into
+ * groups. The entries say which constant lies where and how; they are stored with the image, so
+ * that a program compiled later finds and uses the same forms. While open, entries are added, all
+ * of them in group 0 until they are cut; once closed (the image exists) it is read only, and any
+ * thread may look.
  */
 #pragma once
 

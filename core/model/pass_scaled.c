@@ -1,6 +1,7 @@
 /*
- * What DenseNet does in front of its 1x1 convolutions, a factor and a summand a channel and Relu, is done where the product reads
- * its tensor, a part at a time that stays in the cache: the tensor is not written and read once more.
+ * What DenseNet does in front of its 1x1 convolutions, a factor and a summand a channel and Relu,
+ * is done where the product reads its tensor, a part at a time that stays in the cache: the tensor
+ * is not written and read once more.
  */
 #include <string.h>
 

@@ -255,7 +255,10 @@ largest_missing(const struct residency *residency, uint32_t groups)
 	return most;
 }
 
-/* Extents for the groups of more than a unit, larger ones first, before smaller ones take a piece of the long runs that these need. */
+/*
+ * Extents for the groups of more than a unit, larger ones first, before smaller ones take a piece
+ * of the long runs that these need.
+ */
 static int
 take_large_extents(struct residency *residency, uint32_t groups)
 {

@@ -83,8 +83,9 @@ struct residency_load *
 residency_begin_load(struct residency *residency, uint32_t groups, uint64_t *needed_bytes);
 
 /*
- * Let part of a load that is not issued yet come over the link of a neighbour, a peer of the device, by way of a small extent of
- * that one's pool. RESOURCE_EXHAUSTED when the pool has no room; UNIMPLEMENTED for narrow images: the load stays as it was.
+ * Let part of a load that is not issued yet come over the link of a neighbour, a peer of the
+ * device, by way of a small extent of that one's pool. RESOURCE_EXHAUSTED when the pool has no
+ * room; UNIMPLEMENTED for narrow images: the load stays as it was.
  */
 int
 residency_relay_load(struct residency_load *load, struct pool *pool, struct device *neighbour)
@@ -123,8 +124,9 @@ residency_issue_load(struct residency_load *load, const struct residency_source 
 	__attribute__((warn_unused_result));
 
 /*
- * Main loop, once the completions of the copy streams came back: unpin what it brought and free the load. On error its groups and
- * all after them are dropped, at once or when the last pin on them goes.
+ * Main loop, once the completions of the copy streams came back: unpin what it brought and free the
+ * load. On error its groups and all after them are dropped, at once or when the last pin on them
+ * goes.
  */
 void
 residency_finish_load(struct residency_load *load, const struct error *error);

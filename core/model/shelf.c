@@ -154,8 +154,8 @@ is_in_use(const struct shelf *shelf, const char *path)
 }
 
 /*
- * Out of the way under the lock by its name, as what an interrupted write leaves, so that nobody waits for the file system to free its
- * blocks; *is_gone says whether it was.
+ * Out of the way under the lock by its name, as what an interrupted write leaves, so that nobody
+ * waits for the file system to free its blocks; *is_gone says whether it was.
  */
 static int
 remove_unused(struct shelf *shelf, const char *path, bool *is_gone)

@@ -1,7 +1,7 @@
 /*
- * The shelf: the files of packed images in a cache folder, within a byte budget. What a model that is open lies in is in use and
- * stays; of the rest, what was used longest ago goes first. A file's time of change says when it was last used, so that this
- * outlives the node. Any thread.
+ * The shelf: the files of packed images in a cache folder, within a byte budget. What a model that
+ * is open lies in is in use and stays; of the rest, what was used longest ago goes first. A file's
+ * time of change says when it was last used, so that this outlives the node. Any thread.
  */
 #pragma once
 

@@ -60,8 +60,8 @@ void
 store_add(struct store *store, struct store_entry *entry, const struct image *image);
 
 /*
- * The image was just made and lies in memory alone, where it takes so many bytes with what it was made from: it counts for them and is
- * kept until store_let_go, which says that it is on disk.
+ * The image was just made and lies in memory alone, where it takes so many bytes with what it was
+ * made from: it counts for them and is kept until store_let_go, which says that it is on disk.
  */
 void
 store_hold(struct store *store, struct store_entry *entry, uint64_t bytes);

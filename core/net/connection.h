@@ -58,8 +58,8 @@ struct connection {
 	/* Requests taken in and not answered. */
 	uint32_t in_flight;
 	/*
-	 * Replies that the kernel has not taken: what waits to be sent slice by slice, the oldest first (connection_output.c), its
-	 * bytes, and what was written after that.
+	 * Replies that the kernel has not taken: what waits to be sent slice by slice, the oldest
+	 * first (connection_output.c), its bytes, and what was written after that.
 	 */
 	struct list parcels;
 	size_t parcel_bytes;

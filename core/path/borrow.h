@@ -10,8 +10,9 @@ struct job;
 struct residency_load;
 
 /*
- * Why a link was not borrowed: the neighbour is lost, is no peer, hangs on the device's own switch, carries a load of its own or
- * another's, has a link of unknown rate, no room for the pieces under way; or the parameters are narrow.
+ * Why a link was not borrowed: the neighbour is lost, is no peer, hangs on the device's own switch,
+ * carries a load of its own or another's, has a link of unknown rate, no room for the pieces under
+ * way; or the parameters are narrow.
  */
 #define BORROW_REFUSALS(X)                                                                         \
 	X(lost)                                                                                    \

@@ -1,6 +1,7 @@
 /*
- * Clearing the cache folder: when images have come there or models have gone, a pool thread looks whether it is within its budget, and
- * removes the images that were not used for longest (model/shelf.h). Main loop.
+ * Clearing the cache folder: when images have come there or models have gone, a pool thread looks
+ * whether it is within its budget, and removes the images that were not used for longest
+ * (model/shelf.h). Main loop.
  */
 #pragma once
 

@@ -1,7 +1,8 @@
 /*
- * Deploying: a new generation of a function is made aside (manifest read in a worker, models brought in and packed, the
- * script's own tests run, the record written to the state folder) and then switched to. One deploy at a time, in order; a failed
- * one leaves what serves, and is a "deploy_failed" event.
+ * Deploying: a new generation of a function is made aside (manifest read in a worker, models
+ * brought in and packed, the script's own tests run, the record written to the state folder) and
+ * then switched to. One deploy at a time, in order; a failed one leaves what serves, and is a
+ * "deploy_failed" event.
  */
 #pragma once
 

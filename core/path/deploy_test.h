@@ -16,8 +16,9 @@ typedef void
 deploy_test_f(void *context, const struct error *error);
 
 /*
- * Run the tests: a MessagePack list of {name?, request, expect?, error?, tolerance?} (worker/contract.lua), which stays in place
- * until done is called, from the loop or during the call. *slot is what runs, for deploy_test_stop; NULL before done is called.
+ * Run the tests: a MessagePack list of {name?, request, expect?, error?, tolerance?}
+ * (worker/contract.lua), which stays in place until done is called, from the loop or during the
+ * call. *slot is what runs, for deploy_test_stop; NULL before done is called.
  */
 void
 deploy_test_run(struct engine *engine, struct generation *generation, struct slice tests,

@@ -42,8 +42,8 @@ bool
 generations_has(const struct generations *generations, uint32_t number);
 
 /*
- * Note that `number` is kept, and choose what goes for it: the oldest but `current`, when there are more than config.generations.
- * Returns the number of those, written to gone.
+ * Note that `number` is kept, and choose what goes for it: the oldest but `current`, when there are
+ * more than config.generations. Returns the number of those, written to gone.
  */
 uint32_t
 generations_add(struct generations *generations, uint32_t keep, uint32_t number, uint32_t current,

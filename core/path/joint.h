@@ -54,7 +54,10 @@ struct joint {
 bool
 joint_may_take(const struct job *job);
 
-/* The job waits in a joint now, an open one or a new one. -1 with the error set, RESOURCE_EXHAUSTED among others: it does not. */
+/*
+ * The job waits in a joint now, an open one or a new one. -1 with the error set, RESOURCE_EXHAUSTED
+ * among others: it does not.
+ */
 int
 joint_take(struct job *job);
 

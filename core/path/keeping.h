@@ -1,7 +1,9 @@
 /*
- * Keeping images: what an import has packed is written to the state folder on a pool thread, one image after the other, while the
- * model answers from memory already; it begins a moment after the deploy, so as not to take the processor from the first answer. Until then the host store holds it, and nobody page-locks it. A node that is killed before that
- * leaves no image, and packs the model again when it comes back. Main loop.
+ * Keeping images: what an import has packed is written to the state folder on a pool thread, one
+ * image after the other, while the model answers from memory already; it begins a moment after the
+ * deploy, so as not to take the processor from the first answer. Until then the host store holds
+ * it, and nobody page-locks it. A node that is killed before that leaves no image, and packs the
+ * model again when it comes back. Main loop.
  */
 #pragma once
 

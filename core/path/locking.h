@@ -1,7 +1,8 @@
 /*
- * Page-locked images: a GPU copies at its link's rate only from memory that cannot move. An image is locked on a pool thread once
- * it has been brought into host memory, and unlocked before the store drops it. Where the file's own pages cannot be locked, a copy
- * of them takes their place. Nothing is done where no device is a GPU. Main loop.
+ * Page-locked images: a GPU copies at its link's rate only from memory that cannot move. An image
+ * is locked on a pool thread once it has been brought into host memory, and unlocked before the
+ * store drops it. Where the file's own pages cannot be locked, a copy of them takes their place.
+ * Nothing is done where no device is a GPU. Main loop.
  */
 #pragma once
 

@@ -1,7 +1,8 @@
 /*
- * Recovery: a device that was lost is opened again while the node runs. Once nothing refers to it any more, what models had there
- * is forgotten; then its own submit thread, which has nothing else to do, takes its streams and memory down, has its context made
- * anew, and takes them again. Where that fails it is tried again after twice the time, up to a minute. Main loop.
+ * Recovery: a device that was lost is opened again while the node runs. Once nothing refers to it
+ * any more, what models had there is forgotten; then its own submit thread, which has nothing else
+ * to do, takes its streams and memory down, has its context made anew, and takes them again. Where
+ * that fails it is tried again after twice the time, up to a minute. Main loop.
  */
 #pragma once
 

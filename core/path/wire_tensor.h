@@ -1,4 +1,7 @@
-/* Tensors on the wire: maps `{datatype="FP32", shape=[…], data=<bin>}`; msgpack-numpy's `{nd, type, shape, data}` is read too. */
+/*
+ * Tensors on the wire: maps `{datatype="FP32", shape=[…], data=<bin>}`; msgpack-numpy's `{nd, type,
+ * shape, data}` is read too.
+ */
 #pragma once
 
 #include "exec/tensor.h"

@@ -97,8 +97,9 @@ push_header(lua_State *L, const char *name)
 }
 
 /*
- * The compiler counts how often code runs, in 64 counters that all of it shares; they start anew when it is switched on. Workers
- * that inherited what the zygote's own work has left of them would compile their first requests.
+ * The compiler counts how often code runs, in 64 counters that all of it shares; they start anew
+ * when it is switched on. Workers that inherited what the zygote's own work has left of them would
+ * compile their first requests.
  */
 static void
 reset_hot_counters(lua_State *L)

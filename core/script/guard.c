@@ -20,12 +20,14 @@
 enum {
 	NS_PER_MS = 1000000,
 	/*
-	 * Between two signals to a call that could not be left. Of a loop that raises and catches errors 7 % of the time passes in
-	 * LuaJIT, in a normal build and under ASan (perf), and most in libgcc's unwinder, which takes a lock since LuaJIT registers
-	 * its frames there: one signal in 14 finds it where it can be left. So a call is left some milliseconds late, and where the
-	 * watchdog has to wait for a processor before each of its signals, by as many turns of the scheduler: 14 in the middle, 95 once
-	 * in a thousand times. That is the tail of more than a second seen once under ASan on a busy machine; 60 such calls on a
-	 * machine with 7 others at work took 44 ms in the middle and 77 ms at most, 40 of them the timeout.
+	 * Between two signals to a call that could not be left. Of a loop that raises and catches
+	 * errors 7 % of the time passes in LuaJIT, in a normal build and under ASan (perf), and
+	 * most in libgcc's unwinder, which takes a lock since LuaJIT registers its frames there:
+	 * one signal in 14 finds it where it can be left. So a call is left some milliseconds late,
+	 * and where the watchdog has to wait for a processor before each of its signals, by as many
+	 * turns of the scheduler: 14 in the middle, 95 once in a thousand times. That is the tail
+	 * of more than a second seen once under ASan on a busy machine; 60 such calls on a machine
+	 * with 7 others at work took 44 ms in the middle and 77 ms at most, 40 of them the timeout.
 	 */
 	RETRY_NS = 100000,
 	/* Polls without a call after which the watchdog sleeps. */

@@ -16,7 +16,10 @@ struct limits {
 	/* One reply, or one part of a stream; and what one request may log, bytes. */
 	uint64_t reply_bytes;
 	uint64_t log_bytes;
-	/* Requests in one worker at once, those not counted that wait for another function; and requests that wait for a place. */
+	/*
+	 * Requests in one worker at once, those not counted that wait for another function; and
+	 * requests that wait for a place.
+	 */
 	uint64_t concurrency;
 	uint64_t queue;
 	/* Workers that are kept though idle, and the most that are started. */

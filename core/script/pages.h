@@ -1,7 +1,8 @@
 /*
- * Pages: gives out runs of pages (units) of a range that is shared with another process. Its books are private memory, mapped at
- * the first use, so that the other side can neither read nor break them. First fit from the start, so that the same pages
- * are used again; free runs are merged at once (boundary tags, Knuth 2.5). One thread.
+ * Pages: gives out runs of pages (units) of a range that is shared with another process. Its books
+ * are private memory, mapped at the first use, so that the other side can neither read nor break
+ * them. First fit from the start, so that the same pages are used again; free runs are merged at
+ * once (boundary tags, Knuth 2.5). One thread.
  */
 #pragma once
 

@@ -40,7 +40,10 @@ enum {
 	RECORD_SPENT = 1,
 	/* Flag of RECORD_BATCH: the handler goes on; the batch is answered only through the next one without the flag. */
 	RECORD_EARLY = 1,
-	/* Flag of RECORD_RESULT: the request's tensors hold much of the device's memory; collect the handles that are garbage. */
+	/*
+	 * Flag of RECORD_RESULT: the request's tensors hold much of the device's memory; collect
+	 * the handles that are garbage.
+	 */
 	RECORD_COLLECT = 1,
 	/* Flag of RECORD_INVOKE: whoever asked takes parts of a stream. */
 	RECORD_STREAMS = 1,

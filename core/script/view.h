@@ -44,9 +44,9 @@ struct view_model {
 	/* What each row after the first adds to a run, where requests are batched; 0 until measured. */
 	double row_ns;
 	/*
-	 * The fewest groups, and their bytes, that must stay on a device for the copy of the others to hide behind the run: with
-	 * that prefix there and the link free the model answers as if it were all there. From measured times; all groups until
-	 * a run was measured.
+	 * The fewest groups, and their bytes, that must stay on a device for the copy of the others
+	 * to hide behind the run: with that prefix there and the link free the model answers as if
+	 * it were all there. From measured times; all groups until a run was measured.
 	 */
 	uint32_t prefix_groups;
 	double prefix_bytes;
@@ -119,8 +119,9 @@ struct view_job {
 	int32_t priority;
 	uint32_t attempt;
 	/*
-	 * Requests that it serves, and rows of its inputs, where the function's requests are batched; else 1. Both rise while it
-	 * waits and others join; arrived_at and deadline are the first one's.
+	 * Requests that it serves, and rows of its inputs, where the function's requests are
+	 * batched; else 1. Both rise while it waits and others join; arrived_at and deadline are
+	 * the first one's.
 	 */
 	uint32_t requests;
 	uint32_t rows;

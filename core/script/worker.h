@@ -259,8 +259,9 @@ struct worker_results {
 };
 
 /*
- * The batch ran: its results, which are copied into the worker's heap, much of it turn by turn; or error, which the handler gets
- * where it waits, and no results (NULL). The batch is gone after it. For a request that is gone, only that.
+ * The batch ran: its results, which are copied into the worker's heap, much of it turn by turn; or
+ * error, which the handler gets where it waits, and no results (NULL). The batch is gone after it.
+ * For a request that is gone, only that.
  */
 void
 worker_batch_done(const struct call_batch *batch, const struct worker_results *results,

@@ -1,7 +1,8 @@
 /*
- * Inside the worker host: the host itself and its scripts (worker.c), what a script starts its workers from (worker_start.c), what
- * it takes of the machine (worker_share.c), what it declares (worker_manifest.c). Workers are in worker_process.h, requests in
- * worker_request.h. Loop thread only.
+ * Inside the worker host: the host itself and its scripts (worker.c), what a script starts its
+ * workers from (worker_start.c), what it takes of the machine (worker_share.c), what it declares
+ * (worker_manifest.c). Workers are in worker_process.h, requests in worker_request.h. Loop thread
+ * only.
  */
 #pragma once
 

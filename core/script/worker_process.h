@@ -1,7 +1,8 @@
 /*
- * Inside the worker host: a worker, which is a process. worker_process.c has its life, worker_outbox.c what it is told,
- * worker_carry.c large payloads, worker_turn.c when it is heard, worker_records.c what it says, worker_load.c how busy it is and
- * how many there are, worker_sweep.c limits of time. Loop thread only.
+ * Inside the worker host: a worker, which is a process. worker_process.c has its life,
+ * worker_outbox.c what it is told, worker_carry.c large payloads, worker_turn.c when it is heard,
+ * worker_records.c what it says, worker_load.c how busy it is and how many there are,
+ * worker_sweep.c limits of time. Loop thread only.
  */
 #pragma once
 
@@ -208,7 +209,10 @@ worker_outbox_drop(struct worker_process *process);
 /* Carry that record's payload, which lies in the worker's heap, out of it. -1 with the error set. */
 int
 worker_carry_begin(struct worker_process *process, const struct record_text *text);
-/* Go on until then, ns of clock_now. 1: it is here, one well-formed value; 0: not yet; -1 with the error set: it is no value. */
+/*
+ * Go on until then, ns of clock_now. 1: it is here, one well-formed value; 0: not yet; -1 with the
+ * error set: it is no value.
+ */
 int
 worker_carry_go_on(struct worker_process *process, uint64_t until);
 /* It was dealt with: free what nobody has taken. */

@@ -1,7 +1,8 @@
 /*
- * Inside the worker host: a request of a script's, from the queue to its end. worker_request.c has its life, worker_queue.c which
- * worker gets it, worker_lane.c whose turn it is, worker_call.c its calls of other functions and its stream, worker_batch.c its
- * calls on tensors and their results. Loop thread only.
+ * Inside the worker host: a request of a script's, from the queue to its end. worker_request.c has
+ * its life, worker_queue.c which worker gets it, worker_lane.c whose turn it is, worker_call.c its
+ * calls of other functions and its stream, worker_batch.c its calls on tensors and their results.
+ * Loop thread only.
  */
 #pragma once
 
@@ -39,7 +40,10 @@ struct worker_request {
 	struct worker_script *script;
 	struct worker_process *process;
 	struct worker_lane *lane;
-	/* Its payload is being carried in: the worker does not know of it yet; or it has begun, and results are. NULL: neither. */
+	/*
+	 * Its payload is being carried in: the worker does not know of it yet; or it has begun, and
+	 * results are. NULL: neither.
+	 */
 	struct delivery *delivery;
 	enum request_state state;
 	/* As records name it (record_place). */

@@ -1,7 +1,8 @@
 /*
- * Turns: a worker is listened to as soon as it says something, but not for longer than a turn. Those with more to say wait in a
- * list, of which one has a turn each time that the loop has looked after everything else. So whoever says much is one short turn
- * in the way of whoever says little, however many of them there are.
+ * Turns: a worker is listened to as soon as it says something, but not for longer than a turn.
+ * Those with more to say wait in a list, of which one has a turn each time that the loop has looked
+ * after everything else. So whoever says much is one short turn in the way of whoever says little,
+ * however many of them there are.
  */
 #include "base/clock.h"
 #include "script/worker_host.h"

@@ -69,8 +69,8 @@ bury_keeper(void)
 }
 
 /*
- * A keeper in place of one that has died. The node is large and has threads by now, so this one is no fork of it but the program
- * started anew.
+ * A keeper in place of one that has died. The node is large and has threads by now, so this one is
+ * no fork of it but the program started anew.
  */
 static int
 replace_keeper(void)

@@ -1,6 +1,6 @@
 /*
- * What a worker that was taken over knows of its surroundings, how it speaks to the node, and what it tries. One thread, in the worker's
- * process; whatever fails ends it.
+ * What a worker that was taken over knows of its surroundings, how it speaks to the node, and what
+ * it tries. One thread, in the worker's process; whatever fails ends it.
  */
 #pragma once
 

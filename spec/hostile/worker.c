@@ -1,7 +1,8 @@
 /*
- * A worker that was taken over. The program hostile-node is the node with spec/hostile linked in: a script whose source starts with
- * "--hostile NAME" is not loaded in its worker; in its place the attack NAME of attack_*.c runs, in C, confined as any worker.
- * No product code knows of it: child_main and child_lua_start are wrapped by the linker.
+ * A worker that was taken over. The program hostile-node is the node with spec/hostile linked in: a
+ * script whose source starts with "--hostile NAME" is not loaded in its worker; in its place the
+ * attack NAME of attack_*.c runs, in C, confined as any worker. No product code knows of it:
+ * child_main and child_lua_start are wrapped by the linker.
  */
 #include <sched.h>
 #include <stdbool.h>
