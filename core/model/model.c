@@ -63,7 +63,7 @@ import(struct model *model, const char *path)
 	model->info.node_count = model->graph->node_count;
 	model->info.opset = model->graph->opset;
 	if (take_ports(model) != 0 || passes_run_untyped(model->graph) != 0)
-		return -1;
+		return error_wrap("%s", path);
 	model_note_time(&model->times.rewrite, &from);
 	return 0;
 }
@@ -74,7 +74,7 @@ open_model(struct model *model, const char *path, const struct model_options *op
 {
 	if (import(model, path) != 0)
 		return -1;
-	return model_find_images(model, options);
+	return model_find_images(model, options) == 0 ? 0 : error_wrap("%s", path);
 }
 
 /* --- the model ---------------------------------------------------------------------------------------------------- */
@@ -122,7 +122,6 @@ model_open(const char *path, const struct model_options *options)
 	int result = open_model(model, path, options);
 	parallel_rest();
 	if (result != 0) {
-		error_wrap("%s", path);
 		model_delete(model);
 		return NULL;
 	}

@@ -37,6 +37,8 @@ describe("tidepool", function()
       ["models load"] = "Try: tidepool models load --help",
       ["invoke f -d 1 -f x"] = "can not be used together",
       ["invoke f -d {"] = "--data: Expected object key",
+      ["status --address nowhere"] = "address nowhere: neither HOST:PORT nor a path",
+      ["sim --functions 0"] = "--functions: '0' cannot be one of them",
       ["serve --frob"] = "Try: tidepool serve --help",
       ["serve x"] = "unexpected argument \"x\"",
     } do

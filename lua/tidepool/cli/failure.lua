@@ -15,7 +15,9 @@ function failure.raise(message, ...)
 end
 
 --- The command line is wrong.
-function failure.usage(message) error(failure.new(2, message), 0) end
+function failure.usage(message, ...)
+  error(failure.new(2, select("#", ...) > 0 and message:format(...) or message), 0)
+end
 
 --- The node cannot be reached.
 function failure.connect(message) error(failure.new(3, message), 0) end

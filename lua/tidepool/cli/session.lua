@@ -39,7 +39,8 @@ end
 function session.connect(options)
   local client = require "tidepool.client"
   local address = session.address(options)
-  local connection, message = client.connect(address, { token = read_token(options), timeout = TIMEOUT })
+  local connection, message, name = client.connect(address, { token = read_token(options), timeout = TIMEOUT })
+  if not connection and name == "INVALID_ARGUMENT" then failure.usage(message) end
   if not connection then failure.connect(message) end
   return connection
 end

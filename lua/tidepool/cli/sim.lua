@@ -11,7 +11,7 @@ local function list_of(convert, what)
     local list = {}
     for word in text:gmatch "[^,]+" do
       local value = convert(word)
-      if value == nil then failure.usage("%s: '%s'", what, word) end
+      if value == nil then failure.usage("%s: '%s' cannot be one of them", what, word) end
       list[#list + 1] = value
     end
     if #list == 0 then failure.usage("%s: nothing", what) end
