@@ -130,5 +130,7 @@ onnx_import(const char *path, struct onnx_files *files, struct arena *arena)
 	arena_create(&scratch, 0);
 	struct graph *graph = import_files(files, arena, &scratch);
 	arena_destroy(&scratch);
+	if (graph == NULL)
+		error_wrap("%s", path);
 	return graph;
 }

@@ -22,11 +22,11 @@ local function to_text(result)
       row.busy_us > 0 and ("%.1f %%"):format(share) or "-",
       row.waiting_us > 0 and output.duration(row.waiting_us) or "-" }
   end
-  local written = ("%s: %d events of %.2f s%s"):format(result.file, result.events, result.seconds,
+  local written = ("%s: %d events of %.2f s%s; open it at https://ui.perfetto.dev or chrome://tracing"):format(
+    result.file, result.events, result.seconds,
     result.dropped > 0 and (", %d more did not fit (--events)"):format(result.dropped) or "")
-  if result.events == 0 then return written .. ": the node did nothing meanwhile" end
-  return written .. "; open it at https://ui.perfetto.dev or chrome://tracing\n\n"
-    .. output.rows({ "OWNER", "ROW", "EVENTS", "BUSY", "SHARE", "WAITED" }, rows)
+  if #rows == 0 then return written end
+  return written .. "\n\n" .. output.rows({ "OWNER", "ROW", "EVENTS", "BUSY", "SHARE", "WAITED" }, rows)
 end
 
 return {
