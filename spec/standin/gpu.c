@@ -20,6 +20,8 @@ enum {
 
 static struct gpu gpus[GPU_MAX];
 static int device_count = DEFAULT_DEVICES;
+/* The newest CUDA that the driver serves. */
+static _Atomic int driver = CUDART_VERSION;
 static uint64_t device_memory = UINT64_C(4) << 30;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -181,7 +183,7 @@ cudaError_t
 cudaDriverGetVersion(int *version)
 {
 	CALL_BEGIN(CALL_ANYWAY);
-	*version = CUDART_VERSION;
+	*version = atomic_load(&driver);
 	return cudaSuccess;
 }
 
@@ -189,6 +191,8 @@ cudaError_t
 cudaGetDeviceCount(int *count)
 {
 	CALL_BEGIN(CALL_ANYWAY);
+	if (atomic_load(&driver) < CUDART_VERSION)
+		return call_end(cudaErrorInsufficientDriver);
 	*count = gpu_count();
 	return *count > 0 ? cudaSuccess : call_end(cudaErrorNoDevice);
 }
@@ -410,6 +414,12 @@ standin_restart(void)
 	for (int i = 0; i < gpu_count(); i++)
 		left += reset(&gpus[i]);
 	return left + pinned_forget_all();
+}
+
+void
+standin_driver(int version)
+{
+	atomic_store(&driver, version);
 }
 
 void

@@ -7,6 +7,8 @@ local check = new_rig.check
 
 local MIB = 2 ^ 20
 local WAIT_MS = 10000
+-- What the driver serves unless told: CUDA 13.0.
+local NEWEST = 13000
 
 local it_does = standin.it_does(it, pending)
 
@@ -73,10 +75,16 @@ describe("cuda on the stand-in", function()
       assert.equal("UNAVAILABLE", code())
       assert.matches("^device kind cuda: no CUDA%-capable device", message())
       cuda.standin_machine(4, 2 ^ 30)
-      cuda.standin_fail("cudaGetDeviceCount", 1, 1, errors.cudaErrorInsufficientDriver)
-      assert.is_true(open_fails())
-      assert.equal("UNAVAILABLE", code())
-      assert.matches("the driver serves CUDA up to 13%.0, this was built with 13%.0$", message())
+      finally(function() cuda.standin_driver(NEWEST) end)
+      for version, says in pairs {
+        [0] = "no NVIDIA driver is installed$",
+        [12040] = "the driver serves CUDA up to 12%.4, this was built with 13%.0$",
+      } do
+        cuda.standin_driver(version)
+        assert.is_true(open_fails())
+        assert.equal("UNAVAILABLE", code())
+        assert.matches(says, message())
+      end
     end)
 
     it_does("lets copies and what widens them go before what computes", function()
@@ -90,6 +98,7 @@ describe("cuda on the stand-in", function()
         end
       end
     end)
+
     it_does("gives a device most of its memory unless told", function()
       local device = open(0, 0)
       local bytes = tonumber(C.device_properties(device).memory_bytes)

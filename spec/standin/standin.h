@@ -53,6 +53,10 @@ standin_restart(void);
 void
 standin_machine(int devices, uint64_t memory_bytes);
 
+/* The newest CUDA that the driver serves, as 1000 * major + 10 * minor; 0: none is installed. 13.0 unless told. */
+void
+standin_driver(int version);
+
 /* How many streams of that priority a device has now. */
 uint32_t
 standin_streams(int device, int priority);
