@@ -37,6 +37,8 @@ struct worker_prompt {
 	uint64_t seen_at;
 	/* The others were told to. */
 	bool apart;
+	/* One was woken, or ended a request, since the loop last let go of the processor. */
+	bool was_served;
 };
 
 struct worker_host {

@@ -258,8 +258,10 @@ worker_process_wake(struct worker_process *process)
 void
 worker_process_wake_sleeping(struct worker_process *process)
 {
-	if (ring_must_wake(&process->writer))
-		worker_process_wake(process);
+	if (!ring_must_wake(&process->writer))
+		return;
+	worker_process_wake(process);
+	process->host->prompt.was_served |= process->load.rank == RANK_PROMPT;
 }
 
 /* --- ending --------------------------------------------------------------------------------------------------------- */

@@ -243,7 +243,10 @@ worker_request_end(struct worker_request *request)
 	struct worker_script *script = worker_script_ref(request->script);
 	if (request->process != NULL) {
 		request->process->load.finished++;
-		script->host->prompt.finished += request->process->load.rank == RANK_PROMPT;
+		if (request->process->load.rank == RANK_PROMPT) {
+			script->host->prompt.finished++;
+			script->host->prompt.was_served = true;
+		}
 		move_out(request);
 	} else if (request->state == REQUEST_QUEUED) {
 		worker_queue_leave(request);

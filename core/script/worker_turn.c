@@ -4,6 +4,8 @@
  * after everything else. So whoever says much is one short turn in the way of whoever says little,
  * however many of them there are.
  */
+#include <sched.h>
+
 #include "base/clock.h"
 #include "script/worker_host.h"
 #include "script/worker_process.h"
@@ -45,10 +47,24 @@ worker_turn_want(struct worker_process *process)
 		wait_in_line(process);
 }
 
+/*
+ * Before a turn for one that has more to say: whom the loop has just woken, a prompt worker or its client, may stand in line for the
+ * processor that the loop is on, and would until the loop has nothing to do. Only while long workers keep off this
+ * processor, since they would be next otherwise.
+ */
+static void
+let_served_run(struct worker_host *host)
+{
+	if (host->prompt.apart && host->prompt.was_served)
+		sched_yield();
+	host->prompt.was_served = false;
+}
+
 void
 worker_turn_next(uv_idle_t *turn)
 {
 	struct worker_host *host = turn->data;
+	let_served_run(host);
 	struct list *first = list_pop_front(&host->turns);
 	if (first != NULL)
 		worker_turn_take(list_entry(first, struct worker_process, turn_link));

@@ -209,12 +209,14 @@ describe("a hostile", function()
   end
 end)
 
--- What `tidepool bench neighbour` measures, in short: windows alone and attacked in turns, medians over them. Its aim
--- is a p99 within 1.5 of what it is alone. On two processors of a virtual machine a p99 of 0.1 to 0.3 ms moves by as
--- much from one second to the next (docs/measurements.md), and CI runs other specs beside this one; so 2 ms are
--- allowed on top. What a loop whose turns are not bounded costs is more: these attacks made a p99 of 2 to 6 ms then.
+-- What `tidepool bench neighbour` measures, in short: windows alone and attacked in turns. Its aim is a p99 within 1.5
+-- of what it is alone. On two processors of a virtual machine a p99 of 0.1 to 0.3 ms moves by as much from one second
+-- to the next (docs/measurements.md), and CI runs other specs beside this one, which make it milliseconds in some
+-- windows and not in others; what the node itself does is in all. So the best window attacked is held against the
+-- median alone, and 0.5 ms are allowed on top.
 describe("a function beside attacks", function()
-  local ATTACKS, ROUNDS, SECONDS, ALLOWED_US, TRIES = { "memory", "log", "reply", "calls" }, 3, 0.1, 2000, 2
+  local ATTACKS, ROUNDS, SECONDS, ALLOWED_US, TRIES =
+    { "memory", "log", "reply", "sends", "calls" }, 3, 0.1, 500, 2
 
   it("is about as fast as alone", function()
     local running = node.start { log = "off" }
@@ -226,10 +228,10 @@ describe("a function beside attacks", function()
     for _ = 1, TRIES do
       local slow = {}
       for _, result in ipairs((neighbour.measure(running, ROUNDS, SECONDS, wanted))) do
-        if result.attacked_p99_us > 1.5 * result.p99_us + ALLOWED_US then
+        local least = math.min(unpack(result.windows.attacked_p99_us))
+        if least > 1.5 * result.p99_us + ALLOWED_US then
           slow[#slow + 1] = result.attack
-          io.stderr:write(("beside %s: p99 %d us, alone %d\n"):format(
-            result.attack, result.attacked_p99_us, result.p99_us))
+          io.stderr:write(("beside %s: p99 %d us, alone %d\n"):format(result.attack, least, result.p99_us))
         end
       end
       wanted = slow

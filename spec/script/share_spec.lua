@@ -69,6 +69,10 @@ describe("a script's share", function()
     local heavy = rig:handler("while true do end", { timeout_ms = 10000 })
     local light = rig:handler "return req"
     assert.equal(1, (rig:call(light, 1)))
+    for _ = 1, 50 do
+      if policy_of(light) then break end
+      C.rig_wait(rig.rig, 10)
+    end
     if not policy_of(light) then pending "workers' numbers are not known here" end
     local all = processors(0)
     if all < 2 then pending "there is one processor only" end
