@@ -268,7 +268,7 @@ swap() {
 }
 
 # The last line of a part that wrote an object a model.
-measured() { echo "$(grep -o '"model":"[^"]*"' "$OUT/$1.json" | sort -u | wc -l) models measured"; }
+measured() { echo "$(grep -o '"model": *"[^"]*"' "$OUT/$1.json" | sort -u | wc -l) models measured"; }
 
 # A node on the GPU, calls of each model from one client.
 serving() {
