@@ -45,7 +45,10 @@ slot_index(struct request *request, uint32_t handle, const char *what, uint32_t 
 {
 	struct tensor_slot *slot = tensors_find(request, handle);
 	if (slot == NULL)
-		return error_set(ERR_INVALID_ARGUMENT, "%s: no tensor has handle %u", what, handle);
+		return error_set(
+			ERR_INVALID_ARGUMENT,
+			"%s: no tensor has handle %u; what a failed batch was to make is gone",
+			what, handle);
 	*index = (uint32_t)(slot - request->slots);
 	return 0;
 }
@@ -294,6 +297,7 @@ batch_answer(struct request *request)
 	}
 	if (error != NULL)
 		tensors_drop_unmade(request);
+	tensors_keep_sent(request);
 	tensors_sweep(request);
 	worker_batch_done(batch, NULL, error);
 	free(error);

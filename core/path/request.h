@@ -72,6 +72,8 @@ struct request {
 	uint32_t slot_count;
 	uint32_t slot_room;
 	int32_t device;
+	/* Bytes of tensors in its arena, tensors_keep_sent. */
+	size_t kept_bytes;
 	/* Extents of finished jobs whose tensors are still named. */
 	struct extent **extents;
 	uint32_t extent_count;

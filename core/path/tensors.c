@@ -9,6 +9,11 @@
 #include "path/schedule.h"
 #include "path/view.h"
 
+enum {
+	/* Of tensors that failed batches brought; a script that fails on and on takes no more of the node's memory. */
+	KEPT_BYTES = 16 << 20,
+};
+
 struct tensor_slot *
 tensors_find(struct request *request, uint32_t handle)
 {
@@ -83,6 +88,27 @@ tensors_drop_unmade(struct request *request)
 		struct tensor_slot *slot = &request->slots[i];
 		if (slot->address == NULL && slot->host == NULL && slot->recipe == NULL)
 			tensors_drop(slot);
+	}
+}
+
+void
+tensors_keep_sent(struct request *request)
+{
+	for (uint32_t i = 0; i < request->slot_count; i++) {
+		struct tensor_slot *slot = &request->slots[i];
+		if (slot->host == NULL || slot->is_kept || slot->freed)
+			continue;
+		bool fits = slot->bytes <= KEPT_BYTES - request->kept_bytes;
+		void *copy = fits ? arena_alloc(&request->arena, slot->bytes + 1) : NULL;
+		if (copy == NULL) {
+			slot->host = NULL;
+			tensors_drop(slot);
+			continue;
+		}
+		memcpy(copy, slot->host, slot->bytes);
+		request->kept_bytes += slot->bytes;
+		slot->host = copy;
+		slot->is_kept = true;
 	}
 }
 

@@ -31,6 +31,13 @@ tensors_drop(struct tensor_slot *slot);
 void
 tensors_drop_unmade(struct request *request);
 
+/*
+ * The request's batch is about to be answered, and its memory the worker's again, though no job brought its tensors to a
+ * device: keep what the handler may name again. What is more than 16 MiB of a request, or finds no memory, is dropped.
+ */
+void
+tensors_keep_sent(struct request *request);
+
 /* The device on which the request's tensors lie; -1: none lies on any. */
 int32_t
 tensors_device(const struct request *request);

@@ -309,6 +309,35 @@ describe("memory of tensors on the device", function()
     ]])
   end)
 
+  it("keeps what came with a batch that fails: refused, or while it ran", function()
+    assert.same({ { 7, 8 }, { 7, 8 }, { 5, 6 } }, run [[
+      local one = tide.tensor("FP32", { 2 }, { 4, 5 })
+      local refused = pcall(function() return one:reshape({ 3 }):get() end)
+      local other = tide.tensor("FP32", { 2 }, { 7, 8 })
+      local out = other:gather(tide.tensor("INT64", { 1 }, { 9 }))
+      local failed = pcall(function() return out:get() end)
+      -- Their bytes take the place that those of the failed batches had.
+      local last = tide.tensor("FP32", { 2 }, { 70, 80 })
+      assert(not refused and not failed)
+      local p, q, r = tide.get(last / 10, other, one + x)
+      return { p:totable(), q:totable(), r:totable() }
+    ]])
+  end)
+
+  it("keeps no more than 16 MiB of that", function()
+    local problem, why = run [[
+      local kept = {}
+      for i = 1, 5 do
+        kept[i] = tide.tensor("FP32", { 2 ^ 20 }, ("\0"):rep(2 ^ 22))
+        assert(not pcall(function() return kept[i]:reshape({ 3 }):get() end))
+      end
+      local sum = kept[3]:sum():get():item()
+      local ok, message = pcall(function() return kept[5]:sum():get() end)
+      return sum == 0 and not ok and tostring(message)
+    ]]
+    assert.truthy(tostring(problem):find("what a failed batch was to make is gone", 1, true), problem or why)
+  end)
+
   it("comes back when they are freed", function()
     assert.equal(60, run [[
       for _ = 1, 60 do
