@@ -201,16 +201,6 @@ findings_new(const char *folder, const char *identity)
 	return findings;
 }
 
-void
-findings_delete(struct findings *findings)
-{
-	if (findings == NULL)
-		return;
-	forget_all(findings);
-	free(findings->list);
-	free(findings);
-}
-
 static size_t
 file_bytes(const struct findings *findings)
 {

@@ -25,11 +25,10 @@ struct finding {
 
 struct findings;
 
-/* Those that the folder has of that identity; folder NULL: none, and none will be written. NULL without memory. */
+/* Those that the folder has of that identity; folder NULL: none, and none will be written. They stay as long as the
+ * process. NULL without memory. */
 struct findings *
 findings_new(const char *folder, const char *identity);
-void
-findings_delete(struct findings *findings);
 
 /* NULL: nothing is known of that problem. Valid until the next add. */
 const struct finding *

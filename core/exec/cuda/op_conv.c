@@ -127,7 +127,7 @@ choose_plan(const struct operator_call *call, struct cuda_conv *conv, struct pla
 	return 0;
 }
 
-/* As cuda_posts_create, with the bias first, which neither cuDNN nor our kernel adds. */
+/* The node's posts from `first` on, behind the bias where neither cuDNN nor our kernel adds it. */
 static int
 create_posts(struct cuda_conv *conv, const struct operator_call *call, uint32_t first,
 	     bool with_bias)

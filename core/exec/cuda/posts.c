@@ -89,16 +89,6 @@ cuda_posts_put_channels(struct cuda_posts *posts, uint32_t k, const struct opera
 }
 
 int
-cuda_posts_create(struct cuda_posts *posts, const struct operator_call *call, uint32_t first)
-{
-	cuda_posts_begin(posts, call);
-	for (uint32_t i = first; i < call->node->post_count; i++)
-		if (cuda_posts_add(posts, call, &call->node->posts[i]) != 0)
-			return -1;
-	return 0;
-}
-
-int
 cuda_posts_run(const struct cuda_posts *posts, const struct operands *operands, const void *in,
 	       void *out)
 {

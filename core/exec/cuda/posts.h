@@ -27,10 +27,6 @@ void
 cuda_posts_put_channels(struct cuda_posts *posts, uint32_t k, const struct operator_call *call,
 			enum post_kind kind, uint32_t input);
 
-/* Begin, and add those of the call's node from `first` on. */
-int
-cuda_posts_create(struct cuda_posts *posts, const struct operator_call *call, uint32_t first);
-
 /* Put the kernel: out = posts(in), which may be the same; nothing when there are no posts and they are. */
 int
 cuda_posts_run(const struct cuda_posts *posts, const struct operands *operands, const void *in,
