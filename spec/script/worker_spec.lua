@@ -347,13 +347,16 @@ describe("worker", function()
       assert.matches("seccomp no_new_privs rlimits", isolation)
       local script = rig:handler "return 1"
       rig:call(script, 1)
-      local status = io.open("/proc/" .. worker.pids()[1] .. "/status"):read "*a"
+      -- Those of the cases before may still be ending.
+      assert.equal(1, worker.await_pids(1))
+      local process = "/proc/" .. worker.pids()[1]
+      local status = io.open(process .. "/status"):read "*a"
       assert.matches("Seccomp:%s+2", status)
       assert.matches("NoNewPrivs:%s+1", status)
       assert.matches("CapEff:%s+0000000000000000", status)
       if isolation:find "uid" then assert.is_nil(status:match "Uid:%s+0%s") end
       local files = {}
-      for file in io.popen("ls /proc/" .. worker.pids()[1] .. "/fd"):lines() do files[#files + 1] = file end
+      for file in io.popen("ls " .. process .. "/fd"):lines() do files[#files + 1] = file end
       assert.same({ "10", "11" }, files)
     end)
   end)
