@@ -135,12 +135,8 @@ keep_tensors(struct job *job)
 		struct tensor_slot *slot = &request->slots[i];
 		if (slot->host == NULL || slot->is_kept || (slot->freed && job->step_count == 1))
 			continue;
-		void *copy = arena_alloc(&request->arena, slot->bytes + 1);
-		if (copy == NULL)
+		if (tensors_keep(request, slot) != 0)
 			return -1;
-		memcpy(copy, slot->host, slot->bytes);
-		slot->host = copy;
-		slot->is_kept = true;
 	}
 	return 0;
 }

@@ -91,6 +91,18 @@ tensors_drop_unmade(struct request *request)
 	}
 }
 
+int
+tensors_keep(struct request *request, struct tensor_slot *slot)
+{
+	void *copy = arena_alloc(&request->arena, slot->bytes + 1);
+	if (copy == NULL)
+		return -1;
+	memcpy(copy, slot->host, slot->bytes);
+	slot->host = copy;
+	slot->is_kept = true;
+	return 0;
+}
+
 void
 tensors_keep_sent(struct request *request)
 {
@@ -99,16 +111,12 @@ tensors_keep_sent(struct request *request)
 		if (slot->host == NULL || slot->is_kept || slot->freed)
 			continue;
 		bool fits = slot->bytes <= KEPT_BYTES - request->kept_bytes;
-		void *copy = fits ? arena_alloc(&request->arena, slot->bytes + 1) : NULL;
-		if (copy == NULL) {
-			slot->host = NULL;
-			tensors_drop(slot);
+		if (fits && tensors_keep(request, slot) == 0) {
+			request->kept_bytes += slot->bytes;
 			continue;
 		}
-		memcpy(copy, slot->host, slot->bytes);
-		request->kept_bytes += slot->bytes;
-		slot->host = copy;
-		slot->is_kept = true;
+		slot->host = NULL;
+		tensors_drop(slot);
 	}
 }
 

@@ -31,6 +31,10 @@ tensors_drop(struct tensor_slot *slot);
 void
 tensors_drop_unmade(struct request *request);
 
+/* The bytes that wait on the host become the request's own, whoever owned them before. RESOURCE_EXHAUSTED. */
+int
+tensors_keep(struct request *request, struct tensor_slot *slot);
+
 /*
  * The request's batch is about to be answered, and its memory the worker's again, though no job brought its tensors to a
  * device: keep what the handler may name again. What is more than 16 MiB of a request, or finds no memory, is dropped.
