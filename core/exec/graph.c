@@ -164,6 +164,27 @@ graph_add_node(struct graph *graph, const char *op_type, uint32_t inputs, uint32
 	return &graph->nodes[graph->node_count++];
 }
 
+struct node *
+graph_take_nodes(struct graph *graph, uint32_t *count)
+{
+	struct node *nodes = graph->nodes;
+	*count = graph->node_count;
+	graph->nodes = NULL;
+	graph->node_count = 0;
+	graph->node_room = 0;
+	return nodes;
+}
+
+int
+graph_put_node(struct graph *graph, const struct node *node)
+{
+	struct node *copy = graph_add_node(graph, "", 0, 0, 0);
+	if (copy == NULL)
+		return -1;
+	*copy = *node;
+	return 0;
+}
+
 /* A copy of size bytes in arena; NULL with the error set. */
 static void *
 copy_of(struct arena *arena, const void *from, size_t size)

@@ -163,6 +163,14 @@ struct node *
 graph_add_node(struct graph *graph, const char *op_type, uint32_t inputs, uint32_t outputs,
 	       uint32_t attributes);
 
+/* Take all nodes out, to be put back one by one with others between them; *count: how many. They stay as long as the graph. */
+struct node *
+graph_take_nodes(struct graph *graph, uint32_t *count);
+
+/* Put one back at the end. -1 for want of memory. Moves graph->nodes. */
+int
+graph_put_node(struct graph *graph, const struct node *node);
+
 /*
  * A copy in arena that can be changed: values, nodes and their inputs and outputs are new; names, attributes, constants
  * and bodies are shared. NULL with the error set.

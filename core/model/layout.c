@@ -266,14 +266,12 @@ place_all(struct chooser *chooser, uint32_t count)
 int
 layout_choose(struct graph *graph, const struct backend *backend, enum layout **layouts)
 {
-	struct chooser chooser = { .graph = graph, .backend = backend, .old = graph->nodes };
+	struct chooser chooser = { .graph = graph, .backend = backend };
 	chooser.turns = liked(&chooser, DATA_TYPE_FLOAT) == LAYOUT_LAST ||
 			liked(&chooser, DATA_TYPE_FLOAT16) == LAYOUT_LAST ||
 			liked(&chooser, DATA_TYPE_BFLOAT16) == LAYOUT_LAST;
-	uint32_t count = graph->node_count;
-	graph->nodes = NULL;
-	graph->node_count = 0;
-	graph->node_room = 0;
+	uint32_t count;
+	chooser.old = graph_take_nodes(graph, &count);
 	arena_create(&chooser.scratch, 0);
 	int result = grow(&chooser);
 	if (result == 0)

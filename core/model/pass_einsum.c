@@ -359,26 +359,19 @@ place(struct graph *graph, const struct node *node, struct arena *scratch)
 		expand_give(&expand, 0, output_of(&expand, &contraction, value));
 		return expand.failed ? -1 : 0;
 	}
-	struct node *copy = graph_add_node(graph, "", 0, 0, 0);
-	if (copy == NULL)
-		return -1;
-	*copy = *node;
-	return 0;
+	return graph_put_node(graph, node);
 }
 
 int
 pass_einsum(struct graph *graph, struct arena *scratch)
 {
-	const struct node *nodes = graph->nodes;
-	uint32_t count = graph->node_count;
 	bool found = false;
-	for (uint32_t i = 0; i < count; i++)
-		found |= match_is(&nodes[i], "Einsum");
+	for (uint32_t i = 0; i < graph->node_count; i++)
+		found |= match_is(&graph->nodes[i], "Einsum");
 	if (!found)
 		return 0;
-	graph->nodes = NULL;
-	graph->node_count = 0;
-	graph->node_room = 0;
+	uint32_t count;
+	const struct node *nodes = graph_take_nodes(graph, &count);
 	for (uint32_t i = 0; i < count; i++)
 		if (place(graph, &nodes[i], scratch) != 0)
 			return -1;

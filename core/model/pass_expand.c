@@ -47,10 +47,8 @@ place(struct graph *graph, const struct node *node, struct arena *scratch)
 		expansion->expand(&expand);
 		return expand.failed ? -1 : 0;
 	}
-	struct node *copy = graph_add_node(graph, "", 0, 0, 0);
-	if (copy == NULL)
+	if (graph_put_node(graph, node) != 0)
 		return -1;
-	*copy = *node;
 	return expand_bodies(node, scratch);
 }
 
@@ -71,13 +69,10 @@ has_work(const struct graph *graph)
 int
 pass_expand(struct graph *graph, struct arena *scratch)
 {
-	const struct node *nodes = graph->nodes;
-	uint32_t count = graph->node_count;
 	if (!has_work(graph))
 		return 0;
-	graph->nodes = NULL;
-	graph->node_count = 0;
-	graph->node_room = 0;
+	uint32_t count;
+	const struct node *nodes = graph_take_nodes(graph, &count);
 	for (uint32_t i = 0; i < count; i++)
 		if (place(graph, &nodes[i], scratch) != 0)
 			return -1;
