@@ -116,19 +116,13 @@ infer_gather_elements(struct operator_call *call)
 			       call->inputs[1].dims);
 }
 
-static bool
-same_dims(const struct tensor_type *a, const struct tensor_type *b)
-{
-	return a->rank == b->rank && memcmp(a->dims, b->dims, a->rank * sizeof(a->dims[0])) == 0;
-}
-
 static int
 infer_scatter_elements(struct operator_call *call)
 {
 	if (check_elements(call) != 0)
 		return -1;
 	if (call->inputs[2].data_type != call->inputs[0].data_type ||
-	    !same_dims(&call->inputs[2], &call->inputs[1]))
+	    !tensor_dims_equal(&call->inputs[2], &call->inputs[1]))
 		return operator_error(call,
 				      "updates must have data's element type and indices' shape");
 	return infer_same(call);
@@ -295,7 +289,8 @@ infer_scatter_nd(struct operator_call *call)
 	struct tensor_type wanted = { .data_type = call->inputs[0].data_type };
 	if (slices_shape(call, 0, &wanted.rank, wanted.dims) != 0)
 		return -1;
-	if (call->inputs[2].data_type != wanted.data_type || !same_dims(&call->inputs[2], &wanted))
+	if (call->inputs[2].data_type != wanted.data_type ||
+	    !tensor_dims_equal(&call->inputs[2], &wanted))
 		return operator_error(call, "updates do not fit indices and data");
 	return infer_same(call);
 }

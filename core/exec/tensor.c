@@ -97,10 +97,15 @@ tensor_type_check(const struct tensor_type *type)
 }
 
 bool
+tensor_dims_equal(const struct tensor_type *a, const struct tensor_type *b)
+{
+	return a->rank == b->rank && memcmp(a->dims, b->dims, a->rank * sizeof(a->dims[0])) == 0;
+}
+
+bool
 tensor_type_equal(const struct tensor_type *a, const struct tensor_type *b)
 {
-	return a->data_type == b->data_type && a->rank == b->rank &&
-	       memcmp(a->dims, b->dims, a->rank * sizeof(a->dims[0])) == 0;
+	return a->data_type == b->data_type && tensor_dims_equal(a, b);
 }
 
 /* Append to text as snprintf does; *used grows by what there was room for. */

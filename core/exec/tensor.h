@@ -77,6 +77,10 @@ tensor_bytes(const struct tensor_type *type);
 int
 tensor_type_check(const struct tensor_type *type);
 
+/* The same rank and dims, whatever the elements are. */
+bool
+tensor_dims_equal(const struct tensor_type *a, const struct tensor_type *b);
+
 bool
 tensor_type_equal(const struct tensor_type *a, const struct tensor_type *b);
 

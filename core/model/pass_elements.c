@@ -52,13 +52,6 @@ maker(const struct gatherer *gatherer, const struct node *node, uint32_t input)
 	return leader(gatherer, gatherer->of_value[node->inputs[input]]);
 }
 
-static bool
-has_shape(const struct tensor_type *type, const struct tensor_type *shape)
-{
-	return type->rank == shape->rank &&
-	       memcmp(type->dims, shape->dims, shape->rank * sizeof(shape->dims[0])) == 0;
-}
-
 /* 1: the node is element-wise, and what it does is in gatherer->elements; 0: not; -1: no memory. */
 static int
 read_node(struct gatherer *gatherer, uint32_t n)
@@ -80,7 +73,7 @@ may_join(const struct gatherer *gatherer, const struct group *group, uint32_t n)
 {
 	const struct node *node = &gatherer->graph->nodes[n];
 	const struct tensor_type *type = &gatherer->graph->values[node->outputs[0]].type;
-	return !group->is_closed && has_shape(type, &group->shape) &&
+	return !group->is_closed && tensor_dims_equal(type, &group->shape) &&
 	       group->member_count < ELEMENTS_STEPS_MAX &&
 	       group->input_count + gatherer->elements[n].operand_count <= ELEMENTS_INPUTS_MAX;
 }
